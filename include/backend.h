@@ -1,0 +1,248 @@
+/* backend.h: the only seam between the program and a device.
+ *
+ * A backend is a table of functions: memory and copies, events, and the operations of these networks,
+ * each with one argument struct and a forward and a backward entry. src/cpu and src/kernels fill it.
+ *
+ * Two kinds of pointers cross the seam: host pointers, and device pointers that only the backend may
+ * follow (memory from `alloc`; on the CPU they are host memory, but no host file relies on that).
+ *
+ * Work is ordered by streams. Operations run on STREAM_COMPUTE in the order they are called; copies run
+ * on the stream that they name; a call may return before its work is done. Between streams, and between
+ * a stream and the host, only events order. No operation allocates or waits for the device, and none
+ * reads a host value that changes from step to step: step number and learning rate come from struct
+ * step_state in device memory. So a whole step can be recorded once and replayed.
+ *
+ * Layouts: images and maps are NCHW, float32; filters are [out][in][kh][kw].
+ * Results are the same bits on the same device each time; on the CPU for any number of threads.
+ *
+ * An operation returns STATUS_OK or fills `error` (STATUS_FAILED; STATUS_NO_DEVICE from open). */
+#ifndef BACKEND_H
+#define BACKEND_H
+
+#include "error.h"
+#include "recipe.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct device; /* an opened device; each backend defines its own */
+struct event;  /* a mark in a stream; each backend defines its own */
+
+enum stream { STREAM_COMPUTE, STREAM_COPY };
+
+/* In device memory; written by a copy together with each batch. */
+struct step_state {
+    uint64_t step; /* optimizer step, from 0: the `step` of every Philox draw */
+    float learning_rate;
+    uint32_t unused; /* keeps the size a multiple of 8 */
+};
+
+/* In device memory; operations add to it, the host reads it at log points only. */
+struct counters {
+    double loss;      /* sum of the images' losses */
+    uint64_t correct; /* images whose largest logit is the label's; the first one of equal logits counts */
+    uint64_t images;
+};
+
+/* ---- operations -------------------------------------------------------------------------------- */
+
+/* uint8 images to normalized floats: y = (pixel / 255 - mean[c]) / std[c]. With `augment`, image n is
+ * first shifted by up to 4 pixels with reflected borders (pixel -1 is pixel 1) and flipped left-right:
+ * w = philox(seed, PHILOX_AUGMENT, step, n): dx = w0 mod' 9 - 4, dy = w1 mod' 9 - 4, flip = top bit of w2,
+ * where mod' is philox_below; y(row, column) = x(row + dy, (flip ? 31 - column : column) + dx). */
+struct input_args {
+    int batch;
+    const uint8_t *images; /* [batch][3][32][32] */
+    float *y;              /* [batch][3][32][32] */
+    bool augment;
+    uint64_t seed;
+    const struct step_state *state;
+};
+
+/* Convolution, stride 1, square kernel, `padding` zeros on each side, no bias.
+ * Output height and width: height + 2 * padding - kernel + 1.
+ * Backward: dx (+)= conv_transpose(dy, weight), dweight = sum over images; dx is not computed when NULL. */
+struct conv_args {
+    int batch, in_channels, height, width, out_channels, kernel, padding;
+    const float *x, *weight;
+    float *y;            /* forward */
+    const float *dy;     /* backward */
+    float *dx, *dweight; /* backward */
+    bool accumulate;     /* backward: add to dx instead of overwriting it */
+    void *workspace;     /* conv_workspace(args) bytes, of no lasting content */
+};
+
+/* Filters standardized to zero mean and an L2 norm of `gain` (Qiao et al. 2019, "Weight Standardization",
+ * with a gain as in Brock et al. 2021): y_o = gain * (w_o - mean_o) / sqrt(sum (w_o - mean_o)^2 + 1e-10).
+ * Backward overwrites the gradient in place: d holds dL/dy, then dL/dw. */
+struct filter_args {
+    int filters, elements; /* weight is [filters][elements] */
+    float gain;
+    const float *weight;
+    float *y; /* forward */
+    float *d; /* backward: [filters][elements] */
+};
+
+enum relu_place { RELU_BEFORE, RELU_AFTER };
+
+/* Normalization with ReLU on one side of it, then dropout: with u = relu_place == RELU_BEFORE ? max(x, 0) : x,
+ *     v = (u - mean) * rstd * weight + bias,  rstd = 1 / sqrt(variance + epsilon), biased variance,
+ *     y = dropout(relu_place == RELU_AFTER ? max(v, 0) : v),
+ * over N, H, W for each channel (batch norm: Ioffe and Szegedy 2015) or over the channels of a group, H
+ * and W for each image (group norm: Wu and He 2018; layer norm: Ba et al. 2016, is the same with one group).
+ * Mean first, then the variance of the differences from it.
+ * Batch norm, training: running = (1 - stat_momentum) * running + stat_momentum * new, the new variance
+ * unbiased (times n / (n - 1)), as PyTorch has it; not training: the running statistics normalize.
+ * Dropout, training only: element i of the batch is kept, and scaled by 1 / (1 - dropout), when h >= dropout * 65536,
+ * where h is 16 bits of philox(seed, PHILOX_DROPOUT + layer, step, i / 8): of word (i mod 8) / 2 the lower half
+ * for even i, the upper for odd i. (16 bits, since the draws cost more than the norm itself.)
+ * ReLU's gradient at zero is zero. Backward may be given dx == dy and then works in place. */
+struct norm_args {
+    int batch, channels, pixels; /* x is [batch][channels][pixels] */
+    int groups;                  /* group norm; 1 for layer norm, unused by batch norm */
+    bool per_element;            /* weight and bias are [channels][pixels] instead of [channels] */
+    bool training;
+    enum relu_place relu_place;
+    float epsilon, stat_momentum;
+    float dropout; /* probability of a zero; 0: none */
+    uint64_t seed;
+    int layer;
+    const struct step_state *state;
+    const float *x, *weight, *bias;
+    float *y;                          /* forward */
+    float *mean, *rstd;                /* out in forward, in in backward: [channels] or [batch][groups] */
+    float *running_mean, *running_var; /* batch norm: [channels], in evaluation read, in training updated */
+    const float *dy;                   /* backward */
+    float *dx, *dweight, *dbias;       /* backward, overwritten */
+    void *workspace;                   /* norm_workspace(args) bytes */
+};
+
+/* 2x2 max pooling, stride 2, of s, where s = x, or s = max(x + skip, 0) with a skip. Odd last rows and columns are
+ * dropped. `code` keeps for each output what backward needs: 0-3, the place of the (first) maximum, row by
+ * row, or 4 where ReLU let nothing through.
+ * Backward writes ds, the gradient of the sum and so of x and of skip alike; every element is written. */
+struct pool_args {
+    int batch, channels, height, width; /* of x */
+    const float *x, *skip;              /* skip may be NULL */
+    float *y;                           /* [batch][channels][height / 2][width / 2] */
+    uint8_t *code;                      /* the same shape; NULL in evaluation: not written */
+    const float *dy;
+    float *ds;                          /* the shape of x */
+};
+
+/* Average over the map: y [batch][channels]. Backward writes dx, [batch][channels][pixels]. */
+struct average_args {
+    int batch, channels, pixels;
+    const float *x;
+    float *y;
+    const float *dy;
+    float *dx;
+};
+
+/* y = x weight^T: x [batch][inputs], weight [outputs][inputs], y [batch][outputs]. Backward overwrites
+ * dx and dweight. */
+struct linear_args {
+    int batch, inputs, outputs;
+    const float *x, *weight;
+    float *y;
+    const float *dy;
+    float *dx, *dweight;
+};
+
+/* Mean softmax cross-entropy: adds the batch to the counters and, when dlogits is not NULL, writes
+ * dlogits = (softmax(logits) - onehot(label)) / batch. Forward and backward at once. */
+struct loss_args {
+    int batch, classes;
+    const float *logits;   /* [batch][classes] */
+    const uint8_t *labels; /* [batch] */
+    float *dlogits;        /* [batch][classes] or NULL */
+    struct counters *counters;
+};
+
+/* SGD as PyTorch defines it (torch.optim.SGD), over one arena: g = gradient + decay * w for the first `decayed` elements,
+ * gradient for the rest; v = momentum * v + g; w -= rate * (nesterov ? g + momentum * v : v). */
+struct sgd_args {
+    size_t count, decayed;
+    float *weight, *velocity;
+    const float *gradient;
+    float momentum, decay;
+    bool nesterov;
+    const struct step_state *state;
+};
+
+/* ---- the table --------------------------------------------------------------------------------- */
+
+/* A norm's two entries; the table below has one row for each norm. */
+struct norm_operations {
+    enum status (*forward)(struct error *, struct device *, const struct norm_args *);
+    enum status (*backward)(struct error *, struct device *, const struct norm_args *);
+};
+
+struct operations {
+    enum status (*input)(struct error *, struct device *, const struct input_args *);
+    enum status (*conv_forward)(struct error *, struct device *, const struct conv_args *);
+    enum status (*conv_backward)(struct error *, struct device *, const struct conv_args *);
+    enum status (*filter_forward)(struct error *, struct device *, const struct filter_args *);
+    enum status (*filter_backward)(struct error *, struct device *, const struct filter_args *);
+    struct norm_operations norm[NORM_COUNT];
+    enum status (*pool_forward)(struct error *, struct device *, const struct pool_args *);
+    enum status (*pool_backward)(struct error *, struct device *, const struct pool_args *);
+    enum status (*average_forward)(struct error *, struct device *, const struct average_args *);
+    enum status (*average_backward)(struct error *, struct device *, const struct average_args *);
+    enum status (*linear_forward)(struct error *, struct device *, const struct linear_args *);
+    enum status (*linear_backward)(struct error *, struct device *, const struct linear_args *);
+    enum status (*loss)(struct error *, struct device *, const struct loss_args *);
+    enum status (*sgd)(struct error *, struct device *, const struct sgd_args *);
+
+    /* Bytes of workspace that the operation wants for these shapes; pointers in args are not looked at. */
+    size_t (*conv_workspace)(const struct device *, const struct conv_args *);
+    size_t (*norm_workspace)(const struct device *, const struct norm_args *);
+};
+
+struct device_options {
+    int index;   /* which device of the backend; the CPU has 0 only */
+    int threads; /* CPU: threads, 0 for one a core; other backends ignore it */
+};
+
+struct backend {
+    const char *name; /* "cpu", "cuda": what --device says */
+
+    /* Opens a device. Errors: STATUS_NO_DEVICE with the remedy. */
+    enum status (*open)(struct error *, struct device **out, const struct device_options *);
+    void (*close)(struct device *);
+    /* One line for people: "CPU, 2 threads, AVX-512". */
+    const char *(*describe)(const struct device *);
+    /* The operations of an opened device: they may depend on what it can do. */
+    const struct operations *(*operations)(const struct device *);
+
+    /* Zeroed device memory and zeroed pinned host memory. `what` goes into the message when there is none. */
+    enum status (*alloc)(struct error *, struct device *, void *out, size_t bytes, const char *what);
+    void (*release)(struct device *, void *memory);
+    enum status (*alloc_pinned)(struct error *, struct device *, void *out, size_t bytes,
+                                const char *what);
+    void (*release_pinned)(struct device *, void *memory);
+
+    /* Asynchronous copies: the host side must be pinned and stay untouched until an event says so. */
+    enum status (*upload)(struct error *, struct device *, enum stream, void *device_to,
+                          const void *host_from, size_t bytes);
+    enum status (*download)(struct error *, struct device *, enum stream, void *host_to,
+                            const void *device_from, size_t bytes);
+    enum status (*clear)(struct error *, struct device *, enum stream, void *device_to,
+                         size_t bytes);
+
+    enum status (*event_create)(struct error *, struct device *, struct event **out);
+    void (*event_destroy)(struct device *, struct event *);
+    enum status (*event_record)(struct error *, struct device *, struct event *, enum stream);
+    /* Later work of the stream waits for the event; an event never recorded is already there. */
+    enum status (*event_wait)(struct error *, struct device *, struct event *, enum stream);
+    /* The host waits for the event. */
+    enum status (*event_synchronize)(struct error *, struct device *, struct event *);
+};
+
+extern const struct backend cpu_backend;
+
+/* The backends built into this program, best first, NULL at the end (backends.c). */
+extern const struct backend *const backends[];
+
+#endif

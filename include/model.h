@@ -1,0 +1,79 @@
+/* model.h: a network on a device: its arenas, and the walk over its layers forward and backward. */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include "backend.h"
+#include "network.h"
+#include "plan.h"
+
+struct model;
+
+struct model_options {
+    int batch;     /* the largest batch */
+    uint64_t seed; /* of dropout and augmentation */
+    bool augment;
+    float momentum, weight_decay;
+    bool nesterov;
+};
+
+/* A batch in device memory. */
+struct device_batch {
+    int count;
+    const uint8_t *images; /* [count][3][32][32] */
+    const uint8_t *labels; /* [count] */
+    const struct step_state *state;
+};
+
+/* Allocates the arenas. `network` is copied. The device must outlive the model.
+ * Errors: STATUS_FAILED naming the arena that did not fit. */
+enum status model_create(struct error *error, struct model **out, const struct backend *backend,
+                         struct device *device, const struct network *network,
+                         const struct model_options *options);
+void model_destroy(struct model *model);
+
+/* Sets the initial weights: convolutions uniform in +-1/sqrt(fan_in) (PyTorch's Conv2d default: kaiming_uniform
+ * with a = sqrt(5)) from Philox (seed, PHILOX_INITIAL_WEIGHTS + layer, 0, element / 4), norm weights 1,
+ * biases 0, running means 0, running variances 1; velocity 0. */
+enum status model_initialize(struct error *error, struct model *model, uint64_t seed);
+
+/* One optimizer step: forward, loss into the counters, backward, SGD. Enqueued, not waited for. */
+enum status model_train_step(struct error *error, struct model *model,
+                             const struct device_batch *batch);
+
+/* Forward in evaluation mode, loss into the counters. Enqueued, not waited for. */
+enum status model_evaluate_step(struct error *error, struct model *model,
+                                const struct device_batch *batch);
+
+/* The counters since the last call, which are then zero again. Waits for the device. */
+enum status model_take_counters(struct error *error, struct model *model, struct counters *out);
+
+/* ---- tensors by name --------------------------------------------------------------------------- */
+
+enum tensor_type { TENSOR_F32, TENSOR_I64 };
+
+struct tensor {
+    char name[48]; /* as in the published state dict: "convblock1.0.weight" */
+    enum tensor_type type;
+    int dimensions;
+    int64_t shape[4];
+    const void *data; /* host memory, owned by the list */
+    size_t bytes;
+};
+
+enum { MAX_TENSORS = 64 };
+
+struct tensor_list {
+    int count;
+    struct tensor tensors[MAX_TENSORS];
+    void *storage;
+};
+
+/* Copies the state dict to the host, in the order of the layers. Convolutions come as they are used: where
+ * filters are standardized, the standardized ones (standardizing them again changes nothing), so that a
+ * plain convolution anywhere takes them as they are. `batches_tracked` fills num_batches_tracked.
+ * Waits for the device. Release with tensor_list_free. */
+enum status model_export(struct error *error, struct model *model, struct tensor_list *out,
+                         int64_t batches_tracked);
+void tensor_list_free(struct tensor_list *list);
+
+#endif

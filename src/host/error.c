@@ -1,0 +1,27 @@
+/* error.c: filling a struct error. */
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum status error_set(struct error *error, enum status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    error->status = status;
+    vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+enum status error_set_errno(struct error *error, enum status status, int errno_value,
+                            const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    error->status = status;
+    vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    size_t length = strlen(error->text);
+    snprintf(error->text + length, sizeof error->text - length, ": %s", strerror(errno_value));
+    return status;
+}

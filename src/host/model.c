@@ -1,0 +1,276 @@
+/* model.c: the walk over the layers. forward() and backward() are the way of a batch through the network;
+ * the functions before them say which tensors of the plan each operation gets. */
+#include "model_private.h"
+
+/* ---- what an operation gets -------------------------------------------------------------------- */
+
+static float *activation(const struct model *model, size_t offset) {
+    return (float *)(void *)(model->activations + offset);
+}
+
+/* Input of layer i: another layer's output, or the images. */
+static float *layer_input(const struct model *model, int i) {
+    int input = model->network.layers[i].input;
+    return activation(model, input == LAYER_NONE ? model->plan.input
+                                                 : model->plan.layers[input].output);
+}
+
+static float *layer_output(const struct model *model, int i) {
+    return activation(model, model->plan.layers[i].output);
+}
+
+static float *layer_gradient(const struct model *model, int i) {
+    return i == LAYER_NONE ? NULL : activation(model, model->plan.layers[i].gradient);
+}
+
+struct conv_args model_conv_args(const struct model *model, int i, int batch) {
+    const struct layer *layer = &model->network.layers[i];
+    const struct layer_plan *place = &model->plan.layers[i];
+    return (struct conv_args){
+        .batch = batch,
+        .in_channels = layer->in.channels,
+        .height = layer->in.height,
+        .width = layer->in.width,
+        .out_channels = layer->out.channels,
+        .kernel = layer->kernel,
+        .padding = layer->padding,
+        .x = layer_input(model, i),
+        .weight = layer->filter_norm > 0 ? activation(model, place->filter)
+                                         : model->weights + place->weight,
+        .y = layer_output(model, i),
+        .dy = layer_gradient(model, i),
+        .dx = layer_gradient(model, layer->input),
+        .dweight = model->gradients + place->weight,
+        .accumulate = place->accumulate,
+        .workspace = model->workspace,
+    };
+}
+
+struct filter_args model_filter_args(const struct model *model, int i) {
+    const struct layer *layer = &model->network.layers[i];
+    const struct layer_plan *place = &model->plan.layers[i];
+    return (struct filter_args){
+        .filters = layer->out.channels,
+        .elements = layer->in.channels * layer->kernel * layer->kernel,
+        .gain = layer->filter_norm,
+        .weight = model->weights + place->weight,
+        .y = activation(model, place->filter),
+        .d = model->gradients + place->weight,
+    };
+}
+
+struct norm_args model_norm_args(const struct model *model, int i, const struct device_batch *batch,
+                                bool training) {
+    const struct layer *layer = &model->network.layers[i];
+    const struct layer_plan *place = &model->plan.layers[i];
+    bool running = layer->norm == NORM_BATCH;
+    return (struct norm_args){
+        .batch = batch->count,
+        .channels = layer->out.channels,
+        .pixels = layer->out.height * layer->out.width,
+        .groups = layer->groups,
+        .per_element = layer->per_element,
+        .training = training,
+        .relu_place = layer->relu_first ? RELU_BEFORE : RELU_AFTER,
+        .epsilon = layer->epsilon,
+        .stat_momentum = layer->stat_momentum,
+        .dropout = layer->dropout,
+        .seed = model->options.seed,
+        .layer = i,
+        .state = batch->state,
+        .x = layer_input(model, i),
+        .weight = model->weights + place->weight,
+        .bias = model->weights + place->bias,
+        .y = layer_output(model, i),
+        .mean = activation(model, place->mean),
+        .rstd = activation(model, place->rstd),
+        .running_mean = running ? model->statistics + place->running_mean : NULL,
+        .running_var = running ? model->statistics + place->running_var : NULL,
+        .dy = layer_gradient(model, i),
+        .dx = layer_gradient(model, layer->input),
+        .dweight = model->gradients + place->weight,
+        .dbias = model->gradients + place->bias,
+        .workspace = model->workspace,
+    };
+}
+
+static struct pool_args pool_of(const struct model *model, int i, int batch, bool training) {
+    const struct layer *layer = &model->network.layers[i];
+    return (struct pool_args){
+        .batch = batch,
+        .channels = layer->in.channels,
+        .height = layer->in.height,
+        .width = layer->in.width,
+        .x = layer_input(model, i),
+        .skip = layer->skip == LAYER_NONE ? NULL : layer_output(model, layer->skip),
+        .y = layer_output(model, i),
+        .code = training ? model->activations + model->plan.layers[i].code : NULL,
+        .dy = layer_gradient(model, i),
+        .ds = layer_gradient(model, layer->input),
+    };
+}
+
+static struct average_args average_of(const struct model *model, int i, int batch) {
+    const struct layer *layer = &model->network.layers[i];
+    return (struct average_args){
+        .batch = batch,
+        .channels = layer->in.channels,
+        .pixels = layer->in.height * layer->in.width,
+        .x = layer_input(model, i),
+        .y = layer_output(model, i),
+        .dy = layer_gradient(model, i),
+        .dx = layer_gradient(model, layer->input),
+    };
+}
+
+static struct linear_args linear_of(const struct model *model, int i, int batch) {
+    const struct layer *layer = &model->network.layers[i];
+    const struct layer_plan *place = &model->plan.layers[i];
+    return (struct linear_args){
+        .batch = batch,
+        .inputs = layer->in.channels,
+        .outputs = layer->out.channels,
+        .x = layer_input(model, i),
+        .weight = model->weights + place->weight,
+        .y = layer_output(model, i),
+        .dy = layer_gradient(model, i),
+        .dx = layer_gradient(model, layer->input),
+        .dweight = model->gradients + place->weight,
+    };
+}
+
+/* ---- the walk ---------------------------------------------------------------------------------- */
+
+static enum status conv_forward(struct error *error, struct model *model, int i, int batch) {
+    struct conv_args conv = model_conv_args(model, i, batch);
+    if (model->network.layers[i].filter_norm > 0) {
+        struct filter_args filter = model_filter_args(model, i);
+        if (model->operations->filter_forward(error, model->device, &filter) != STATUS_OK)
+            return error->status;
+    }
+    return model->operations->conv_forward(error, model->device, &conv);
+}
+
+static enum status layer_forward(struct error *error, struct model *model, int i,
+                                 const struct device_batch *batch, bool training) {
+    const struct operations *op = model->operations;
+    const struct layer *layer = &model->network.layers[i];
+    switch (layer->kind) {
+    case LAYER_CONV:
+        return conv_forward(error, model, i, batch->count);
+    case LAYER_NORM: {
+        struct norm_args norm = model_norm_args(model, i, batch, training);
+        return op->norm[layer->norm].forward(error, model->device, &norm);
+    }
+    case LAYER_POOL: {
+        struct pool_args pool = pool_of(model, i, batch->count, training);
+        return op->pool_forward(error, model->device, &pool);
+    }
+    case LAYER_AVERAGE: {
+        struct average_args average = average_of(model, i, batch->count);
+        return op->average_forward(error, model->device, &average);
+    }
+    case LAYER_LINEAR: {
+        struct linear_args linear = linear_of(model, i, batch->count);
+        return op->linear_forward(error, model->device, &linear);
+    }
+    }
+    return STATUS_OK;
+}
+
+static enum status conv_backward(struct error *error, struct model *model, int i, int batch) {
+    struct conv_args conv = model_conv_args(model, i, batch);
+    if (model->operations->conv_backward(error, model->device, &conv) != STATUS_OK)
+        return error->status;
+    if (model->network.layers[i].filter_norm <= 0)
+        return STATUS_OK;
+    struct filter_args filter = model_filter_args(model, i);
+    return model->operations->filter_backward(error, model->device, &filter);
+}
+
+static enum status layer_backward(struct error *error, struct model *model, int i,
+                                  const struct device_batch *batch) {
+    const struct operations *op = model->operations;
+    const struct layer *layer = &model->network.layers[i];
+    switch (layer->kind) {
+    case LAYER_CONV:
+        return conv_backward(error, model, i, batch->count);
+    case LAYER_NORM: {
+        struct norm_args norm = model_norm_args(model, i, batch, true);
+        return op->norm[layer->norm].backward(error, model->device, &norm);
+    }
+    case LAYER_POOL: {
+        struct pool_args pool = pool_of(model, i, batch->count, true);
+        return op->pool_backward(error, model->device, &pool);
+    }
+    case LAYER_AVERAGE: {
+        struct average_args average = average_of(model, i, batch->count);
+        return op->average_backward(error, model->device, &average);
+    }
+    case LAYER_LINEAR: {
+        struct linear_args linear = linear_of(model, i, batch->count);
+        return op->linear_backward(error, model->device, &linear);
+    }
+    }
+    return STATUS_OK;
+}
+
+/* Images to loss: input, every layer, loss into the counters (and, training, the gradient of the logits). */
+static enum status forward(struct error *error, struct model *model,
+                           const struct device_batch *batch, bool training) {
+    int last = model->network.layer_count - 1;
+    struct input_args input = {
+        .batch = batch->count,
+        .images = batch->images,
+        .y = activation(model, model->plan.input),
+        .augment = training && model->options.augment,
+        .seed = model->options.seed,
+        .state = batch->state,
+    };
+    if (model->operations->input(error, model->device, &input) != STATUS_OK)
+        return error->status;
+    for (int i = 0; i <= last; i++)
+        if (layer_forward(error, model, i, batch, training) != STATUS_OK)
+            return error->status;
+    struct loss_args loss = {
+        .batch = batch->count,
+        .classes = model->network.layers[last].out.channels,
+        .logits = layer_output(model, last),
+        .labels = batch->labels,
+        .dlogits = training ? layer_gradient(model, last) : NULL,
+        .counters = model->counters,
+    };
+    return model->operations->loss(error, model->device, &loss);
+}
+
+static enum status backward(struct error *error, struct model *model,
+                            const struct device_batch *batch) {
+    for (int i = model->network.layer_count - 1; i >= 0; i--)
+        if (layer_backward(error, model, i, batch) != STATUS_OK)
+            return error->status;
+    return STATUS_OK;
+}
+
+enum status model_train_step(struct error *error, struct model *model,
+                             const struct device_batch *batch) {
+    if (forward(error, model, batch, true) != STATUS_OK ||
+        backward(error, model, batch) != STATUS_OK)
+        return error->status;
+    struct sgd_args sgd = {
+        .count = model->plan.parameter_count,
+        .decayed = model->plan.decayed_count,
+        .weight = model->weights,
+        .velocity = model->velocity,
+        .gradient = model->gradients,
+        .momentum = model->options.momentum,
+        .decay = model->options.weight_decay,
+        .nesterov = model->options.nesterov,
+        .state = batch->state,
+    };
+    return model->operations->sgd(error, model->device, &sgd);
+}
+
+enum status model_evaluate_step(struct error *error, struct model *model,
+                                const struct device_batch *batch) {
+    return forward(error, model, batch, false);
+}

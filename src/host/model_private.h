@@ -1,0 +1,33 @@
+/* model_private.h: what model.c (the walk) and model_state.c (arenas, weights, counters) share. */
+#ifndef MODEL_PRIVATE_H
+#define MODEL_PRIVATE_H
+
+#include "model.h"
+
+struct model {
+    const struct backend *backend;
+    struct device *device;
+    const struct operations *operations;
+    struct network network;
+    struct plan plan;
+    struct model_options options;
+
+    /* device memory */
+    float *weights, *gradients, *velocity; /* [plan.parameter_count] each */
+    float *statistics;                     /* [plan.statistics_count] */
+    unsigned char *activations;            /* plan.activation_bytes */
+    void *workspace;
+    struct counters *counters;
+
+    struct counters *counters_host; /* pinned */
+    void *staging;                  /* pinned, parameter_count + statistics_count floats */
+    struct event *done;
+};
+
+/* The arguments of layer i's operations, with every pointer from the plan (model.c). */
+struct conv_args model_conv_args(const struct model *model, int i, int batch);
+struct filter_args model_filter_args(const struct model *model, int i);
+struct norm_args model_norm_args(const struct model *model, int i, const struct device_batch *batch,
+                                 bool training);
+
+#endif

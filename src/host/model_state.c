@@ -1,0 +1,252 @@
+/* model_state.c: a model's memory on the device, its initial weights, its counters, and its weights by name. */
+#include "memory.h"
+#include "model_private.h"
+#include "philox.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The largest workspace that any operation wants. */
+static size_t workspace_bytes(const struct model *model) {
+    struct device_batch batch = {.count = model->plan.batch};
+    size_t most = 1;
+    for (int i = 0; i < model->network.layer_count; i++) {
+        size_t bytes = 0;
+        if (model->network.layers[i].kind == LAYER_CONV) {
+            struct conv_args conv = model_conv_args(model, i, batch.count);
+            bytes = model->operations->conv_workspace(model->device, &conv);
+        } else if (model->network.layers[i].kind == LAYER_NORM) {
+            struct norm_args norm = model_norm_args(model, i, &batch, true);
+            bytes = model->operations->norm_workspace(model->device, &norm);
+        }
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+static enum status allocate(struct error *error, struct model *model) {
+    const struct backend *backend = model->backend;
+    struct device *device = model->device;
+    size_t parameters = model->plan.parameter_count * sizeof(float);
+    size_t statistics = model->plan.statistics_count * sizeof(float);
+    if (backend->alloc(error, device, &model->weights, parameters, "the weights") ||
+        backend->alloc(error, device, &model->gradients, parameters, "the gradients") ||
+        backend->alloc(error, device, &model->velocity, parameters, "the momentum") ||
+        backend->alloc(error, device, &model->statistics, statistics, "running statistics") ||
+        backend->alloc(error, device, &model->counters, sizeof *model->counters, "counters") ||
+        backend->alloc(error, device, &model->activations, model->plan.activation_bytes,
+                       "the activations (a smaller --batch-size needs less)") ||
+        backend->alloc(error, device, &model->workspace, workspace_bytes(model),
+                       "the workspace (a smaller --batch-size needs less)") ||
+        backend->alloc_pinned(error, device, &model->counters_host, sizeof *model->counters_host,
+                              "counters on the host") ||
+        backend->alloc_pinned(error, device, &model->staging, parameters + statistics,
+                              "the weights on the host") ||
+        backend->event_create(error, device, &model->done))
+        return error->status;
+    return STATUS_OK;
+}
+
+enum status model_create(struct error *error, struct model **out, const struct backend *backend,
+                         struct device *device, const struct network *network,
+                         const struct model_options *options) {
+    struct model *model;
+    *out = NULL;
+    if (memory_alloc(error, &model, 1, sizeof *model, "the model") != STATUS_OK)
+        return error->status;
+    model->backend = backend;
+    model->device = device;
+    model->operations = backend->operations(device);
+    model->network = *network;
+    model->options = *options;
+    plan_make(&model->plan, network, options->batch);
+    if (allocate(error, model) != STATUS_OK) {
+        model_destroy(model);
+        return error->status;
+    }
+    *out = model;
+    return STATUS_OK;
+}
+
+void model_destroy(struct model *model) {
+    if (model == NULL)
+        return;
+    void *on_device[] = {model->weights,    model->gradients, model->velocity, model->statistics,
+                         model->activations, model->workspace, model->counters};
+    for (size_t i = 0; i < sizeof on_device / sizeof on_device[0]; i++)
+        if (on_device[i] != NULL)
+            model->backend->release(model->device, on_device[i]);
+    if (model->counters_host != NULL)
+        model->backend->release_pinned(model->device, model->counters_host);
+    if (model->staging != NULL)
+        model->backend->release_pinned(model->device, model->staging);
+    if (model->done != NULL)
+        model->backend->event_destroy(model->device, model->done);
+    memory_free(model);
+}
+
+/* Waits until all that was enqueued on the compute stream is done. */
+static enum status wait(struct error *error, struct model *model) {
+    if (model->backend->event_record(error, model->device, model->done, STREAM_COMPUTE) != STATUS_OK)
+        return error->status;
+    return model->backend->event_synchronize(error, model->device, model->done);
+}
+
+/* Uniform in +-1/sqrt(fan_in). */
+static void fill_uniform(float *weight, int count, int fan_in, uint64_t seed, int layer) {
+    float bound = 1 / sqrtf((float)fan_in);
+    for (int i = 0; i < count; i++) {
+        uint32_t stream = PHILOX_INITIAL_WEIGHTS + (uint32_t)layer;
+        struct philox_block draw = philox(seed, stream, 0, (uint32_t)i / 4);
+        weight[i] = (2 * philox_uniform(draw.word[i % 4]) - 1) * bound;
+    }
+}
+
+static void fill(float *values, int count, float value) {
+    for (int i = 0; i < count; i++)
+        values[i] = value;
+}
+
+static void initial_layer(float *weights, float *statistics, const struct layer *layer,
+                          const struct layer_plan *place, int index, uint64_t seed) {
+    if (layer->kind == LAYER_CONV || layer->kind == LAYER_LINEAR)
+        fill_uniform(weights + place->weight, layer->weight_count,
+                     layer->weight_count / layer->out.channels, seed, index);
+    if (layer->kind != LAYER_NORM)
+        return;
+    fill(weights + place->weight, layer->weight_count, 1);
+    fill(weights + place->bias, layer->bias_count, 0);
+    if (layer->norm != NORM_BATCH)
+        return;
+    fill(statistics + place->running_mean, layer->out.channels, 0);
+    fill(statistics + place->running_var, layer->out.channels, 1);
+}
+
+enum status model_initialize(struct error *error, struct model *model, uint64_t seed) {
+    const struct backend *backend = model->backend;
+    size_t parameters = model->plan.parameter_count, statistics = model->plan.statistics_count;
+    float *weights = model->staging, *running = weights + parameters;
+    memset(weights, 0, (parameters + statistics) * sizeof(float));
+    for (int i = 0; i < model->network.layer_count; i++)
+        initial_layer(weights, running, &model->network.layers[i], &model->plan.layers[i], i, seed);
+    if (backend->upload(error, model->device, STREAM_COMPUTE, model->weights, weights,
+                        parameters * sizeof(float)) ||
+        backend->upload(error, model->device, STREAM_COMPUTE, model->statistics, running,
+                        statistics * sizeof(float)) ||
+        backend->clear(error, model->device, STREAM_COMPUTE, model->velocity,
+                       parameters * sizeof(float)))
+        return error->status;
+    return wait(error, model);
+}
+
+enum status model_take_counters(struct error *error, struct model *model, struct counters *out) {
+    const struct backend *backend = model->backend;
+    if (backend->download(error, model->device, STREAM_COMPUTE, model->counters_host,
+                          model->counters, sizeof *model->counters) ||
+        backend->clear(error, model->device, STREAM_COMPUTE, model->counters,
+                       sizeof *model->counters) ||
+        wait(error, model))
+        return error->status;
+    *out = *model->counters_host;
+    return STATUS_OK;
+}
+
+/* ---- the state dict ---------------------------------------------------------------------------- */
+
+/* Downloads weights and statistics to the staging memory; standardized filters in place of the raw ones. */
+static enum status download_state(struct error *error, struct model *model) {
+    const struct backend *backend = model->backend;
+    struct device *device = model->device;
+    float *weights = model->staging, *running = weights + model->plan.parameter_count;
+    if (backend->download(error, device, STREAM_COMPUTE, weights, model->weights,
+                          model->plan.parameter_count * sizeof(float)) ||
+        backend->download(error, device, STREAM_COMPUTE, running, model->statistics,
+                          model->plan.statistics_count * sizeof(float)))
+        return error->status;
+    for (int i = 0; i < model->network.layer_count; i++) {
+        const struct layer *layer = &model->network.layers[i];
+        if (layer->filter_norm <= 0)
+            continue;
+        struct filter_args filter = model_filter_args(model, i);
+        if (model->operations->filter_forward(error, device, &filter) ||
+            backend->download(error, device, STREAM_COMPUTE,
+                              weights + model->plan.layers[i].weight, filter.y,
+                              (size_t)layer->weight_count * sizeof(float)))
+            return error->status;
+    }
+    return wait(error, model);
+}
+
+/* Appends a tensor named "layer.suffix" and copies its data to the end of the list's storage. */
+static struct tensor *append(struct tensor_list *list, size_t *used, const char *layer,
+                             const char *suffix, const void *data, size_t bytes) {
+    struct tensor *tensor = &list->tensors[list->count++];
+    unsigned char *to = (unsigned char *)list->storage + *used;
+    *tensor = (struct tensor){.type = TENSOR_F32, .data = to, .bytes = bytes};
+    snprintf(tensor->name, sizeof tensor->name, "%s.%s", layer, suffix);
+    memcpy(to, data, bytes);
+    *used += bytes;
+    return tensor;
+}
+
+static void append_conv(struct tensor_list *list, size_t *used, const struct layer *layer,
+                        const float *weight) {
+    int kernel = layer->kind == LAYER_LINEAR ? 1 : layer->kernel;
+    struct tensor *tensor = append(list, used, layer->name, "weight", weight,
+                                   (size_t)layer->weight_count * sizeof(float));
+    tensor->dimensions = 4;
+    tensor->shape[0] = layer->out.channels;
+    tensor->shape[1] = layer->in.channels;
+    tensor->shape[2] = tensor->shape[3] = kernel;
+}
+
+/* A norm's weight, bias or running statistic: [C], or [C, H, W] for weights of each element. */
+static void append_norm(struct tensor_list *list, size_t *used, const struct layer *layer,
+                        const char *suffix, const float *values, bool per_element) {
+    int count = per_element ? shape_elements(layer->out) : layer->out.channels;
+    struct tensor *tensor =
+        append(list, used, layer->name, suffix, values, (size_t)count * sizeof(float));
+    tensor->dimensions = per_element ? 3 : 1;
+    tensor->shape[0] = layer->out.channels;
+    tensor->shape[1] = layer->out.height;
+    tensor->shape[2] = layer->out.width;
+}
+
+static void append_layer(struct tensor_list *list, size_t *used, const struct model *model, int i,
+                         int64_t batches_tracked) {
+    const struct layer *layer = &model->network.layers[i];
+    const struct layer_plan *place = &model->plan.layers[i];
+    const float *weights = model->staging, *running = weights + model->plan.parameter_count;
+    if (layer->kind == LAYER_CONV || layer->kind == LAYER_LINEAR)
+        append_conv(list, used, layer, weights + place->weight);
+    if (layer->kind != LAYER_NORM)
+        return;
+    append_norm(list, used, layer, "weight", weights + place->weight, layer->per_element);
+    append_norm(list, used, layer, "bias", weights + place->bias, layer->per_element);
+    if (layer->norm != NORM_BATCH)
+        return;
+    append_norm(list, used, layer, "running_mean", running + place->running_mean, false);
+    append_norm(list, used, layer, "running_var", running + place->running_var, false);
+    append(list, used, layer->name, "num_batches_tracked", &batches_tracked,
+           sizeof batches_tracked)->type = TENSOR_I64;
+}
+
+enum status model_export(struct error *error, struct model *model, struct tensor_list *out,
+                         int64_t batches_tracked) {
+    size_t floats = model->plan.parameter_count + model->plan.statistics_count;
+    size_t used = 0, counts = MAX_TENSORS * sizeof(int64_t);
+    memset(out, 0, sizeof *out);
+    if (download_state(error, model) != STATUS_OK ||
+        memory_alloc(error, &out->storage, floats * sizeof(float) + counts, 1,
+                     "a copy of the weights") != STATUS_OK)
+        return error->status;
+    for (int i = 0; i < model->network.layer_count; i++)
+        append_layer(out, &used, model, i, batches_tracked);
+    return STATUS_OK;
+}
+
+void tensor_list_free(struct tensor_list *list) {
+    memory_free(list->storage);
+    memset(list, 0, sizeof *list);
+}
