@@ -1,0 +1,135 @@
+/* backend_cpu.c: the CPU as a device: threads, the choice of instruction set, memory, copies and events.
+ *
+ * Everything has happened when a call returns, so streams and events have nothing to do. */
+#include "device.h"
+#include "memory.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The best variant that this CPU runs. TRAIN_GPU_CPU=baseline|avx2|avx512 asks for another one that it
+ * runs, for tests and comparisons. */
+static const struct operations *choose_operations(const char **name) {
+    const char *wanted = getenv("TRAIN_GPU_CPU");
+    bool any = wanted == NULL;
+    (void)any;
+#ifdef CPU_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("x86-64-v4") && (any || strcmp(wanted, "avx512") == 0)) {
+        *name = "AVX-512";
+        return &cpu_operations_avx512;
+    }
+    if (__builtin_cpu_supports("x86-64-v3") && (any || strcmp(wanted, "avx2") == 0)) {
+        *name = "AVX2";
+        return &cpu_operations_avx2;
+    }
+#endif
+    *name = "baseline instructions";
+    return &cpu_operations_baseline;
+}
+
+static enum status cpu_open(struct error *error, struct device **out,
+                            const struct device_options *options) {
+    if (options->index != 0)
+        return error_set(error, STATUS_NO_DEVICE, "there is one CPU device, 0, not %d",
+                         options->index);
+    if (memory_alloc(error, out, 1, sizeof **out, "the CPU device") != STATUS_OK)
+        return error->status;
+    const char *name;
+    (*out)->threads = options->threads > 0 ? options->threads : omp_get_num_procs();
+    (*out)->operations = choose_operations(&name);
+    snprintf((*out)->description, sizeof (*out)->description, "CPU, %d thread%s, %s",
+             (*out)->threads, (*out)->threads == 1 ? "" : "s", name);
+    return STATUS_OK;
+}
+
+static void cpu_close(struct device *device) {
+    memory_free(device);
+}
+
+static const char *cpu_describe(const struct device *device) {
+    return device->description;
+}
+
+static const struct operations *cpu_operations(const struct device *device) {
+    return device->operations;
+}
+
+static enum status cpu_alloc(struct error *error, struct device *device, void *out, size_t bytes,
+                             const char *what) {
+    (void)device;
+    return memory_alloc(error, out, bytes, 1, what);
+}
+
+static void cpu_release(struct device *device, void *memory) {
+    (void)device;
+    memory_free(memory);
+}
+
+static enum status cpu_copy(struct error *error, struct device *device, enum stream stream,
+                            void *to, const void *from, size_t bytes) {
+    (void)error;
+    (void)device;
+    (void)stream;
+    memcpy(to, from, bytes);
+    return STATUS_OK;
+}
+
+static enum status cpu_clear(struct error *error, struct device *device, enum stream stream,
+                             void *to, size_t bytes) {
+    (void)error;
+    (void)device;
+    (void)stream;
+    memset(to, 0, bytes);
+    return STATUS_OK;
+}
+
+static enum status cpu_event_create(struct error *error, struct device *device,
+                                    struct event **out) {
+    (void)device;
+    return memory_alloc(error, out, 1, 1, "an event");
+}
+
+static void cpu_event_destroy(struct device *device, struct event *event) {
+    (void)device;
+    memory_free(event);
+}
+
+static enum status cpu_event_on_stream(struct error *error, struct device *device,
+                                       struct event *event, enum stream stream) {
+    (void)error;
+    (void)device;
+    (void)event;
+    (void)stream;
+    return STATUS_OK;
+}
+
+static enum status cpu_event_synchronize(struct error *error, struct device *device,
+                                         struct event *event) {
+    (void)error;
+    (void)device;
+    (void)event;
+    return STATUS_OK;
+}
+
+const struct backend cpu_backend = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .describe = cpu_describe,
+    .operations = cpu_operations,
+    .alloc = cpu_alloc,
+    .release = cpu_release,
+    .alloc_pinned = cpu_alloc,
+    .release_pinned = cpu_release,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .clear = cpu_clear,
+    .event_create = cpu_event_create,
+    .event_destroy = cpu_event_destroy,
+    .event_record = cpu_event_on_stream,
+    .event_wait = cpu_event_on_stream,
+    .event_synchronize = cpu_event_synchronize,
+};

@@ -1,0 +1,20 @@
+/* device.h: what a CPU "device" is, for the files of this folder. */
+#ifndef CPU_DEVICE_H
+#define CPU_DEVICE_H
+
+#include "backend.h"
+
+struct device {
+    int threads;
+    const struct operations *operations; /* those of the best instruction set that this CPU has */
+    char description[96];
+};
+
+/* The operations, compiled once for each instruction set from src/cpu/simd. */
+extern const struct operations cpu_operations_baseline;
+#ifdef CPU_X86
+extern const struct operations cpu_operations_avx2;   /* x86-64-v3: AVX2, FMA */
+extern const struct operations cpu_operations_avx512; /* x86-64-v4: AVX-512 F, BW, CD, DQ, VL */
+#endif
+
+#endif

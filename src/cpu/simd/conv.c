@@ -1,0 +1,508 @@
+/* conv.c: direct convolution, stride 1, kernels of 1 and 3.
+ *
+ * An image is copied into planes with zero borders ("padded"), so that no tap needs a test. Then a tile of
+ * TILE_VECTORS vectors of output pixels x OUT_BLOCK output channels is held in registers while all input
+ * channels and taps are added to it: each vector of x is used OUT_BLOCK times, each weight TILE_VECTORS
+ * times. Where the output width is a multiple of the vector width, vectors lie in rows; elsewhere the
+ * image is treated as one long row with the padded width as its stride, and the few values between the rows
+ * are dropped. Both cases differ only in the table `offset`.
+ *
+ * The gradient of x is the same correlation of dy with the filters turned by 180 degrees and transposed;
+ * the gradient of the weights holds taps x channels in registers and runs over all pixels of a few images.
+ *
+ * Floor: 2 * multiply-adds / peak; bench/ shows the share reached. */
+#include "operations.h"
+
+#include <omp.h>
+
+enum {
+    OUT_BLOCK = 4,      /* output channels of a tile */
+    /* a tile of the weight gradient: TAP_ROWS x 3 taps x GRADIENT_BLOCK output channels */
+    TAP_ROWS = LANES == 16 ? 3 : 1,
+    TAPS = 3 * TAP_ROWS,
+    GRADIENT_BLOCK = LANES == 16 ? 3 : 4,
+};
+
+/* How the vectors of an output map lie in the padded input. */
+struct geometry {
+    int kernel, padding;
+    int height, width;         /* of the input */
+    int out_height, out_width;
+    int stride;                /* of a padded row */
+    size_t plane;              /* floats of a padded plane, with room to read one vector past its end */
+    bool in_rows;              /* vectors lie in rows and are the output as it is */
+    int vectors;               /* of one output map */
+};
+
+static struct geometry geometry_of(int height, int width, int kernel, int padding) {
+    if (kernel == 1 && padding == 0) { /* the map is one long row */
+        width *= height;
+        height = 1;
+    }
+    struct geometry g = {
+        .kernel = kernel,
+        .padding = padding,
+        .height = height,
+        .width = width,
+        .out_height = height + 2 * padding - kernel + 1,
+        .out_width = width + 2 * padding - kernel + 1,
+        .stride = width + 2 * padding,
+    };
+    size_t pixels = (size_t)(height + 2 * padding) * (size_t)g.stride;
+    g.plane = (pixels + 2 * LANES + 2 + 15) / 16 * 16;
+    if (g.plane % 256 == 0) /* planes a multiple of 1 KiB apart would share a few cache sets */
+        g.plane += 16;
+    g.in_rows = g.out_width % LANES == 0;
+    int flat = (g.out_height - 1) * g.stride + g.out_width;
+    g.vectors = g.in_rows ? g.out_height * g.out_width / LANES : (flat + LANES - 1) / LANES;
+    return g;
+}
+
+/* Where output vector j starts in a padded plane. */
+static inline int vector_offset(const struct geometry *g, int j) {
+    if (!g->in_rows)
+        return j * LANES;
+    int in_row = g->out_width / LANES;
+    return j / in_row * g->stride + j % in_row * LANES;
+}
+
+/* Short rows are copied in line: a call of memcpy each would cost more than the row. */
+static inline void copy_row(float *to, const float *from, int count) {
+    int i = 0;
+    for (; i + LANES <= count; i += LANES)
+        vector_store(to + i, vector_load(from + i));
+    for (; i < count; i++)
+        to[i] = from[i];
+}
+
+static inline void clear_row(float *to, size_t count) {
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        vector_store(to + i, (vector){0});
+    for (; i < count; i++)
+        to[i] = 0;
+}
+
+/* Copies `channels` maps of `g`'s input size into planes with zero borders. */
+static void pad_image(float *padded, const float *x, int channels, const struct geometry *g) {
+    size_t above = (size_t)(g->padding * g->stride + g->padding); /* zeros before the first pixel */
+    size_t between = 2 * (size_t)g->padding;
+    for (int c = 0; c < channels; c++) {
+        float *end = padded + g->plane;
+        clear_row(padded, above);
+        padded += above;
+        for (int row = 0; row < g->height; row++) {
+            copy_row(padded, x, g->width);
+            clear_row(padded + g->width, between);
+            padded += g->stride;
+            x += g->width;
+        }
+        clear_row(padded, (size_t)(end - padded));
+        padded = end;
+    }
+}
+
+/* ---- forward, and backward to x ---------------------------------------------------------------- */
+
+/* Filters in the order of use: packed[out / OUT_BLOCK][in][tap][OUT_BLOCK], zeros past the last channel. */
+static size_t packed_size(int in_channels, int out_channels, int taps) {
+    return (size_t)((out_channels + OUT_BLOCK - 1) / OUT_BLOCK) * (size_t)(in_channels * taps) *
+           OUT_BLOCK;
+}
+
+static void pack_forward(float *packed, const float *weight, int in_channels, int out_channels,
+                         int taps) {
+    int blocks = (out_channels + OUT_BLOCK - 1) / OUT_BLOCK;
+    for (int block = 0; block < blocks; block++)
+        for (int i = 0; i < in_channels * taps; i++)
+            for (int o = 0; o < OUT_BLOCK; o++) {
+                int out = block * OUT_BLOCK + o;
+                *packed++ = out < out_channels ? weight[out * in_channels * taps + i] : 0;
+            }
+}
+
+/* The filters of the gradient: turned by 180 degrees, input and output channels exchanged. */
+static void pack_transposed(float *packed, const float *weight, int in_channels, int out_channels,
+                            int taps) {
+    int blocks = (in_channels + OUT_BLOCK - 1) / OUT_BLOCK;
+    for (int block = 0; block < blocks; block++)
+        for (int out = 0; out < out_channels; out++)
+            for (int tap = 0; tap < taps; tap++)
+                for (int i = 0; i < OUT_BLOCK; i++) {
+                    int in = block * OUT_BLOCK + i;
+                    *packed++ = in < in_channels
+                                    ? weight[(out * in_channels + in) * taps + taps - 1 - tap]
+                                    : 0;
+                }
+}
+
+/* One tile of a correlation: what tile() reads and writes. */
+struct tile_job {
+    float *out; /* [valid] rows of vectors, `out_plane` floats apart */
+    size_t out_plane;
+    int valid; /* output channels of the block that exist */
+    bool accumulate;
+    const float *x[TILE_VECTORS]; /* where each vector's first tap lies in the first padded plane */
+    size_t plane;                 /* of the padded input */
+    int stride;
+    int channels;
+    const float *packed;
+};
+
+/* Adds all channels and taps up in registers. `kernel` and `count` are constants at every call. */
+static inline __attribute__((always_inline)) void tile(const struct tile_job *job, int kernel,
+                                                       int count) {
+    vector sum[OUT_BLOCK][TILE_VECTORS];
+    const float *x[TILE_VECTORS];
+    const float *packed = job->packed;
+    for (int v = 0; v < count; v++) {
+        x[v] = job->x[v];
+        for (int o = 0; o < OUT_BLOCK; o++)
+            sum[o][v] = (vector){0};
+    }
+    for (int c = 0; c < job->channels; c++) {
+        for (int ky = 0; ky < kernel; ky++)
+            for (int kx = 0; kx < kernel; kx++) {
+                vector value[TILE_VECTORS];
+                for (int v = 0; v < count; v++)
+                    value[v] = vector_load(x[v] + ky * job->stride + kx);
+                for (int o = 0; o < OUT_BLOCK; o++)
+                    for (int v = 0; v < count; v++)
+                        sum[o][v] += value[v] * packed[o];
+                packed += OUT_BLOCK;
+            }
+        for (int v = 0; v < count; v++)
+            x[v] += job->plane;
+    }
+    for (int o = 0; o < OUT_BLOCK; o++) {
+        if (o >= job->valid)
+            continue;
+        float *out = job->out + (size_t)o * job->out_plane;
+        for (int v = 0; v < count; v++) {
+            if (job->accumulate)
+                sum[o][v] += vector_load(out + v * LANES);
+            vector_store(out + v * LANES, sum[o][v]);
+        }
+    }
+}
+
+static void run_tile(const struct tile_job *job, int kernel, int count) {
+    enum { TWO = 2, THREE = TILE_VECTORS < 3 ? 2 : 3, FOUR = TILE_VECTORS < 4 ? 2 : 4 };
+    switch ((kernel == 3) * 4 + count - 1) {
+    case 0:
+        tile(job, 1, 1);
+        break;
+    case 1:
+        tile(job, 1, TWO);
+        break;
+    case 2:
+        tile(job, 1, THREE);
+        break;
+    case 3:
+        tile(job, 1, FOUR);
+        break;
+    case 4:
+        tile(job, 3, 1);
+        break;
+    case 5:
+        tile(job, 3, TWO);
+        break;
+    case 6:
+        tile(job, 3, THREE);
+        break;
+    case 7:
+        tile(job, 3, FOUR);
+        break;
+    }
+}
+
+/* Copies (or adds) the long rows of `flat`, [channels][vectors * LANES], into maps without the padding. */
+static void unpad(float *y, const float *flat, int channels, bool accumulate,
+                  const struct geometry *g) {
+    for (int c = 0; c < channels; c++)
+        for (int row = 0; row < g->out_height; row++) {
+            const float *from = flat + (size_t)c * (size_t)(g->vectors * LANES) + row * g->stride;
+            for (int column = 0; column < g->out_width; column++, y++)
+                *y = accumulate ? *y + from[column] : from[column];
+        }
+}
+
+/* y[out] (+)= correlation of the padded maps with the packed filters. `flat` has room for
+ * [out_channels][vectors * LANES]. */
+static void correlate(float *y, bool accumulate, const float *padded, const float *packed,
+                      int channels, int out_channels, const struct geometry *g, float *flat) {
+    int taps = g->kernel * g->kernel;
+    struct tile_job job = {
+        .out_plane = (size_t)(g->in_rows ? g->out_height * g->out_width : g->vectors * LANES),
+        .accumulate = accumulate && g->in_rows,
+        .plane = g->plane,
+        .stride = g->stride,
+        .channels = channels,
+    };
+    for (int first = 0; first < g->vectors; first += TILE_VECTORS) {
+        int count = g->vectors - first < TILE_VECTORS ? g->vectors - first : TILE_VECTORS;
+        for (int v = 0; v < count; v++)
+            job.x[v] = padded + vector_offset(g, first + v);
+        for (int out = 0; out < out_channels; out += OUT_BLOCK) {
+            job.out = (g->in_rows ? y : flat) + (size_t)out * job.out_plane + first * LANES;
+            job.valid = out_channels - out < OUT_BLOCK ? out_channels - out : OUT_BLOCK;
+            job.packed = packed + (size_t)out * (size_t)(channels * taps);
+            run_tile(&job, g->kernel, count);
+        }
+    }
+    if (!g->in_rows)
+        unpad(y, flat, out_channels, accumulate, g);
+}
+
+/* ---- backward to the weights ------------------------------------------------------------------- */
+
+/* dy in the order of the vectors: planes of vectors * LANES floats, zero where there is no output, and zero
+ * planes up to a multiple of GRADIENT_BLOCK. */
+static void spread(float *to, size_t plane, const float *dy, int channels,
+                   const struct geometry *g) {
+    size_t pixels = (size_t)(g->out_height * g->out_width);
+    size_t rest = (size_t)((GRADIENT_BLOCK - channels % GRADIENT_BLOCK) % GRADIENT_BLOCK);
+    for (int c = 0; c < channels; c++, to += plane, dy += pixels) {
+        if (g->in_rows) {
+            copy_row(to, dy, (int)pixels);
+            continue;
+        }
+        clear_row(to, plane);
+        for (int row = 0; row < g->out_height; row++)
+            copy_row(to + row * g->stride, dy + row * g->out_width, g->out_width);
+    }
+    clear_row(to, rest * plane);
+}
+
+/* The padded inputs and spread gradients of up to CHUNK images. */
+struct chunk {
+    int images;
+    const float *x;  /* [images][in_channels][plane] */
+    const float *dy; /* [images][out rounded up][dy_plane] */
+    size_t x_image, dy_image, dy_plane;
+    const struct geometry *geometry;
+};
+
+/* sums[tap][out] of TAPS taps x GRADIENT_BLOCK output channels over all pixels and images of the chunk. Tap
+ * (r, t) lies r * row_step + t * tap_step floats from the first one. */
+static inline __attribute__((always_inline)) void
+gradient_tile(float sums[TAPS][GRADIENT_BLOCK], const struct chunk *chunk, const float *x,
+              const float *dy, size_t row_step, size_t tap_step) {
+    const struct geometry *g = chunk->geometry;
+    vector sum[TAPS][GRADIENT_BLOCK];
+    for (int t = 0; t < TAPS; t++)
+        for (int o = 0; o < GRADIENT_BLOCK; o++)
+            sum[t][o] = (vector){0};
+    int in_row = g->in_rows ? g->out_width / LANES : g->vectors;
+    int rows = g->vectors / in_row;
+    for (int image = 0; image < chunk->images; image++) {
+        const float *dy_vector = dy + (size_t)image * chunk->dy_image;
+        for (int row = 0; row < rows; row++) {
+            const float *x_vector = x + (size_t)image * chunk->x_image + row * g->stride;
+            for (int j = 0; j < in_row; j++) {
+                vector d[GRADIENT_BLOCK];
+                for (int o = 0; o < GRADIENT_BLOCK; o++)
+                    d[o] = vector_load(dy_vector + (size_t)o * chunk->dy_plane);
+                for (int t = 0; t < TAPS; t++) {
+                    vector value = vector_load(x_vector + (size_t)(t / 3) * row_step +
+                                               (size_t)(t % 3) * tap_step);
+                    IN_REGISTER(value);
+                    for (int o = 0; o < GRADIENT_BLOCK; o++)
+                        sum[t][o] += value * d[o];
+                }
+                x_vector += LANES;
+                dy_vector += LANES;
+            }
+        }
+    }
+    for (int t = 0; t < TAPS; t++)
+        for (int o = 0; o < GRADIENT_BLOCK; o++)
+            sums[t][o] = vector_sum(sum[t][o]);
+}
+
+/* dweight [out][in][tap] of a chunk. The taps of a tile are neighbours in the filter's in_channels x taps
+ * elements: rows of one 3x3 filter, or, for 1x1 filters, input channels. */
+static void chunk_gradient(float *dweight, const struct chunk *chunk, int in_channels,
+                           int out_channels) {
+    const struct geometry *g = chunk->geometry;
+    int elements = in_channels * g->kernel * g->kernel;
+    for (int out = 0; out < out_channels; out += GRADIENT_BLOCK)
+        for (int first = 0; first < elements; first += TAPS) {
+            float sums[TAPS][GRADIENT_BLOCK];
+            const float *dy = chunk->dy + (size_t)out * chunk->dy_plane;
+            if (g->kernel == 3)
+                gradient_tile(sums, chunk,
+                              chunk->x + (size_t)(first / 9) * g->plane + first % 9 / 3 * g->stride,
+                              dy, (size_t)g->stride, 1);
+            else
+                gradient_tile(sums, chunk, chunk->x + (size_t)first * g->plane, dy, 3 * g->plane,
+                              g->plane);
+            for (int o = 0; o < GRADIENT_BLOCK && out + o < out_channels; o++)
+                for (int t = 0; t < TAPS && first + t < elements; t++)
+                    dweight[(out + o) * elements + first + t] = sums[t][o];
+        }
+}
+
+/* ---- workspace --------------------------------------------------------------------------------- */
+
+/* Floats of each part; a part is a multiple of 16 floats. */
+struct layout {
+    size_t packed;               /* filters in the order of use, shared by all threads */
+    size_t padded, flat, spread; /* of one thread */
+    size_t partial;              /* one chunk's weight gradient */
+    int chunk;  /* images whose weight gradients one thread sums: fixes the order of sums */
+    int chunks;
+    size_t total;
+};
+
+static size_t round_to(size_t count, size_t multiple) {
+    return (count + multiple - 1) / multiple * multiple;
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* The geometry of dy as an input: the padding that makes its output as large as x. */
+static struct geometry transposed_geometry(const struct geometry *g) {
+    return geometry_of(g->out_height, g->out_width, g->kernel, g->kernel - 1 - g->padding);
+}
+
+static size_t spread_plane(const struct geometry *g) {
+    size_t plane = (size_t)(g->vectors * LANES);
+    return plane % 256 == 0 ? plane + 16 : plane;
+}
+
+/* Input planes of an image of a chunk: for 1x1 filters a multiple of a tile's taps, the last ones zero. */
+static size_t input_planes(const struct conv_args *a) {
+    return a->kernel == 1 ? round_to((size_t)a->in_channels, TAPS) : (size_t)a->in_channels;
+}
+
+/* Few enough images that a chunk of wide maps stays in the second-level cache, enough that the sums over
+ * lanes at the end of a tile do not matter. */
+static int chunk_images(const struct geometry *g) {
+    int images = 4096 / (g->out_height * g->out_width);
+    return images < 4 ? 4 : images > 16 ? 16 : images;
+}
+
+static struct layout layout_of(const struct device *device, const struct conv_args *a) {
+    struct geometry g = geometry_of(a->height, a->width, a->kernel, a->padding);
+    struct geometry back = transposed_geometry(&g);
+    size_t in = (size_t)a->in_channels, out = (size_t)a->out_channels;
+    int taps = a->kernel * a->kernel, chunk = chunk_images(&g);
+    struct layout l = {
+        .packed = round_to(larger(packed_size(a->in_channels, a->out_channels, taps),
+                                  packed_size(a->out_channels, a->in_channels, taps)), 16),
+        .padded = round_to(larger(input_planes(a) * g.plane * (size_t)chunk, out * back.plane), 16),
+        .flat = round_to(larger(out * (size_t)g.vectors, in * (size_t)back.vectors) * LANES, 16),
+        .spread = round_to(round_to(out, GRADIENT_BLOCK) * spread_plane(&g) * (size_t)chunk, 16),
+        .partial = round_to(in * out * (size_t)taps, 16),
+        .chunk = chunk,
+        .chunks = (a->batch + chunk - 1) / chunk,
+    };
+    l.total = l.packed + (size_t)device->threads * (l.padded + l.flat + l.spread) +
+              (size_t)l.chunks * l.partial;
+    return l;
+}
+
+size_t NAME(conv_workspace)(const struct device *device, const struct conv_args *a) {
+    return layout_of(device, a).total * sizeof(float);
+}
+
+/* ---- entries ----------------------------------------------------------------------------------- */
+
+static enum status check_kernel(struct error *error, const struct conv_args *a) {
+    if (a->kernel == 1 || a->kernel == 3)
+        return STATUS_OK;
+    return error_set(error, STATUS_FAILED, "convolution: kernels of 1 and 3 only, not %d", a->kernel);
+}
+
+/* Correlates each image of `from` with the packed filters into `to`, one image a task. */
+static void correlate_batch(float *to, bool accumulate, const float *from, int batch, int channels,
+                            int out_channels, const struct geometry *g, const struct layout *l,
+                            float *workspace, int threads) {
+    const float *packed = workspace;
+    float *scratch = workspace + l->packed;
+    size_t from_image = (size_t)(channels * g->height * g->width);
+    size_t to_image = (size_t)(out_channels * g->out_height * g->out_width);
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int n = 0; n < batch; n++) {
+        float *padded = scratch + (size_t)omp_get_thread_num() * (l->padded + l->flat + l->spread);
+        pad_image(padded, from + (size_t)n * from_image, channels, g);
+        correlate(to + (size_t)n * to_image, accumulate, padded, packed, channels, out_channels, g,
+                  padded + l->padded);
+    }
+}
+
+enum status NAME(conv_forward)(struct error *error, struct device *device,
+                               const struct conv_args *a) {
+    if (check_kernel(error, a) != STATUS_OK)
+        return error->status;
+    struct geometry g = geometry_of(a->height, a->width, a->kernel, a->padding);
+    struct layout l = layout_of(device, a);
+    pack_forward(a->workspace, a->weight, a->in_channels, a->out_channels, a->kernel * a->kernel);
+    correlate_batch(a->y, false, a->x, a->batch, a->in_channels, a->out_channels, &g, &l,
+                    a->workspace, device->threads);
+    return STATUS_OK;
+}
+
+/* The weight gradient of the images of one chunk into `partial`. */
+static void backward_chunk(float *partial, const struct conv_args *a, int first,
+                           const struct geometry *g, const struct layout *l, float *scratch) {
+    float *padded = scratch, *spreads = scratch + l->padded + l->flat;
+    struct chunk chunk = {
+        .images = a->batch - first < l->chunk ? a->batch - first : l->chunk,
+        .x = padded,
+        .dy = spreads,
+        .x_image = input_planes(a) * g->plane,
+        .dy_image = round_to((size_t)a->out_channels, GRADIENT_BLOCK) * spread_plane(g),
+        .dy_plane = spread_plane(g),
+        .geometry = g,
+    };
+    size_t x_image = (size_t)(a->in_channels * a->height * a->width);
+    size_t dy_image = (size_t)(a->out_channels * g->out_height * g->out_width);
+    for (int i = 0; i < chunk.images; i++) {
+        float *x = padded + (size_t)i * chunk.x_image;
+        size_t used = (size_t)a->in_channels * g->plane;
+        pad_image(x, a->x + (size_t)(first + i) * x_image, a->in_channels, g);
+        memset(x + used, 0, (chunk.x_image - used) * sizeof(float));
+        spread(spreads + (size_t)i * chunk.dy_image, chunk.dy_plane,
+               a->dy + (size_t)(first + i) * dy_image, a->out_channels, g);
+    }
+    chunk_gradient(partial, &chunk, a->in_channels, a->out_channels);
+}
+
+static void weight_gradient(const struct conv_args *a, const struct geometry *g,
+                            const struct layout *l, int threads) {
+    size_t thread_floats = l->padded + l->flat + l->spread;
+    float *all_scratch = (float *)a->workspace + l->packed;
+    float *partials = all_scratch + (size_t)threads * thread_floats;
+    int elements = a->in_channels * a->out_channels * a->kernel * a->kernel;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+    for (int c = 0; c < l->chunks; c++) {
+        float *scratch = all_scratch + (size_t)omp_get_thread_num() * thread_floats;
+        backward_chunk(partials + (size_t)c * l->partial, a, c * l->chunk, g, l, scratch);
+    }
+    for (int i = 0; i < elements; i++) {
+        float sum = 0;
+        for (int c = 0; c < l->chunks; c++)
+            sum += partials[(size_t)c * l->partial + (size_t)i];
+        a->dweight[i] = sum;
+    }
+}
+
+enum status NAME(conv_backward)(struct error *error, struct device *device,
+                                const struct conv_args *a) {
+    if (check_kernel(error, a) != STATUS_OK)
+        return error->status;
+    struct geometry g = geometry_of(a->height, a->width, a->kernel, a->padding);
+    struct layout l = layout_of(device, a);
+    weight_gradient(a, &g, &l, device->threads);
+    if (a->dx == NULL)
+        return STATUS_OK;
+    struct geometry back = transposed_geometry(&g);
+    pack_transposed(a->workspace, a->weight, a->in_channels, a->out_channels, a->kernel * a->kernel);
+    correlate_batch(a->dx, a->accumulate, a->dy, a->batch, a->out_channels, a->in_channels, &back, &l,
+                    a->workspace, device->threads);
+    return STATUS_OK;
+}
