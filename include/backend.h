@@ -1,16 +1,18 @@
 /* backend.h: the only seam between the program and a device.
  *
- * A backend is a table of functions: memory and copies, events, and the operations of these networks,
- * each with one argument struct and a forward and a backward entry. src/cpu and src/kernels fill it.
+ * A backend is a table of functions: memory and copies, events, and the operations of these
+ * networks, each with one argument struct and a forward and a backward entry. src/cpu and
+ * src/kernels fill it.
  *
- * Two kinds of pointers cross the seam: host pointers, and device pointers that only the backend may
- * follow (memory from `alloc`; on the CPU they are host memory, but no host file relies on that).
+ * Two kinds of pointers cross the seam: host pointers, and device pointers that only the backend
+ * may follow (memory from `alloc`; on the CPU they are host memory, but no host file relies on
+ * that).
  *
- * Work is ordered by streams. Operations run on STREAM_COMPUTE in the order they are called; copies run
- * on the stream that they name; a call may return before its work is done. Between streams, and between
- * a stream and the host, only events order. No operation allocates or waits for the device, and none
- * reads a host value that changes from step to step: step number and learning rate come from struct
- * step_state in device memory. So a whole step can be recorded once and replayed.
+ * Work is ordered by streams. Operations run on STREAM_COMPUTE in the order they are called; copies
+ * run on the stream that they name; a call may return before its work is done. Between streams, and
+ * between a stream and the host, only events order. No operation allocates or waits for the device,
+ * and none reads a host value that changes from step to step: step number and learning rate come
+ * from struct step_state in device memory. So a whole step can be recorded once and replayed.
  *
  * Layouts: images and maps are NCHW, float32; filters are [out][in][kh][kw].
  * Results are the same bits on the same device each time; on the CPU for any number of threads.
@@ -41,16 +43,18 @@ struct step_state {
 /* In device memory; operations add to it, the host reads it at log points only. */
 struct counters {
     double loss;      /* sum of the images' losses */
-    uint64_t correct; /* images whose largest logit is the label's; the first one of equal logits counts */
+    uint64_t correct; /* images whose largest logit is the label's; the first one of equal logits
+                         counts */
     uint64_t images;
 };
 
-/* ---- operations -------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
-/* uint8 images to normalized floats: y = (pixel / 255 - mean[c]) / std[c]. With `augment`, image n is
- * first shifted by up to 4 pixels with reflected borders (pixel -1 is pixel 1) and flipped left-right:
- * w = philox(seed, PHILOX_AUGMENT, step, n): dx = w0 mod' 9 - 4, dy = w1 mod' 9 - 4, flip = top bit of w2,
- * where mod' is philox_below; y(row, column) = x(row + dy, (flip ? 31 - column : column) + dx). */
+/* uint8 images to normalized floats: y = (pixel / 255 - mean[c]) / std[c]. With `augment`, image n
+ * is first shifted by up to 4 pixels with reflected borders (pixel -1 is pixel 1) and flipped
+ * left-right: w = philox(seed, PHILOX_AUGMENT, step, n): dx = w0 mod' 9 - 4, dy = w1 mod' 9 - 4,
+ * flip = top bit of w2, where mod' is philox_below; y(row, column) = x(row + dy, (flip ? 31 -
+ * column : column) + dx). */
 struct input_args {
     int batch;
     const uint8_t *images; /* [batch][3][32][32] */
@@ -60,9 +64,11 @@ struct input_args {
     const struct step_state *state;
 };
 
-/* Convolution, stride 1, square kernel, `padding` zeros on each side, no bias.
+/* Convolution, stride 1, square kernel of 1 or 3, `padding` < kernel zeros on each side, no bias;
+ * anything else is refused.
  * Output height and width: height + 2 * padding - kernel + 1.
- * Backward: dx (+)= conv_transpose(dy, weight), dweight = sum over images; dx is not computed when NULL. */
+ * Backward: dx (+)= conv_transpose(dy, weight), dweight = sum over images; dx is not computed when
+ * NULL. */
 struct conv_args {
     int batch, in_channels, height, width, out_channels, kernel, padding;
     const float *x, *weight;
@@ -73,9 +79,10 @@ struct conv_args {
     void *workspace;     /* conv_workspace(args) bytes, of no lasting content */
 };
 
-/* Filters standardized to zero mean and an L2 norm of `gain` (Qiao et al. 2019, "Weight Standardization",
- * with a gain as in Brock et al. 2021): y_o = gain * (w_o - mean_o) / sqrt(sum (w_o - mean_o)^2 + 1e-10).
- * Backward overwrites the gradient in place: d holds dL/dy, then dL/dw. */
+/* Filters standardized to zero mean and an L2 norm of `gain` (Qiao et al. 2019, "Weight
+ * Standardization", with a gain as in Brock et al. 2021): y_o = gain * (w_o - mean_o) / sqrt(sum
+ * (w_o - mean_o)^2 + 1e-10). Backward overwrites the gradient in place: d holds dL/dy, then dL/dw.
+ */
 struct filter_args {
     int filters, elements; /* weight is [filters][elements] */
     float gain;
@@ -86,22 +93,23 @@ struct filter_args {
 
 enum relu_place { RELU_BEFORE, RELU_AFTER };
 
-/* Normalization with ReLU on one side of it, then dropout: with u = relu_place == RELU_BEFORE ? max(x, 0) : x,
- *     v = (u - mean) * rstd * weight + bias,  rstd = 1 / sqrt(variance + epsilon), biased variance,
- *     y = dropout(relu_place == RELU_AFTER ? max(v, 0) : v),
- * over N, H, W for each channel (batch norm: Ioffe and Szegedy 2015) or over the channels of a group, H
- * and W for each image (group norm: Wu and He 2018; layer norm: Ba et al. 2016, is the same with one group).
- * Mean first, then the variance of the differences from it.
- * Batch norm, training: running = (1 - stat_momentum) * running + stat_momentum * new, the new variance
- * unbiased (times n / (n - 1)), as PyTorch has it; not training: the running statistics normalize.
- * Dropout, training only: element i of the batch is kept, and scaled by 1 / (1 - dropout), when h >= dropout * 65536,
- * where h is 16 bits of philox(seed, PHILOX_DROPOUT + layer, step, i / 8): of word (i mod 8) / 2 the lower half
+/* Normalization with ReLU on one side of it, then dropout: with u = relu_place == RELU_BEFORE ?
+ * max(x, 0) : x, v = (u - mean) * rstd * weight + bias,  rstd = 1 / sqrt(variance + epsilon),
+ * biased variance, y = dropout(relu_place == RELU_AFTER ? max(v, 0) : v), over N, H, W for each
+ * channel (batch norm: Ioffe and Szegedy 2015) or over the channels of a group, H and W for each
+ * image (group norm: Wu and He 2018; layer norm: Ba et al. 2016, is the same with one group). Mean
+ * first, then the variance of the differences from it. Batch norm, training: running = (1 -
+ * stat_momentum) * running + stat_momentum * new, the new variance unbiased (times n / (n - 1)), as
+ * PyTorch has it; not training: the running statistics normalize. Dropout, training only: element i
+ * of the batch is kept, and scaled by 1 / (1 - dropout), when h >= dropout * 65536, where h is 16
+ * bits of philox(seed, PHILOX_DROPOUT + layer, step, i / 8): of word (i mod 8) / 2 the lower half
  * for even i, the upper for odd i. (16 bits, since the draws cost more than the norm itself.)
  * ReLU's gradient at zero is zero. Backward may be given dx == dy and then works in place. */
 struct norm_args {
     int batch, channels, pixels; /* x is [batch][channels][pixels] */
     int groups;                  /* group norm; 1 for layer norm, unused by batch norm */
-    bool per_element;            /* weight and bias are [channels][pixels] instead of [channels] */
+    bool per_element;            /* weight and bias are [channels][pixels] instead of [channels];
+                                  * batch norm has no such thing and refuses it */
     bool training;
     enum relu_place relu_place;
     float epsilon, stat_momentum;
@@ -110,25 +118,26 @@ struct norm_args {
     int layer;
     const struct step_state *state;
     const float *x, *weight, *bias;
-    float *y;                          /* forward */
-    float *mean, *rstd;                /* out in forward, in in backward: [channels] or [batch][groups] */
-    float *running_mean, *running_var; /* batch norm: [channels], in evaluation read, in training updated */
-    const float *dy;                   /* backward */
-    float *dx, *dweight, *dbias;       /* backward, overwritten */
-    void *workspace;                   /* norm_workspace(args) bytes */
+    float *y;           /* forward */
+    float *mean, *rstd; /* out in forward, in in backward: [channels] or [batch][groups] */
+    float *running_mean,
+        *running_var; /* batch norm: [channels], in evaluation read, in training updated */
+    const float *dy;  /* backward */
+    float *dx, *dweight, *dbias; /* backward, overwritten */
+    void *workspace;             /* norm_workspace(args) bytes */
 };
 
-/* 2x2 max pooling, stride 2, of s, where s = x, or s = max(x + skip, 0) with a skip. Odd last rows and columns are
- * dropped. `code` keeps for each output what backward needs: 0-3, the place of the (first) maximum, row by
- * row, or 4 where ReLU let nothing through.
- * Backward writes ds, the gradient of the sum and so of x and of skip alike; every element is written. */
+/* 2x2 max pooling, stride 2, of s, where s = x, or s = max(x + skip, 0) with a skip. Odd last rows
+ * and columns are dropped. `code` keeps for each output what backward needs: 0-3, the place of the
+ * (first) maximum, row by row, or 4 where ReLU let nothing through. Backward writes ds, the
+ * gradient of the sum and so of x and of skip alike; every element is written. */
 struct pool_args {
     int batch, channels, height, width; /* of x */
     const float *x, *skip;              /* skip may be NULL */
     float *y;                           /* [batch][channels][height / 2][width / 2] */
     uint8_t *code;                      /* the same shape; NULL in evaluation: not written */
     const float *dy;
-    float *ds;                          /* the shape of x */
+    float *ds; /* the shape of x */
 };
 
 /* Average over the map: y [batch][channels]. Backward writes dx, [batch][channels][pixels]. */
@@ -140,8 +149,8 @@ struct average_args {
     float *dx;
 };
 
-/* y = x weight^T: x [batch][inputs], weight [outputs][inputs], y [batch][outputs]. Backward overwrites
- * dx and dweight. */
+/* y = x weight^T: x [batch][inputs], weight [outputs][inputs], y [batch][outputs]. Backward
+ * overwrites dx and dweight. */
 struct linear_args {
     int batch, inputs, outputs;
     const float *x, *weight;
@@ -160,8 +169,9 @@ struct loss_args {
     struct counters *counters;
 };
 
-/* SGD as PyTorch defines it (torch.optim.SGD), over one arena: g = gradient + decay * w for the first `decayed` elements,
- * gradient for the rest; v = momentum * v + g; w -= rate * (nesterov ? g + momentum * v : v). */
+/* SGD as PyTorch defines it (torch.optim.SGD), over one arena: g = gradient + decay * w for the
+ * first `decayed` elements, gradient for the rest; v = momentum * v + g; w -= rate * (nesterov ? g
+ * + momentum * v : v). */
 struct sgd_args {
     size_t count, decayed;
     float *weight, *velocity;
@@ -171,7 +181,7 @@ struct sgd_args {
     const struct step_state *state;
 };
 
-/* ---- the table --------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 /* A norm's two entries; the table below has one row for each norm. */
 struct norm_operations {
@@ -195,7 +205,8 @@ struct operations {
     enum status (*loss)(struct error *, struct device *, const struct loss_args *);
     enum status (*sgd)(struct error *, struct device *, const struct sgd_args *);
 
-    /* Bytes of workspace that the operation wants for these shapes; pointers in args are not looked at. */
+    /* Bytes of workspace that the operation wants for these shapes; pointers in args are not looked
+     * at. */
     size_t (*conv_workspace)(const struct device *, const struct conv_args *);
     size_t (*norm_workspace)(const struct device *, const struct norm_args *);
 };
@@ -216,14 +227,17 @@ struct backend {
     /* The operations of an opened device: they may depend on what it can do. */
     const struct operations *(*operations)(const struct device *);
 
-    /* Zeroed device memory and zeroed pinned host memory. `what` goes into the message when there is none. */
-    enum status (*alloc)(struct error *, struct device *, void *out, size_t bytes, const char *what);
+    /* Zeroed device memory and zeroed pinned host memory. `what` goes into the message when there
+     * is none. */
+    enum status (*alloc)(struct error *, struct device *, void *out, size_t bytes,
+                         const char *what);
     void (*release)(struct device *, void *memory);
     enum status (*alloc_pinned)(struct error *, struct device *, void *out, size_t bytes,
                                 const char *what);
     void (*release_pinned)(struct device *, void *memory);
 
-    /* Asynchronous copies: the host side must be pinned and stay untouched until an event says so. */
+    /* Asynchronous copies: the host side must be pinned and stay untouched until an event says so.
+     */
     enum status (*upload)(struct error *, struct device *, enum stream, void *device_to,
                           const void *host_from, size_t bytes);
     enum status (*download)(struct error *, struct device *, enum stream, void *host_to,

@@ -1,25 +1,25 @@
 /* error.h: how a function says that it failed, why, and what to do about it.
  *
- * Every function that can fail takes a `struct error *` first and returns an `enum status`, which is
- * also the exit status of the program (README, "Exit status"). The function that notices a fault fills
- * the error with error_set(); callers pass it up; main prints it, once, as one line. */
+ * Every function that can fail takes a `struct error *` first and returns an `enum status`, which
+ * is also the exit status of the program (README, "Exit status"). The function that notices a fault
+ * fills the error with error_set(); callers pass it up; main prints it, once, as one line. */
 #ifndef ERROR_H
 #define ERROR_H
 
 enum status {
     STATUS_OK = 0,
-    STATUS_FAILED = 1,       /* failed while running: a system call, memory, the disk, the device */
-    STATUS_USAGE = 2,        /* wrong option, value or combination of them */
-    STATUS_NO_DEVICE = 3,    /* no usable device */
-    STATUS_BAD_DATA = 4,     /* missing or damaged data, weights or checkpoint */
-    STATUS_DIVERGED = 5,     /* the loss is not finite */
+    STATUS_FAILED = 1,    /* failed while running: a system call, memory, the disk, the device */
+    STATUS_USAGE = 2,     /* wrong option, value or combination of them */
+    STATUS_NO_DEVICE = 3, /* no usable device */
+    STATUS_BAD_DATA = 4,  /* missing or damaged data, weights or checkpoint */
+    STATUS_DIVERGED = 5,  /* the loss is not finite */
     STATUS_INTERRUPTED = 130, /* stopped by SIGINT */
-    STATUS_TERMINATED = 143, /* stopped by SIGTERM */
+    STATUS_TERMINATED = 143,  /* stopped by SIGTERM */
 };
 
 struct error {
     enum status status;
-    char text[1024]; /* what, where, why and the remedy; no newline, no prefix */
+    char text[2048]; /* what, where, why and the remedy; no newline, no prefix */
 };
 
 /* Fills `error` from a printf format and returns `status`, so that a fault is one statement:

@@ -31,9 +31,9 @@ enum status model_create(struct error *error, struct model **out, const struct b
                          const struct model_options *options);
 void model_destroy(struct model *model);
 
-/* Sets the initial weights: convolutions uniform in +-1/sqrt(fan_in) (PyTorch's Conv2d default: kaiming_uniform
- * with a = sqrt(5)) from Philox (seed, PHILOX_INITIAL_WEIGHTS + layer, 0, element / 4), norm weights 1,
- * biases 0, running means 0, running variances 1; velocity 0. */
+/* Sets the initial weights: convolutions uniform in +-1/sqrt(fan_in) (PyTorch's Conv2d default:
+ * kaiming_uniform with a = sqrt(5)) from Philox (seed, PHILOX_INITIAL_WEIGHTS + layer, 0, element /
+ * 4), norm weights 1, biases 0, running means 0, running variances 1; velocity 0. */
 enum status model_initialize(struct error *error, struct model *model, uint64_t seed);
 
 /* One optimizer step: forward, loss into the counters, backward, SGD. Enqueued, not waited for. */
@@ -47,7 +47,7 @@ enum status model_evaluate_step(struct error *error, struct model *model,
 /* The counters since the last call, which are then zero again. Waits for the device. */
 enum status model_take_counters(struct error *error, struct model *model, struct counters *out);
 
-/* ---- tensors by name --------------------------------------------------------------------------- */
+/* ---- tensors by name ------------------------------------------------------------------------- */
 
 enum tensor_type { TENSOR_F32, TENSOR_I64 };
 
@@ -68,10 +68,10 @@ struct tensor_list {
     void *storage;
 };
 
-/* Copies the state dict to the host, in the order of the layers. Convolutions come as they are used: where
- * filters are standardized, the standardized ones (standardizing them again changes nothing), so that a
- * plain convolution anywhere takes them as they are. `batches_tracked` fills num_batches_tracked.
- * Waits for the device. Release with tensor_list_free. */
+/* Copies the state dict to the host, in the order of the layers. Convolutions come as they are
+ * used: where filters are standardized, the standardized ones (standardizing them again changes
+ * nothing), so that a plain convolution anywhere takes them as they are. `batches_tracked` fills
+ * num_batches_tracked. Waits for the device. Release with tensor_list_free. */
 enum status model_export(struct error *error, struct model *model, struct tensor_list *out,
                          int64_t batches_tracked);
 void tensor_list_free(struct tensor_list *list);

@@ -1,5 +1,5 @@
-/* network.h: the layer table. A recipe (recipe.h) becomes a list of layers with shapes, tensor names and
- * counts; plan, model, summary and weights files all read this list and nothing else. */
+/* network.h: the layer table. A recipe (recipe.h) becomes a list of layers with shapes, tensor
+ * names and counts; plan, model, summary and weights files all read this list and nothing else. */
 #ifndef NETWORK_H
 #define NETWORK_H
 
@@ -25,22 +25,23 @@ struct shape {
 
 struct layer {
     enum layer_kind kind;
-    char name[24];     /* prefix of its tensors' names, "convblock1.0"; or "pool1", "gap" */
+    char name[24]; /* prefix of its tensors' names, "convblock1.0"; or "pool1", "gap" */
     struct shape in, out;
-    int input;         /* index of the layer that feeds it; LAYER_NONE: the image */
-    int skip;          /* LAYER_POOL: layer whose output is added before ReLU, or LAYER_NONE */
-    int kernel;        /* LAYER_CONV: 1 or 3; LAYER_POOL: 2 */
-    int padding;       /* LAYER_CONV: zeros on each side */
-    float filter_norm; /* LAYER_CONV: filters standardized to this L2 norm; 0: used as they are */
-    bool relu_first;   /* LAYER_NORM: ReLU before the norm (published order) or after it */
+    int input;           /* index of the layer that feeds it; LAYER_NONE: the image */
+    int skip;            /* LAYER_POOL: layer whose output is added before ReLU, or LAYER_NONE */
+    int kernel;          /* LAYER_CONV: 1 or 3; LAYER_POOL: 2 */
+    int padding;         /* LAYER_CONV: zeros on each side */
+    float filter_norm;   /* LAYER_CONV: filters standardized to this L2 norm; 0: used as they are */
+    bool relu_first;     /* LAYER_NORM: ReLU before the norm (published order) or after it */
     enum norm_kind norm; /* LAYER_NORM */
-    int groups;          /* LAYER_NORM: spans of channels normalized together; batch norm: unused, 1 */
-    bool per_element;    /* LAYER_NORM: weight and bias are [C, H, W], else [C] */
-    float epsilon;       /* LAYER_NORM */
-    float stat_momentum; /* LAYER_NORM of NORM_BATCH: weight of the new value in running statistics */
-    float dropout;       /* LAYER_NORM: probability of a zero */
-    int weight_count;    /* elements of its weight; 0 without one */
-    int bias_count;      /* elements of its bias; 0 without one */
+    int groups;       /* LAYER_NORM: spans of channels normalized together; batch norm: unused, 1 */
+    bool per_element; /* LAYER_NORM: weight and bias are [C, H, W], else [C] */
+    float epsilon;    /* LAYER_NORM */
+    float
+        stat_momentum; /* LAYER_NORM of NORM_BATCH: weight of the new value in running statistics */
+    float dropout;     /* LAYER_NORM: probability of a zero */
+    int weight_count;  /* elements of its weight; 0 without one */
+    int bias_count;    /* elements of its bias; 0 without one */
     int64_t multiply_adds; /* of one image, forward */
 };
 

@@ -26,22 +26,23 @@ struct recipe {
 
     /* the network */
     int channels[BLOCK_COUNT];
-    int early_padding;   /* zero padding of C1 and C2; the other 3x3 convolutions have 1 */
-    bool first_skip;     /* the skip and ReLU around C2 and c3 */
-    bool relu_first;     /* conv, ReLU, norm, dropout; else conv, norm, ReLU, dropout */
-    bool per_element;    /* norm weight and bias of shape [C, H, W] instead of [C] */
-    int groups;          /* of group norm; 1 elsewhere */
-    float filter_norm;   /* L2 norm that 3x3 filters are standardized to; 0: left alone */
-    float dropout;       /* probability of a zero after each norm */
+    int early_padding; /* zero padding of C1 and C2; the other 3x3 convolutions have 1 */
+    bool first_skip;   /* the skip and ReLU around C2 and c3 */
+    bool relu_first;   /* conv, ReLU, norm, dropout; else conv, norm, ReLU, dropout */
+    bool per_element;  /* norm weight and bias of shape [C, H, W] instead of [C] */
+    int groups;        /* of group norm; 1 elsewhere */
+    float filter_norm; /* L2 norm that 3x3 filters are standardized to; 0: left alone */
+    float dropout;     /* probability of a zero after each norm */
 
     /* the training */
     int epochs, batch_size;
-    float learning_rate; /* peak */
+    float learning_rate;          /* peak */
     float momentum, weight_decay; /* weight decay on convolutions only */
     bool nesterov;
     enum schedule_kind schedule;
-    int milestones[2];   /* SCHEDULE_STEPS: the rate falls after these epochs (counted from 1); 0: never */
-    float warmup;        /* SCHEDULE_LINEAR: share of all steps that warms up */
+    int milestones[2]; /* SCHEDULE_STEPS: the rate falls after these epochs (counted from 1); 0:
+                          never */
+    float warmup;      /* SCHEDULE_LINEAR: share of all steps that warms up */
     enum augment_kind augment;
 };
 

@@ -1,4 +1,5 @@
-/* backend_cpu.c: the CPU as a device: threads, the choice of instruction set, memory, copies and events.
+/* backend_cpu.c: the CPU as a device: threads, the choice of instruction set, memory, copies and
+ * events.
  *
  * Everything has happened when a call returns, so streams and events have nothing to do. */
 #include "device.h"
@@ -9,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The best variant that this CPU runs. TRAIN_GPU_CPU=baseline|avx2|avx512 asks for another one that it
- * runs, for tests and comparisons. */
+/* The best variant that this CPU runs. TRAIN_GPU_CPU=baseline|avx2|avx512 asks for another one that
+ * it runs, for tests and comparisons. */
 static const struct operations *choose_operations(const char **name) {
     const char *wanted = getenv("TRAIN_GPU_CPU");
     bool any = wanted == NULL;
@@ -40,7 +41,7 @@ static enum status cpu_open(struct error *error, struct device **out,
     const char *name;
     (*out)->threads = options->threads > 0 ? options->threads : omp_get_num_procs();
     (*out)->operations = choose_operations(&name);
-    snprintf((*out)->description, sizeof (*out)->description, "CPU, %d thread%s, %s",
+    snprintf((*out)->description, sizeof(*out)->description, "CPU, %d thread%s, %s",
              (*out)->threads, (*out)->threads == 1 ? "" : "s", name);
     return STATUS_OK;
 }

@@ -1,8 +1,8 @@
-/* model.c: the walk over the layers. forward() and backward() are the way of a batch through the network;
- * the functions before them say which tensors of the plan each operation gets. */
+/* model.c: the walk over the layers. forward() and backward() are the way of a batch through the
+ * network; the functions before them say which tensors of the plan each operation gets. */
 #include "model_private.h"
 
-/* ---- what an operation gets -------------------------------------------------------------------- */
+/* ---- what an operation gets ------------------------------------------------------------------ */
 
 static float *activation(const struct model *model, size_t offset) {
     return (float *)(void *)(model->activations + offset);
@@ -11,8 +11,8 @@ static float *activation(const struct model *model, size_t offset) {
 /* Input of layer i: another layer's output, or the images. */
 static float *layer_input(const struct model *model, int i) {
     int input = model->network.layers[i].input;
-    return activation(model, input == LAYER_NONE ? model->plan.input
-                                                 : model->plan.layers[input].output);
+    return activation(model,
+                      input == LAYER_NONE ? model->plan.input : model->plan.layers[input].output);
 }
 
 static float *layer_output(const struct model *model, int i) {
@@ -60,7 +60,7 @@ struct filter_args model_filter_args(const struct model *model, int i) {
 }
 
 struct norm_args model_norm_args(const struct model *model, int i, const struct device_batch *batch,
-                                bool training) {
+                                 bool training) {
     const struct layer *layer = &model->network.layers[i];
     const struct layer_plan *place = &model->plan.layers[i];
     bool running = layer->norm == NORM_BATCH;
@@ -139,7 +139,7 @@ static struct linear_args linear_of(const struct model *model, int i, int batch)
     };
 }
 
-/* ---- the walk ---------------------------------------------------------------------------------- */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
 static enum status conv_forward(struct error *error, struct model *model, int i, int batch) {
     struct conv_args conv = model_conv_args(model, i, batch);
@@ -215,7 +215,8 @@ static enum status layer_backward(struct error *error, struct model *model, int 
     return STATUS_OK;
 }
 
-/* Images to loss: input, every layer, loss into the counters (and, training, the gradient of the logits). */
+/* Images to loss: input, every layer, loss into the counters (and, training, the gradient of the
+ * logits). */
 static enum status forward(struct error *error, struct model *model,
                            const struct device_batch *batch, bool training) {
     int last = model->network.layer_count - 1;

@@ -1,4 +1,5 @@
-/* model_state.c: a model's memory on the device, its initial weights, its counters, and its weights by name. */
+/* model_state.c: a model's memory on the device, its initial weights, its counters, and its weights
+ * by name. */
 #include "memory.h"
 #include "model_private.h"
 #include "philox.h"
@@ -72,7 +73,7 @@ enum status model_create(struct error *error, struct model **out, const struct b
 void model_destroy(struct model *model) {
     if (model == NULL)
         return;
-    void *on_device[] = {model->weights,    model->gradients, model->velocity, model->statistics,
+    void *on_device[] = {model->weights,     model->gradients, model->velocity, model->statistics,
                          model->activations, model->workspace, model->counters};
     for (size_t i = 0; i < sizeof on_device / sizeof on_device[0]; i++)
         if (on_device[i] != NULL)
@@ -88,7 +89,8 @@ void model_destroy(struct model *model) {
 
 /* Waits until all that was enqueued on the compute stream is done. */
 static enum status wait(struct error *error, struct model *model) {
-    if (model->backend->event_record(error, model->device, model->done, STREAM_COMPUTE) != STATUS_OK)
+    if (model->backend->event_record(error, model->device, model->done, STREAM_COMPUTE) !=
+        STATUS_OK)
         return error->status;
     return model->backend->event_synchronize(error, model->device, model->done);
 }
@@ -152,9 +154,10 @@ enum status model_take_counters(struct error *error, struct model *model, struct
     return STATUS_OK;
 }
 
-/* ---- the state dict ---------------------------------------------------------------------------- */
+/* ---- the state dict -------------------------------------------------------------------------- */
 
-/* Downloads weights and statistics to the staging memory; standardized filters in place of the raw ones. */
+/* Downloads weights and statistics to the staging memory; standardized filters in place of the raw
+ * ones. */
 static enum status download_state(struct error *error, struct model *model) {
     const struct backend *backend = model->backend;
     struct device *device = model->device;
@@ -170,9 +173,8 @@ static enum status download_state(struct error *error, struct model *model) {
             continue;
         struct filter_args filter = model_filter_args(model, i);
         if (model->operations->filter_forward(error, device, &filter) ||
-            backend->download(error, device, STREAM_COMPUTE,
-                              weights + model->plan.layers[i].weight, filter.y,
-                              (size_t)layer->weight_count * sizeof(float)))
+            backend->download(error, device, STREAM_COMPUTE, weights + model->plan.layers[i].weight,
+                              filter.y, (size_t)layer->weight_count * sizeof(float)))
             return error->status;
     }
     return wait(error, model);
@@ -228,8 +230,8 @@ static void append_layer(struct tensor_list *list, size_t *used, const struct mo
         return;
     append_norm(list, used, layer, "running_mean", running + place->running_mean, false);
     append_norm(list, used, layer, "running_var", running + place->running_var, false);
-    append(list, used, layer->name, "num_batches_tracked", &batches_tracked,
-           sizeof batches_tracked)->type = TENSOR_I64;
+    append(list, used, layer->name, "num_batches_tracked", &batches_tracked, sizeof batches_tracked)
+        ->type = TENSOR_I64;
 }
 
 enum status model_export(struct error *error, struct model *model, struct tensor_list *out,

@@ -1,7 +1,8 @@
 /* network.c: turns a recipe into the layer table.
  *
- * The topology of all networks is C1 C2 c3 P1, C3 C4 C5 c6 P2, C7 C8 C9 GAP C10: capital C a block of 3x3
- * convolution, norm and ReLU, small c a 1x1 convolution alone, P a pool with or without a skip. */
+ * The topology of all networks is C1 C2 c3 P1, C3 C4 C5 c6 P2, C7 C8 C9 GAP C10: capital C a block
+ * of 3x3 convolution, norm and ReLU, small c a 1x1 convolution alone, P a pool with or without a
+ * skip. */
 #include "network.h"
 
 #include <stdio.h>
@@ -92,7 +93,8 @@ static void add_classifier(struct builder *builder) {
 static enum status check_groups(struct error *error, const struct network *network) {
     for (int i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
-        if (layer->kind == LAYER_NORM && layer->out.channels % layer->groups != 0)
+        if (layer->kind == LAYER_NORM &&
+            (layer->groups < 1 || layer->out.channels % layer->groups != 0))
             return error_set(error, STATUS_USAGE,
                              "--groups %d does not divide the %d channels of layer %s; "
                              "give a number that divides the channels of every norm (see summary)",

@@ -89,9 +89,9 @@ static void place_gradients(struct plan *plan, const struct network *network) {
 void plan_make(struct plan *out, const struct network *network, int batch) {
     *out = (struct plan){.batch = batch};
     for (int i = 0; i < MAX_LAYERS; i++)
-        out->layers[i] = (struct layer_plan){PLAN_NONE, PLAN_NONE, PLAN_NONE, PLAN_NONE, PLAN_NONE,
-                                             PLAN_NONE, PLAN_NONE, PLAN_NONE, PLAN_NONE, PLAN_NONE,
-                                             false};
+        out->layers[i] =
+            (struct layer_plan){PLAN_NONE, PLAN_NONE, PLAN_NONE, PLAN_NONE, PLAN_NONE, PLAN_NONE,
+                                PLAN_NONE, PLAN_NONE, PLAN_NONE, PLAN_NONE, false};
     place_parameters(out, network);
     place_outputs(out, network);
     place_gradients(out, network);

@@ -1,25 +1,26 @@
 /* recipe.c: the rows of the recipe table, and the words for their values.
  *
  * The reference rows are the published study; its facts stand in tests/test_network.c once more, as
- * numbers. The tuned rows are ours: one network for all three norms (45,520 parameters each), so that
- * nothing but the norm differs. */
+ * numbers. The tuned rows are ours: one network for all three norms (45,520 parameters each), so
+ * that nothing but the norm differs. */
 #include "recipe.h"
 
 #include <stddef.h>
 
-/* What the reference rows share: 20 epochs of 128, no augmentation, conv - ReLU - norm - dropout. */
+/* What the reference rows share: 20 epochs of 128, no augmentation, conv - ReLU - norm - dropout.
+ */
 #define REFERENCE                                                                                  \
-    .kind = RECIPE_REFERENCE, .relu_first = true, .epochs = 20, .batch_size = 128, .momentum = 0.9f, \
-    .schedule = SCHEDULE_STEPS, .augment = AUGMENT_NONE
+    .kind = RECIPE_REFERENCE, .relu_first = true, .epochs = 20, .batch_size = 128,                 \
+    .momentum = 0.9f, .schedule = SCHEDULE_STEPS, .augment = AUGMENT_NONE
 
 #define TUNED                                                                                      \
-    .kind = RECIPE_TUNED, .channels = {24, 32, 24, 24, 28, 32, 24, 24, 24, 28}, .early_padding = 1, \
-    .first_skip = true, .epochs = 20, .batch_size = 128, .learning_rate = 0.2f, .momentum = 0.9f,   \
-    .weight_decay = 5e-4f, .nesterov = true, .schedule = SCHEDULE_LINEAR, .warmup = 0.1f,           \
-    .augment = AUGMENT_FLIP_CROP
+    .kind = RECIPE_TUNED, .channels = {24, 32, 24, 24, 28, 32, 24, 24, 24, 28},                    \
+    .early_padding = 1, .first_skip = true, .epochs = 20, .batch_size = 128,                       \
+    .learning_rate = 0.2f, .momentum = 0.9f, .weight_decay = 5e-4f, .nesterov = true,              \
+    .schedule = SCHEDULE_LINEAR, .warmup = 0.1f, .augment = AUGMENT_FLIP_CROP
 
-/* Standardized filters keep the norms that do not see the whole batch as well-behaved as batch norm at
- * the same rate; batch norm itself gains nothing from them. */
+/* Standardized filters keep the norms that do not see the whole batch as well-behaved as batch norm
+ * at the same rate; batch norm itself gains nothing from them. */
 static const struct recipe recipes[] = {
     {REFERENCE, .norm = NORM_BATCH, .channels = {16, 32, 16, 24, 28, 32, 16, 20, 26, 32},
      .early_padding = 1, .first_skip = true, .groups = 1, .dropout = 0.05f, .learning_rate = 0.1f,

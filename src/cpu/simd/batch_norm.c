@@ -1,9 +1,10 @@
 /* batch_norm.c: normalization over N, H, W for each channel (Ioffe and Szegedy 2015).
  *
- * Forward, training: one pass takes mean and squared differences of each plane, which are joined over the
- * batch as in Chan, Golub and LeVeque 1979, in the order of the images; a second pass normalizes. That is
- * 2 reads and 1 write. Backward: a pass for the two sums (2 reads), a pass for dx (2 reads, 1 write); where
- * dropout or a ReLU behind the norm has to be undone, the first pass writes its result to dx. */
+ * Forward, training: one pass takes mean and squared differences of each plane, which are joined
+ * over the batch as in Chan, Golub and LeVeque 1979, in the order of the images; a second pass
+ * normalizes. That is 2 reads and 1 write. Backward: a pass for the two sums (2 reads), a pass for
+ * dx (2 reads, 1 write); where dropout or a ReLU behind the norm has to be undone, the first pass
+ * writes its result to dx. */
 #include "planes.h"
 
 #include <math.h>
@@ -60,9 +61,17 @@ static void running_statistics(const struct norm_args *a) {
     }
 }
 
+static enum status check_affine(struct error *error, const struct norm_args *a) {
+    if (!a->per_element)
+        return STATUS_OK;
+    return error_set(error, STATUS_FAILED,
+                     "batch norm: weight and bias are per channel, not per element");
+}
+
 enum status NAME(batch_norm_forward)(struct error *error, struct device *device,
                                      const struct norm_args *a) {
-    (void)error;
+    if (check_affine(error, a) != STATUS_OK)
+        return error->status;
     if (a->training)
         batch_statistics(a, device->threads);
     else
@@ -95,7 +104,8 @@ static void join_sums(const struct norm_args *a, const struct plane_sums *sums) 
 
 enum status NAME(batch_norm_backward)(struct error *error, struct device *device,
                                       const struct norm_args *a) {
-    (void)error;
+    if (check_affine(error, a) != STATUS_OK)
+        return error->status;
     struct plane_sums *sums = a->workspace;
     int planes = a->batch * a->channels;
     float count = (float)a->batch * (float)a->pixels;

@@ -1,14 +1,15 @@
 /* conv.c: direct convolution, stride 1, kernels of 1 and 3.
  *
- * An image is copied into planes with zero borders ("padded"), so that no tap needs a test. Then a tile of
- * TILE_VECTORS vectors of output pixels x OUT_BLOCK output channels is held in registers while all input
- * channels and taps are added to it: each vector of x is used OUT_BLOCK times, each weight TILE_VECTORS
- * times. Where the output width is a multiple of the vector width, vectors lie in rows; elsewhere the
- * image is treated as one long row with the padded width as its stride, and the few values between the rows
- * are dropped. Both cases differ only in the table `offset`.
+ * An image is copied into planes with zero borders ("padded"), so that no tap needs a test. Then a
+ * tile of TILE_VECTORS vectors of output pixels x OUT_BLOCK output channels is held in registers
+ * while all input channels and taps are added to it: each vector of x is used OUT_BLOCK times, each
+ * weight TILE_VECTORS times. Where the output width is a multiple of the vector width, vectors lie
+ * in rows; elsewhere the image is treated as one long row with the padded width as its stride, and
+ * the few values between the rows are dropped. Both cases differ only in the table `offset`.
  *
- * The gradient of x is the same correlation of dy with the filters turned by 180 degrees and transposed;
- * the gradient of the weights holds taps x channels in registers and runs over all pixels of a few images.
+ * The gradient of x is the same correlation of dy with the filters turned by 180 degrees and
+ * transposed; the gradient of the weights holds taps x channels in registers and runs over all
+ * pixels of a few images.
  *
  * Floor: 2 * multiply-adds / peak; bench/ shows the share reached. */
 #include "operations.h"
@@ -16,7 +17,7 @@
 #include <omp.h>
 
 enum {
-    OUT_BLOCK = 4,      /* output channels of a tile */
+    OUT_BLOCK = 4, /* output channels of a tile */
     /* a tile of the weight gradient: TAP_ROWS x 3 taps x GRADIENT_BLOCK output channels */
     TAP_ROWS = LANES == 16 ? 3 : 1,
     TAPS = 3 * TAP_ROWS,
@@ -26,12 +27,12 @@ enum {
 /* How the vectors of an output map lie in the padded input. */
 struct geometry {
     int kernel, padding;
-    int height, width;         /* of the input */
+    int height, width; /* of the input */
     int out_height, out_width;
-    int stride;                /* of a padded row */
-    size_t plane;              /* floats of a padded plane, with room to read one vector past its end */
-    bool in_rows;              /* vectors lie in rows and are the output as it is */
-    int vectors;               /* of one output map */
+    int stride;   /* of a padded row */
+    size_t plane; /* floats of a padded plane, with room to read one vector past its end */
+    bool in_rows; /* vectors lie in rows and are the output as it is */
+    int vectors;  /* of one output map */
 };
 
 static struct geometry geometry_of(int height, int width, int kernel, int padding) {
@@ -102,9 +103,10 @@ static void pad_image(float *padded, const float *x, int channels, const struct 
     }
 }
 
-/* ---- forward, and backward to x ---------------------------------------------------------------- */
+/* ---- forward, and backward to x -------------------------------------------------------------- */
 
-/* Filters in the order of use: packed[out / OUT_BLOCK][in][tap][OUT_BLOCK], zeros past the last channel. */
+/* Filters in the order of use: packed[out / OUT_BLOCK][in][tap][OUT_BLOCK], zeros past the last
+ * channel. */
 static size_t packed_size(int in_channels, int out_channels, int taps) {
     return (size_t)((out_channels + OUT_BLOCK - 1) / OUT_BLOCK) * (size_t)(in_channels * taps) *
            OUT_BLOCK;
@@ -152,13 +154,14 @@ struct tile_job {
 /* Adds all channels and taps up in registers. `kernel` and `count` are constants at every call. */
 static inline __attribute__((always_inline)) void tile(const struct tile_job *job, int kernel,
                                                        int count) {
-    vector sum[OUT_BLOCK][TILE_VECTORS];
+    vector sum[OUT_BLOCK][TILE_VECTORS], zero = {0};
+    IN_REGISTER(zero); /* else the compiler clears the sums in memory first */
     const float *x[TILE_VECTORS];
     const float *packed = job->packed;
     for (int v = 0; v < count; v++) {
         x[v] = job->x[v];
         for (int o = 0; o < OUT_BLOCK; o++)
-            sum[o][v] = (vector){0};
+            sum[o][v] = zero;
     }
     for (int c = 0; c < job->channels; c++) {
         for (int ky = 0; ky < kernel; ky++)
@@ -216,7 +219,8 @@ static void run_tile(const struct tile_job *job, int kernel, int count) {
     }
 }
 
-/* Copies (or adds) the long rows of `flat`, [channels][vectors * LANES], into maps without the padding. */
+/* Copies (or adds) the long rows of `flat`, [channels][vectors * LANES], into maps without the
+ * padding. */
 static void unpad(float *y, const float *flat, int channels, bool accumulate,
                   const struct geometry *g) {
     for (int c = 0; c < channels; c++)
@@ -254,10 +258,10 @@ static void correlate(float *y, bool accumulate, const float *padded, const floa
         unpad(y, flat, out_channels, accumulate, g);
 }
 
-/* ---- backward to the weights ------------------------------------------------------------------- */
+/* ---- backward to the weights ----------------------------------------------------------------- */
 
-/* dy in the order of the vectors: planes of vectors * LANES floats, zero where there is no output, and zero
- * planes up to a multiple of GRADIENT_BLOCK. */
+/* dy in the order of the vectors: planes of vectors * LANES floats, zero where there is no output,
+ * and zero planes up to a multiple of GRADIENT_BLOCK. */
 static void spread(float *to, size_t plane, const float *dy, int channels,
                    const struct geometry *g) {
     size_t pixels = (size_t)(g->out_height * g->out_width);
@@ -283,11 +287,12 @@ struct chunk {
     const struct geometry *geometry;
 };
 
-/* sums[tap][out] of TAPS taps x GRADIENT_BLOCK output channels over all pixels and images of the chunk. Tap
- * (r, t) lies r * row_step + t * tap_step floats from the first one. */
-static inline __attribute__((always_inline)) void
-gradient_tile(float sums[TAPS][GRADIENT_BLOCK], const struct chunk *chunk, const float *x,
-              const float *dy, size_t row_step, size_t tap_step) {
+/* sums[tap][out] of TAPS taps x GRADIENT_BLOCK output channels over all pixels and images of the
+ * chunk. Tap (r, t) lies r * row_step + t * tap_step floats from the first one. */
+static inline __attribute__((always_inline)) void gradient_tile(float sums[TAPS][GRADIENT_BLOCK],
+                                                                const struct chunk *chunk,
+                                                                const float *x, const float *dy,
+                                                                size_t row_step, size_t tap_step) {
     const struct geometry *g = chunk->geometry;
     vector sum[TAPS][GRADIENT_BLOCK];
     for (int t = 0; t < TAPS; t++)
@@ -320,8 +325,8 @@ gradient_tile(float sums[TAPS][GRADIENT_BLOCK], const struct chunk *chunk, const
             sums[t][o] = vector_sum(sum[t][o]);
 }
 
-/* dweight [out][in][tap] of a chunk. The taps of a tile are neighbours in the filter's in_channels x taps
- * elements: rows of one 3x3 filter, or, for 1x1 filters, input channels. */
+/* dweight [out][in][tap] of a chunk. The taps of a tile are neighbours in the filter's in_channels
+ * x taps elements: rows of one 3x3 filter, or, for 1x1 filters, input channels. */
 static void chunk_gradient(float *dweight, const struct chunk *chunk, int in_channels,
                            int out_channels) {
     const struct geometry *g = chunk->geometry;
@@ -343,14 +348,14 @@ static void chunk_gradient(float *dweight, const struct chunk *chunk, int in_cha
         }
 }
 
-/* ---- workspace --------------------------------------------------------------------------------- */
+/* ---- workspace ------------------------------------------------------------------------------- */
 
 /* Floats of each part; a part is a multiple of 16 floats. */
 struct layout {
     size_t packed;               /* filters in the order of use, shared by all threads */
     size_t padded, flat, spread; /* of one thread */
     size_t partial;              /* one chunk's weight gradient */
-    int chunk;  /* images whose weight gradients one thread sums: fixes the order of sums */
+    int chunk; /* images whose weight gradients one thread sums: fixes the order of sums */
     int chunks;
     size_t total;
 };
@@ -373,13 +378,14 @@ static size_t spread_plane(const struct geometry *g) {
     return plane % 256 == 0 ? plane + 16 : plane;
 }
 
-/* Input planes of an image of a chunk: for 1x1 filters a multiple of a tile's taps, the last ones zero. */
+/* Input planes of an image of a chunk: for 1x1 filters a multiple of a tile's taps, the last ones
+ * zero. */
 static size_t input_planes(const struct conv_args *a) {
     return a->kernel == 1 ? round_to((size_t)a->in_channels, TAPS) : (size_t)a->in_channels;
 }
 
-/* Few enough images that a chunk of wide maps stays in the second-level cache, enough that the sums over
- * lanes at the end of a tile do not matter. */
+/* Few enough images that a chunk of wide maps stays in the second-level cache, enough that the sums
+ * over lanes at the end of a tile do not matter. */
 static int chunk_images(const struct geometry *g) {
     int images = 4096 / (g->out_height * g->out_width);
     return images < 4 ? 4 : images > 16 ? 16 : images;
@@ -392,7 +398,8 @@ static struct layout layout_of(const struct device *device, const struct conv_ar
     int taps = a->kernel * a->kernel, chunk = chunk_images(&g);
     struct layout l = {
         .packed = round_to(larger(packed_size(a->in_channels, a->out_channels, taps),
-                                  packed_size(a->out_channels, a->in_channels, taps)), 16),
+                                  packed_size(a->out_channels, a->in_channels, taps)),
+                           16),
         .padded = round_to(larger(input_planes(a) * g.plane * (size_t)chunk, out * back.plane), 16),
         .flat = round_to(larger(out * (size_t)g.vectors, in * (size_t)back.vectors) * LANES, 16),
         .spread = round_to(round_to(out, GRADIENT_BLOCK) * spread_plane(&g) * (size_t)chunk, 16),
@@ -409,12 +416,15 @@ size_t NAME(conv_workspace)(const struct device *device, const struct conv_args 
     return layout_of(device, a).total * sizeof(float);
 }
 
-/* ---- entries ----------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static enum status check_kernel(struct error *error, const struct conv_args *a) {
-    if (a->kernel == 1 || a->kernel == 3)
+    if ((a->kernel == 1 || a->kernel == 3) && a->padding >= 0 && a->padding < a->kernel)
         return STATUS_OK;
-    return error_set(error, STATUS_FAILED, "convolution: kernels of 1 and 3 only, not %d", a->kernel);
+    return error_set(error, STATUS_FAILED,
+                     "convolution: kernel %d with padding %d; only 1 and 3, with less padding than "
+                     "the kernel is wide, are there",
+                     a->kernel, a->padding);
 }
 
 /* Correlates each image of `from` with the packed filters into `to`, one image a task. */
@@ -423,14 +433,20 @@ static void correlate_batch(float *to, bool accumulate, const float *from, int b
                             float *workspace, int threads) {
     const float *packed = workspace;
     float *scratch = workspace + l->packed;
+    bool in_place = g->kernel == 1 && g->padding == 0 && g->in_rows; /* nothing to pad or to skip */
+    struct geometry used = *g;
+    if (in_place)
+        used.plane = (size_t)(g->height * g->width);
     size_t from_image = (size_t)(channels * g->height * g->width);
     size_t to_image = (size_t)(out_channels * g->out_height * g->out_width);
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int n = 0; n < batch; n++) {
         float *padded = scratch + (size_t)omp_get_thread_num() * (l->padded + l->flat + l->spread);
-        pad_image(padded, from + (size_t)n * from_image, channels, g);
-        correlate(to + (size_t)n * to_image, accumulate, padded, packed, channels, out_channels, g,
-                  padded + l->padded);
+        const float *image = from + (size_t)n * from_image;
+        if (!in_place)
+            pad_image(padded, image, channels, g);
+        correlate(to + (size_t)n * to_image, accumulate, in_place ? image : padded, packed,
+                  channels, out_channels, &used, padded + l->padded);
     }
 }
 
@@ -501,8 +517,9 @@ enum status NAME(conv_backward)(struct error *error, struct device *device,
     if (a->dx == NULL)
         return STATUS_OK;
     struct geometry back = transposed_geometry(&g);
-    pack_transposed(a->workspace, a->weight, a->in_channels, a->out_channels, a->kernel * a->kernel);
-    correlate_batch(a->dx, a->accumulate, a->dy, a->batch, a->out_channels, a->in_channels, &back, &l,
-                    a->workspace, device->threads);
+    pack_transposed(a->workspace, a->weight, a->in_channels, a->out_channels,
+                    a->kernel * a->kernel);
+    correlate_batch(a->dx, a->accumulate, a->dy, a->batch, a->out_channels, a->in_channels, &back,
+                    &l, a->workspace, device->threads);
     return STATUS_OK;
 }

@@ -12,8 +12,8 @@ enum {
     DROPOUT_MASK = 8 * DROPOUT_BLOCKS,
 };
 
-/* Words of DROPOUT_BLOCKS consecutive blocks: philox() of philox.h with the loop over blocks inside the
- * loop over rounds, which the compiler turns into vectors. */
+/* Words of DROPOUT_BLOCKS consecutive blocks: philox() of philox.h with the loop over blocks inside
+ * the loop over rounds, which the compiler turns into vectors. */
 static inline void dropout_words(uint32_t words[4 * DROPOUT_BLOCKS], uint64_t seed, uint32_t stream,
                                  uint64_t step, uint32_t first) {
     enum { N = DROPOUT_BLOCKS };

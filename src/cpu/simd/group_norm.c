@@ -1,7 +1,8 @@
-/* group_norm.c: normalization over the channels of a group, H and W for each image (Wu and He 2018).
+/* group_norm.c: normalization over the channels of a group, H and W for each image (Wu and He
+ * 2018).
  *
- * A group is contiguous and stays in the cache of the thread that works on it: forward reads x from memory
- * once and writes y once, backward reads x and dy once and writes dx once. */
+ * A group is contiguous and stays in the cache of the thread that works on it: forward reads x from
+ * memory once and writes y once, backward reads x and dy once and writes dx once. */
 #include "planes.h"
 
 #include <math.h>
@@ -33,8 +34,8 @@ static void group_statistics(float *mean, float *rstd, const float *x, const str
         sum += (double)plane_sum(x + (size_t)c * (size_t)a->pixels, a->pixels, relu_first);
     *mean = (float)(sum / count);
     for (int c = 0; c < channels; c++)
-        squares += (double)plane_squares(x + (size_t)c * (size_t)a->pixels, a->pixels, *mean,
-                                         relu_first);
+        squares +=
+            (double)plane_squares(x + (size_t)c * (size_t)a->pixels, a->pixels, *mean, relu_first);
     *rstd = (float)(1 / sqrt(squares / count + (double)a->epsilon));
 }
 
@@ -58,8 +59,8 @@ enum status NAME(group_norm_forward)(struct error *error, struct device *device,
     return STATUS_OK;
 }
 
-/* Gradients of one group of one image: dx, and the group's part of dweight and dbias added to `partial`,
- * [2][affine_count]. */
+/* Gradients of one group of one image: dx, and the group's part of dweight and dbias added to
+ * `partial`, [2][affine_count]. */
 static void group_backward(float *partial, const struct norm_args *a, int group) {
     int channels = a->channels / a->groups, first_channel = group % a->groups * channels;
     size_t pixels = (size_t)a->pixels, first_plane = (size_t)group * (size_t)channels;
@@ -87,8 +88,7 @@ static void group_backward(float *partial, const struct norm_args *a, int group)
     }
     for (int c = 0; c < channels; c++) {
         size_t at = (first_plane + (size_t)c) * pixels;
-        struct plane_affine p =
-            plane_affine(a, first_channel + c, a->mean[group], a->rstd[group]);
+        struct plane_affine p = plane_affine(a, first_channel + c, a->mean[group], a->rstd[group]);
         plane_input_gradient(a->dx + at, a->x + at, a->pixels, (float)(d / count),
                              (float)(d_hat / count), &p);
     }

@@ -1,5 +1,5 @@
-/* layer_norm.c: normalization over C, H and W for each image (Ba, Kiros and Hinton 2016): group norm with
- * one group, and weights for each channel or each element. */
+/* layer_norm.c: normalization over C, H and W for each image (Ba, Kiros and Hinton 2016): group
+ * norm with one group, and weights for each channel or each element. */
 #include "operations.h"
 
 enum status NAME(layer_norm_forward)(struct error *error, struct device *device,

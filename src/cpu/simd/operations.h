@@ -1,5 +1,5 @@
-/* operations.h: the entries of this folder, gathered into one table by table.c. What they compute stands
- * in include/backend.h. */
+/* operations.h: the entries of this folder, gathered into one table by table.c. What they compute
+ * stands in include/backend.h. */
 #ifndef OPERATIONS_H
 #define OPERATIONS_H
 

@@ -1,8 +1,9 @@
-/* planes.h: what the norms do with one plane, the contiguous pixels of one channel of one image. A plane
- * fits the first-level cache, so a second look at it costs no memory traffic.
+/* planes.h: what the norms do with one plane, the contiguous pixels of one channel of one image. A
+ * plane fits the first-level cache, so a second look at it costs no memory traffic.
  *
- * Sums run in float over one plane only and in double over planes. Notation as in backend.h: u is x behind
- * ReLU_BEFORE, v the normalized value, hat the value before weight and bias, dv the gradient of v. */
+ * Sums run in float over one plane only and in double over planes. Notation as in backend.h: u is x
+ * behind ReLU_BEFORE, v the normalized value, hat the value before weight and bias, dv the gradient
+ * of v. */
 #ifndef PLANES_H
 #define PLANES_H
 
@@ -53,14 +54,15 @@ struct plane_affine {
 static inline struct plane_affine plane_affine(const struct norm_args *a, int channel, float mean,
                                                float rstd) {
     size_t at = (size_t)channel * (a->per_element ? (size_t)a->pixels : 1);
-    return (struct plane_affine){mean, rstd, a->weight + at, a->bias + at, a->per_element,
-                                 a->relu_place == RELU_BEFORE};
+    return (struct plane_affine){mean,         rstd,           a->weight + at,
+                                 a->bias + at, a->per_element, a->relu_place == RELU_BEFORE};
 }
 
 /* y = v, behind ReLU when that comes after the norm. */
 static inline void plane_normalize(float *restrict y, const float *restrict x, int pixels,
                                    const struct plane_affine *p) {
-    const float mean = p->mean, rstd = p->rstd, *restrict weight = p->weight, *restrict bias = p->bias;
+    const float mean = p->mean,
+                rstd = p->rstd, *restrict weight = p->weight, *restrict bias = p->bias;
     if (p->per_element) {
         if (p->relu_first)
             for (int i = 0; i < pixels; i++)
@@ -82,7 +84,8 @@ static inline void plane_normalize(float *restrict y, const float *restrict x, i
 /* dv *= (v > 0): the gradient of a ReLU behind the norm. */
 static inline void plane_relu_gradient(float *restrict dv, const float *restrict x, int pixels,
                                        const struct plane_affine *p) {
-    const float mean = p->mean, rstd = p->rstd, *restrict weight = p->weight, *restrict bias = p->bias;
+    const float mean = p->mean,
+                rstd = p->rstd, *restrict weight = p->weight, *restrict bias = p->bias;
     if (p->per_element) {
         for (int i = 0; i < pixels; i++)
             dv[i] = (x[i] - mean) * rstd * weight[i] + bias[i] > 0 ? dv[i] : 0;
@@ -119,8 +122,8 @@ static inline struct plane_sums plane_gradient_sums(const float *restrict dv,
     return (struct plane_sums){d, d_hat * p->rstd};
 }
 
-/* The same for weight and bias of each pixel: the sums of weight * dv and of weight * dv * hat; dv and
- * dv * hat of each pixel are added to dbias and dweight. */
+/* The same for weight and bias of each pixel: the sums of weight * dv and of weight * dv * hat; dv
+ * and dv * hat of each pixel are added to dbias and dweight. */
 static inline struct plane_sums plane_element_sums(float *restrict dweight, float *restrict dbias,
                                                    const float *restrict dv,
                                                    const float *restrict x, int pixels,
@@ -140,8 +143,8 @@ static inline struct plane_sums plane_element_sums(float *restrict dweight, floa
     return (struct plane_sums){d, d_hat};
 }
 
-/* dx = rstd * (weight * dv - mean_d - hat * mean_d_hat), zero where ReLU_BEFORE let nothing through; in place
- * on dv. */
+/* dx = rstd * (weight * dv - mean_d - hat * mean_d_hat), zero where ReLU_BEFORE let nothing
+ * through; in place on dv. */
 static inline void plane_input_gradient(float *restrict dv, const float *restrict x, int pixels,
                                         float mean_d, float mean_d_hat,
                                         const struct plane_affine *p) {

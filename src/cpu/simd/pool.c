@@ -1,5 +1,5 @@
-/* pool.c: [skip add, ReLU,] 2x2 max pooling. Forward reads x and skip once and writes y and a byte for each
- * output; backward reads dy and the bytes once and writes ds once. */
+/* pool.c: [skip add, ReLU,] 2x2 max pooling. Forward reads x and skip once and writes y and a byte
+ * for each output; backward reads dy and the bytes once and writes ds once. */
 #include "operations.h"
 
 enum {
@@ -31,7 +31,8 @@ static void pool_row(float *restrict y, int *restrict place, const float *restri
 }
 
 /* One row of max(x + skip, 0). NaN passes. */
-static void sum_row(float *restrict s, const float *restrict x, const float *restrict skip, int width) {
+static void sum_row(float *restrict s, const float *restrict x, const float *restrict skip,
+                    int width) {
     for (int i = 0; i < width; i++) {
         float sum = x[i] + skip[i];
         s[i] = sum < 0 ? 0 : sum;
@@ -82,23 +83,40 @@ enum status NAME(pool_forward)(struct error *error, struct device *device,
     return STATUS_OK;
 }
 
+/* Two rows of ds from a row of at most SEGMENT / 2 outputs. */
+static void pool_row_gradient(float *restrict top, float *restrict bottom,
+                              const uint8_t *restrict code, const float *restrict dy, int outputs) {
+    int place[SEGMENT / 2];
+    for (int i = 0; i < outputs; i++)
+        place[i] = code[i];
+    for (int i = 0; i < outputs; i++) {
+        top[2 * i] = place[i] == 0 ? dy[i] : 0;
+        top[2 * i + 1] = place[i] == 1 ? dy[i] : 0;
+    }
+    for (int i = 0; i < outputs; i++) {
+        bottom[2 * i] = place[i] == 2 ? dy[i] : 0;
+        bottom[2 * i + 1] = place[i] == 3 ? dy[i] : 0;
+    }
+}
+
 static void pool_plane_gradient(float *ds, const uint8_t *code, const float *dy,
                                 const struct pool_args *a) {
-    int out_width = a->width / 2, used = out_width * 2;
-    for (int row = 0; row < a->height; row++, ds += a->width) {
-        memset(ds + used, 0, (size_t)(a->width - used) * sizeof(float));
-        if (row >= a->height / 2 * 2) {
-            memset(ds, 0, (size_t)used * sizeof(float));
-            continue;
+    int out_height = a->height / 2, out_width = a->width / 2;
+    for (int row = 0; row < out_height; row++) {
+        float *top = ds + (size_t)(2 * row) * (size_t)a->width, *bottom = top + a->width;
+        for (int column = 0; column < out_width; column += SEGMENT / 2) {
+            int outputs = out_width - column < SEGMENT / 2 ? out_width - column : SEGMENT / 2;
+            pool_row_gradient(top + 2 * column, bottom + 2 * column, code + column, dy + column,
+                              outputs);
         }
-        const uint8_t *places = code + (size_t)(row / 2) * (size_t)out_width;
-        const float *d = dy + (size_t)(row / 2) * (size_t)out_width;
-        const int left = row % 2 * 2;
-        for (int i = 0; i < out_width; i++) {
-            ds[2 * i] = places[i] == left ? d[i] : 0;
-            ds[2 * i + 1] = places[i] == left + 1 ? d[i] : 0;
-        }
+        if (a->width % 2 != 0)
+            top[a->width - 1] = bottom[a->width - 1] = 0;
+        code += out_width;
+        dy += out_width;
     }
+    if (a->height % 2 != 0)
+        memset(ds + (size_t)(a->height - 1) * (size_t)a->width, 0,
+               (size_t)a->width * sizeof(float));
 }
 
 enum status NAME(pool_backward)(struct error *error, struct device *device,

@@ -1,5 +1,5 @@
-/* table.c: the operations of one instruction set as the table that the seam asks for. A new norm is one row
- * here. */
+/* table.c: the operations of one instruction set as the table that the seam asks for. A new norm is
+ * one row here. */
 #include "operations.h"
 
 const struct operations NAME(cpu_operations) = {

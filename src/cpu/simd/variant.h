@@ -1,9 +1,9 @@
-/* variant.h: what differs between the instruction sets that this folder is compiled for: the width of a
- * vector, the tile of the convolutions, and the suffix of every external name.
+/* variant.h: what differs between the instruction sets that this folder is compiled for: the width
+ * of a vector, the tile of the convolutions, and the suffix of every external name.
  *
- * Each file here is compiled once for each VARIANT (see the Makefile): baseline, avx2, avx512. Vectors are
- * GCC's generic ones; wider vectors than the machine's are split by the compiler badly, so each variant
- * has its own width. */
+ * Each file here is compiled once for each VARIANT (see the Makefile): baseline, avx2, avx512.
+ * Vectors are GCC's generic ones; wider vectors than the machine's are split by the compiler badly,
+ * so each variant has its own width. */
 #ifndef VARIANT_H
 #define VARIANT_H
 
@@ -36,8 +36,8 @@ static inline void vector_store(float *p, vector v) {
     memcpy(p, &v, sizeof v);
 }
 
-/* Keeps a loaded vector in a register where the compiler would fold the load into each of its uses: an
- * unaligned load is worth two aligned ones. */
+/* Keeps a loaded vector in a register where the compiler would fold the load into each of its uses:
+ * an unaligned load is worth two aligned ones. */
 #if defined(__x86_64__)
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
 #else
