@@ -1,0 +1,37 @@
+/* files.h: files that are whole or absent. */
+#ifndef FILES_H
+#define FILES_H
+
+#include "error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A path of `folder` and `name` in a fixed buffer. Errors: STATUS_USAGE when it does not fit. */
+enum { PATH_CAPACITY = 1024 };
+enum status path_join(struct error *error, char out[PATH_CAPACITY], const char *folder,
+                      const char *name);
+
+/* Makes `path` and its missing parents (mode 0777 less the umask); an existing folder is fine.
+ * Errors: STATUS_FAILED naming the part that failed. */
+enum status folder_make(struct error *error, const char *path);
+
+/* One piece of a file. */
+struct file_piece {
+    const void *data;
+    size_t bytes;
+};
+
+/* Writes the pieces to `path` so that a reader sees the old file or the whole new one: to
+ * "PATH.tmp" beside it, fsync, rename, fsync of the folder. On failure the temporary file is
+ * removed and an older `path` is untouched; only when the last of these calls fails is the new file
+ * in place already, and the error says that it may not outlive a power failure. A limit on file
+ * sizes (ulimit -f) is an error like a full disk where SIGXFSZ is ignored.
+ * Errors: STATUS_FAILED naming the call, the file, the bytes needed and the reason. */
+enum status file_write(struct error *error, const char *path, const struct file_piece *pieces,
+                       int piece_count);
+
+/* Whether `path` names anything that can be reached: a file, a folder, a link to one. */
+bool file_exists(const char *path);
+
+#endif

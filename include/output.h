@@ -1,0 +1,26 @@
+/* output.h: standard output, checked: a full disk or a closed pipe behind it is an error like any
+ * other. */
+#ifndef OUTPUT_H
+#define OUTPUT_H
+
+#include "error.h"
+
+#include <jansson.h>
+
+/* Prints to standard output. Errors: STATUS_FAILED. */
+enum status output_print(struct error *error, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Prints a JSON object, indented, and releases it. NULL stands for one that there was no memory
+ * for. Errors: STATUS_FAILED. */
+enum status output_json(struct error *error, json_t *object);
+
+/* Hands what was printed to the system. Errors: STATUS_FAILED. */
+enum status output_flush(struct error *error);
+
+/* Opens whatever of the three standard streams is closed, so that no later file takes its place and
+ * is written to by mistake. A stream that was closed still fails when it is written to. Errors:
+ * STATUS_FAILED. */
+enum status output_prepare(struct error *error);
+
+#endif

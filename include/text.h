@@ -1,0 +1,19 @@
+/* text.h: numbers as people read them. */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stdint.h>
+
+enum { TEXT_CAPACITY = 32 };
+
+/* Thousands with commas: "45,520". Returns `out`. */
+const char *text_count(char out[TEXT_CAPACITY], int64_t value);
+
+/* "9.1 s", "6 min 12 s", "1 h 02 min". Returns `out`. */
+const char *text_duration(char out[TEXT_CAPACITY], double seconds);
+
+/* The number with the fewest decimal digits that is still `value` as a float: 0.1, where a plain
+ * conversion gives 0.10000000149. For JSON. */
+double text_decimal(float value);
+
+#endif

@@ -1,0 +1,113 @@
+/* console.c: what a training run prints on standard output. */
+#include "console.h"
+
+#include "output.h"
+#include "text.h"
+#include "version.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* "lr 0.1, x0.1 after epochs 8 and 16" or "lr up to 0.2 over the first 10 % of the steps, then down
+ * to 0". */
+static void describe_schedule(char *out, size_t capacity, const struct recipe *recipe) {
+    const int *after = recipe->milestones;
+    double rate = text_decimal(recipe->learning_rate);
+    switch (recipe->schedule) {
+    case SCHEDULE_STEPS:
+        if (after[0] == 0)
+            snprintf(out, capacity, "lr %g", rate);
+        else
+            snprintf(out, capacity, "lr %g, x0.1 after epochs %d and %d", rate, after[0], after[1]);
+        return;
+    case SCHEDULE_LINEAR:
+        snprintf(out, capacity, "lr up to %g in the first %g %% of the steps, then down to 0", rate,
+                 100.0 * text_decimal(recipe->warmup));
+        return;
+    }
+}
+
+/* How it is trained, in two lines. */
+static enum status print_recipe(struct error *error, const struct run_description *run) {
+    const struct recipe *recipe = &run->options->recipe;
+    char schedule[128], steps[TEXT_CAPACITY];
+    describe_schedule(schedule, sizeof schedule, recipe);
+    return output_print(
+        error,
+        "recipe:  %s, %d epoch%s of %s steps, batch %d, seed %" PRIu64
+        ", augment %s, dropout %g%s\n"
+        "         SGD, momentum %g%s, weight decay %g, %s\n",
+        recipe_option(recipe->kind), recipe->epochs, recipe->epochs == 1 ? "" : "s",
+        text_count(steps, run->steps_per_epoch), recipe->batch_size, run->options->seed,
+        augment_option(recipe->augment), text_decimal(recipe->dropout),
+        run->options->no_shuffle ? ", not shuffled" : "", text_decimal(recipe->momentum),
+        recipe->nesterov ? " (Nesterov)" : "", text_decimal(recipe->weight_decay), schedule);
+}
+
+enum status console_header(struct error *error, const struct run_description *run,
+                           bool unfinished) {
+    if (run->options->quiet)
+        return STATUS_OK;
+    char parameters[TEXT_CAPACITY], train[TEXT_CAPACITY], test[TEXT_CAPACITY];
+    if (output_print(error,
+                     "%s %s\n"
+                     "network: %s, %s parameters\n"
+                     "data:    %s, %s images to train on, %s to test with\n"
+                     "device:  %s\n",
+                     PROGRAM_NAME, PROGRAM_VERSION, norm_title(run->network->norm),
+                     text_count(parameters, network_parameters(run->network)), run->dataset->name,
+                     text_count(train, run->dataset->train.count),
+                     text_count(test, run->dataset->test.count), run->device) != STATUS_OK ||
+        print_recipe(error, run) != STATUS_OK)
+        return error->status;
+    if (unfinished && output_print(error, "note:    overwriting the unfinished run in %s\n",
+                                   run->options->out) != STATUS_OK)
+        return error->status;
+    return output_flush(error);
+}
+
+/* Digits of the number of epochs, to align the lines. */
+static int digits(int number) {
+    return snprintf(NULL, 0, "%d", number);
+}
+
+/* "0.1000"; rates that four decimals do not show as "2.0e-05". */
+static const char *rate_text(char out[TEXT_CAPACITY], double rate) {
+    snprintf(out, TEXT_CAPACITY, rate < 0.0005 ? "%.1e" : "%.4f", rate);
+    return out;
+}
+
+enum status console_epoch(struct error *error, const struct run_description *run,
+                          const struct epoch_metrics *metrics) {
+    if (run->options->quiet)
+        return STATUS_OK;
+    int epochs = run->options->recipe.epochs;
+    char rate[TEXT_CAPACITY];
+    if (output_print(error,
+                     "epoch %*d/%d  loss %.4f  train %5.2f %%  test %5.2f %%  lr %s  %5.1f s  "
+                     "%5.0f images/s\n",
+                     digits(epochs), metrics->epoch, epochs, metrics->train.loss,
+                     metrics->train.accuracy, metrics->test.accuracy,
+                     rate_text(rate, (double)metrics->learning_rate), metrics->seconds,
+                     metrics->images_per_second) != STATUS_OK)
+        return error->status;
+    return output_flush(error);
+}
+
+enum status console_closing(struct error *error, const struct run_description *run,
+                            const struct epoch_metrics *last, const struct epoch_metrics *best,
+                            double seconds) {
+    if (run->options->quiet)
+        return STATUS_OK;
+    char steps[TEXT_CAPACITY], time[TEXT_CAPACITY];
+    if (output_print(error,
+                     "done:    %s steps in %s\n"
+                     "test accuracy on %s: best %.2f %% (epoch %d), final %.2f %%\n"
+                     "results: %s: model.safetensors, best.safetensors, metrics.jsonl, "
+                     "config.json\n",
+                     text_count(steps, last->step), text_duration(time, seconds),
+                     run->dataset->name, best->test.accuracy, best->epoch, last->test.accuracy,
+                     run->options->out) != STATUS_OK)
+        return error->status;
+    return output_flush(error);
+}

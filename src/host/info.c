@@ -1,0 +1,91 @@
+/* info.c: what this program is made of and what it finds on this machine. Both outputs come from
+ * one JSON object. */
+#include "info.h"
+
+#include "backend.h"
+#include "output.h"
+#include "version.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+enum { MAX_DEVICES = 256 }; /* of one backend */
+
+/* The program may be built without OpenMP's version macro, by a compiler that calls itself
+ * otherwise. */
+#ifndef _OPENMP
+#define _OPENMP 0
+#endif
+
+/* Adds the devices of a backend, up to the first one that does not open. */
+static void add_devices(json_t *devices, const struct backend *backend) {
+    for (int index = 0; index < MAX_DEVICES; index++) {
+        struct error ignored;
+        struct device *device;
+        const struct device_options options = {.index = index, .threads = 0};
+        if (backend->open(&ignored, &device, &options) != STATUS_OK)
+            return;
+        json_array_append_new(devices,
+                              json_pack("{s:s, s:i, s:s}", "backend", backend->name, "index", index,
+                                        "device", backend->describe(device)));
+        backend->close(device);
+    }
+}
+
+static json_t *info_json(void) {
+    json_t *names = json_array(), *devices = json_array();
+    for (int i = 0; backends[i] != NULL; i++) {
+        json_array_append_new(names, json_string(backends[i]->name));
+        add_devices(devices, backends[i]);
+    }
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:{s:s, s:i}}", "program", PROGRAM_NAME, "version",
+                     PROGRAM_VERSION, "compiler", __VERSION__, "backends", names, "devices",
+                     devices, "libraries", "jansson", jansson_version_str(), "openmp",
+                     (int)_OPENMP);
+}
+
+static const char *text_of(const json_t *object, const char *key) {
+    return json_string_value(json_object_get(object, key));
+}
+
+static enum status print_devices(struct error *error, const json_t *devices) {
+    for (size_t i = 0; i < json_array_size(devices); i++) {
+        const json_t *device = json_array_get(devices, i);
+        if (output_print(error, "device:    %s:%d: %s\n", text_of(device, "backend"),
+                         (int)json_integer_value(json_object_get(device, "index")),
+                         text_of(device, "device")) != STATUS_OK)
+            return error->status;
+    }
+    if (json_array_size(devices) == 0)
+        return output_print(error, "device:    none found\n");
+    return STATUS_OK;
+}
+
+static enum status print_info(struct error *error, const json_t *object) {
+    if (output_print(error, "%s %s\nbackends: ", PROGRAM_NAME, PROGRAM_VERSION) != STATUS_OK)
+        return error->status;
+    for (int i = 0; backends[i] != NULL; i++)
+        if (output_print(error, " %s", backends[i]->name) != STATUS_OK)
+            return error->status;
+    if (output_print(error, "\n") != STATUS_OK ||
+        print_devices(error, json_object_get(object, "devices")) != STATUS_OK)
+        return error->status;
+    const json_t *libraries = json_object_get(object, "libraries");
+    return output_print(
+        error, "libraries: jansson %s, OpenMP %d\ncompiler:  %s\n", text_of(libraries, "jansson"),
+        (int)json_integer_value(json_object_get(libraries, "openmp")), text_of(object, "compiler"));
+}
+
+enum status info(struct error *error, bool json) {
+    json_t *object = info_json();
+    if (object == NULL)
+        return error_set(error, STATUS_FAILED, "out of memory for what `info` prints");
+    enum status status;
+    if (json) {
+        status = output_json(error, object);
+    } else {
+        status = print_info(error, object);
+        json_decref(object);
+    }
+    return status == STATUS_OK ? output_flush(error) : status;
+}

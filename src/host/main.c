@@ -1,0 +1,71 @@
+/* main.c: reads the command line, runs the command, and reports what went wrong: one line on
+ * standard error, and the status as exit status. */
+#include "info.h"
+#include "options.h"
+#include "output.h"
+#include "stop.h"
+#include "summary.h"
+#include "train.h"
+#include "version.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static enum status run_command(struct error *error, const struct options *options) {
+    switch (options->command) {
+    case COMMAND_TRAIN:
+        return train(error, options);
+    case COMMAND_SUMMARY:
+        return summary(error, options);
+    case COMMAND_INFO:
+        return info(error, options->json);
+    }
+    return STATUS_OK;
+}
+
+static enum status print_version(struct error *error) {
+    if (output_print(error, "%s %s\n", PROGRAM_NAME, PROGRAM_VERSION) != STATUS_OK)
+        return error->status;
+    return output_flush(error);
+}
+
+static enum status run(struct error *error, int argc, char *const argv[]) {
+    struct options options;
+    if (output_prepare(error) != STATUS_OK || stop_ignore_write_signals(error) != STATUS_OK ||
+        options_parse(error, &options, argc, argv) != STATUS_OK)
+        return error->status;
+    if (options.help)
+        return options_print_help(error, &options);
+    if (options.version)
+        return print_version(error);
+    return run_command(error, &options);
+}
+
+/* A message stays one line whatever bytes a path or a value in it has. */
+static void print_error(const struct error *error) {
+    fputs(PROGRAM_NAME ": ", stderr);
+    for (const unsigned char *byte = (const unsigned char *)error->text; *byte != '\0'; byte++)
+        fputc(*byte < 0x20 || *byte == 0x7f ? '?' : *byte, stderr);
+    fputc('\n', stderr);
+}
+
+/* GCC's OpenMP waits for its other threads in a busy loop of some milliseconds. On a machine that
+ * has anything else to do this takes the time from the very thread that is waited for: a step then
+ * takes up to five times as long. The library reads its settings before main, so the program starts
+ * itself once more with them; a setting of the user's stays. */
+static void wait_passively(char *argv[]) {
+    if (getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL)
+        return;
+    if (setenv("GOMP_SPINCOUNT", "3000", 1) == 0) /* some ten microseconds: a short loop's end */
+        (void)execv("/proc/self/exe", argv);      /* where this fails it runs as it is */
+}
+
+int main(int argc, char *argv[]) {
+    wait_passively(argv);
+    struct error error = {STATUS_OK, ""};
+    enum status status = run(&error, argc, argv);
+    if (status != STATUS_OK)
+        print_error(&error);
+    return (int)status;
+}

@@ -1,0 +1,170 @@
+/* option_values.c: the strict reading of values. What is not wholly a value of its kind is none:
+ * there are no signs where no negative number is allowed, no trailing letters, no rounding to zero
+ * or to infinity. */
+#include "option_values.h"
+
+#include "device_choice.h"
+#include "files.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_CUDA_INDEX = 255 };
+
+/* ---- what is allowed ------------------------------------------------------------------------ */
+
+static void describe_words(char out[ALLOWED_CAPACITY], const char *const *words) {
+    out[0] = '\0';
+    for (int i = 0; words[i] != NULL; i++) {
+        const char *link = i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ";
+        size_t length = strlen(out);
+        snprintf(out + length, ALLOWED_CAPACITY - length, "%s%s", link, words[i]);
+    }
+}
+
+void option_allowed(char out[ALLOWED_CAPACITY], const struct option *option) {
+    const char *text = "no value";
+    switch (option->kind) {
+    case VALUE_NONE:
+        break;
+    case VALUE_PATH:
+        snprintf(out, ALLOWED_CAPACITY, "a path of 1 to %d bytes", PATH_CAPACITY - 1);
+        return;
+    case VALUE_WORD:
+        describe_words(out, option->words);
+        return;
+    case VALUE_DEVICE:
+        snprintf(out, ALLOWED_CAPACITY, "auto, cpu, cuda or cuda:N with N from 0 to %d",
+                 MAX_CUDA_INDEX);
+        return;
+    case VALUE_INT:
+    case VALUE_INT64:
+    case VALUE_UINT64:
+        snprintf(out, ALLOWED_CAPACITY, "a whole number from %" PRIu64 " to %" PRIu64, option->low,
+                 option->high);
+        return;
+    case VALUE_POSITIVE:
+        text = "a finite decimal number above 0";
+        break;
+    case VALUE_NOT_NEGATIVE:
+        text = "a finite decimal number, 0 or above";
+        break;
+    case VALUE_FRACTION:
+        text = "a decimal number from 0 to below 1";
+        break;
+    }
+    snprintf(out, ALLOWED_CAPACITY, "%s", text);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* Digits only: no sign, no space, nothing behind them. */
+static bool read_whole(uint64_t *out, const char *text, uint64_t low, uint64_t high) {
+    uint64_t value = 0;
+    if (text[0] == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        uint64_t digit = (uint64_t)(*text - '0');
+        if (value > (UINT64_MAX - digit) / 10)
+            return false;
+        value = 10 * value + digit;
+    }
+    *out = value;
+    return value >= low && value <= high;
+}
+
+/* A decimal number that is finite as a float, and above 0 as a float if it is not written as a
+ * zero. No option takes a negative one. */
+static bool read_real(float *out, const char *text) {
+    if (text[0] == '\0' || text[0] == '-' || text[0] == '+' ||
+        text[strspn(text, "0123456789.eE+-")] != '\0') /* strtof takes "nan", "inf", "0x1p3" */
+        return false;
+    char *end;
+    *out = strtof(text, &end);
+    if (end == text || *end != '\0' || !isfinite(*out))
+        return false;
+    bool written_as_zero = strspn(text, "0.") == strcspn(text, "eE");
+    return *out > 0 || written_as_zero;
+}
+
+static bool read_device(struct device_request *out, const char *text) {
+    uint64_t index = 0;
+    if (strncmp(text, "cuda:", 5) == 0 && !read_whole(&index, text + 5, 0, MAX_CUDA_INDEX))
+        return false;
+    if (strcmp(text, "auto") == 0)
+        out->kind = DEVICE_AUTO;
+    else if (strcmp(text, "cpu") == 0)
+        out->kind = DEVICE_CPU;
+    else if (strcmp(text, "cuda") == 0 || strncmp(text, "cuda:", 5) == 0)
+        out->kind = DEVICE_CUDA;
+    else
+        return false;
+    out->index = (int)index;
+    return true;
+}
+
+static bool read_word(int *out, const char *text, const char *const *words) {
+    for (*out = 0; words[*out] != NULL; ++*out)
+        if (strcmp(words[*out], text) == 0)
+            return true;
+    return false;
+}
+
+/* Reads a whole number or a word into the member, in the member's own type. */
+static bool put_whole(void *member, const struct option *option, const char *text) {
+    uint64_t whole;
+    if (!read_whole(&whole, text, option->low, option->high))
+        return false;
+    int as_int = (int)whole;
+    if (option->kind == VALUE_INT)
+        memcpy(member, &as_int, sizeof as_int);
+    else
+        memcpy(member, &whole, sizeof whole); /* at most 10^12 where the member is signed */
+    return true;
+}
+
+static bool put_real(void *member, const struct option *option, const char *text) {
+    float real;
+    if (!read_real(&real, text) || (option->kind == VALUE_POSITIVE && real <= 0) ||
+        (option->kind == VALUE_FRACTION && real >= 1))
+        return false;
+    memcpy(member, &real, sizeof real);
+    return true;
+}
+
+bool option_put(void *member, const struct option *option, const char *text) {
+    int word;
+    size_t length;
+    switch (option->kind) {
+    case VALUE_NONE:
+        *(bool *)member = true;
+        return true;
+    case VALUE_PATH:
+        length = strlen(text);
+        if (length == 0 || length >= PATH_CAPACITY)
+            return false;
+        memcpy(member, text, length + 1);
+        return true;
+    case VALUE_WORD:
+        if (!read_word(&word, text, option->words))
+            return false;
+        memcpy(member, &word, sizeof word);
+        return true;
+    case VALUE_DEVICE:
+        return read_device(member, text);
+    case VALUE_INT:
+    case VALUE_INT64:
+    case VALUE_UINT64:
+        return put_whole(member, option, text);
+    case VALUE_POSITIVE:
+    case VALUE_NOT_NEGATIVE:
+    case VALUE_FRACTION:
+        return put_real(member, option, text);
+    }
+    return false;
+}

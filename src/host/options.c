@@ -1,0 +1,310 @@
+/* options.c: the command line. One table says everything about an option: its help, the commands
+ * that take it, what it allows and where its value goes. A new option is a row there. */
+#include "options.h"
+
+#include "option_values.h"
+#include "output.h"
+#include "suggest.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the tables ------------------------------------------------------------------------------ */
+
+static const struct {
+    const char *name, *help;
+} commands[COMMAND_COUNT] = {
+    [COMMAND_TRAIN] = {"train", "train one network (the default command)"},
+    [COMMAND_SUMMARY] = {"summary", "print the layer table and the parameter count"},
+    [COMMAND_INFO] = {"info", "print version, backends built in, devices found, library versions"},
+};
+
+/* Commands that take an option. */
+enum {
+    TRAIN = 1 << COMMAND_TRAIN,
+    SUMMARY = 1 << COMMAND_SUMMARY,
+    INFO = 1 << COMMAND_INFO,
+    ALL = TRAIN | SUMMARY | INFO,
+};
+
+static const char *const norm_words[] = {"bn", "gn", "ln", NULL};
+static const char *const recipe_words[] = {"tuned", "reference", NULL};
+static const char *const augment_words[] = {"none", "flip-crop", NULL};
+
+#define AT(member) offsetof(struct options, member)
+
+/* clang-format off */
+static const struct option table[] = {
+    {"norm", "bn|gn|ln", "normalization: batch, group or layer norm (gn)",
+     TRAIN | SUMMARY, VALUE_WORD, AT(recipe.norm), norm_words, 0, 0},
+    {"recipe", "tuned|reference", "reference: the published network and hyper-parameters; "
+     "tuned: ours (tuned)",
+     TRAIN | SUMMARY, VALUE_WORD, AT(recipe.kind), recipe_words, 0, 0},
+    {"data", "DIR|synthetic", "folder of the six CIFAR-10 binary files, or a built-in set for trying "
+     "things out ($CIFAR10_DIR, else data/cifar-10-batches-bin)",
+     TRAIN, VALUE_PATH, AT(data), NULL, 0, 0},
+    {"device", "auto|cuda|cuda:N|cpu", "where to train (auto: the best that this machine has)",
+     TRAIN, VALUE_DEVICE, AT(device), NULL, 0, 0},
+    {"epochs", "N", "passes over the training set (the recipe's)",
+     TRAIN, VALUE_INT, AT(recipe.epochs), NULL, 1, 100000},
+    {"batch-size", "N", "images of an optimizer step (the recipe's)",
+     TRAIN, VALUE_INT, AT(recipe.batch_size), NULL, 1, 50000},
+    {"lr", "X", "peak learning rate; the schedule stays the recipe's (the recipe's)",
+     TRAIN, VALUE_POSITIVE, AT(recipe.learning_rate), NULL, 0, 0},
+    {"momentum", "X", "momentum of SGD (the recipe's)",
+     TRAIN, VALUE_FRACTION, AT(recipe.momentum), NULL, 0, 0},
+    {"weight-decay", "X", "weight decay of the convolutions (the recipe's)",
+     TRAIN, VALUE_NOT_NEGATIVE, AT(recipe.weight_decay), NULL, 0, 0},
+    {"dropout", "P", "probability that dropout makes an element zero (the recipe's)",
+     TRAIN | SUMMARY, VALUE_FRACTION, AT(recipe.dropout), NULL, 0, 0},
+    {"groups", "G", "groups of channels, with --norm gn only (the recipe's)",
+     TRAIN | SUMMARY, VALUE_INT, AT(recipe.groups), NULL, 1, 512},
+    {"seed", "N", "seed of everything random (1)",
+     TRAIN, VALUE_UINT64, AT(seed), NULL, 0, UINT64_MAX},
+    {"augment", "none|flip-crop", "random changes to the training images (the recipe's)",
+     TRAIN, VALUE_WORD, AT(recipe.augment), augment_words, 0, 0},
+    {"no-shuffle", NULL, "take the training images in file order",
+     TRAIN, VALUE_NONE, AT(no_shuffle), NULL, 0, 0},
+    {"max-steps", "N", "stop after N optimizer steps (no limit)",
+     TRAIN, VALUE_INT64, AT(max_steps), NULL, 1, 1000000000000},
+    {"threads", "N", "threads of the CPU backend (one a core)",
+     TRAIN, VALUE_INT, AT(device.threads), NULL, 1, 1024},
+    {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED)",
+     TRAIN, VALUE_PATH, AT(out), NULL, 0, 0},
+    {"force", NULL, "overwrite a finished run in that folder",
+     TRAIN, VALUE_NONE, AT(force), NULL, 0, 0},
+    {"json", NULL, "print one JSON object instead of a table",
+     SUMMARY | INFO, VALUE_NONE, AT(json), NULL, 0, 0},
+    {"quiet", NULL, "print errors only",
+     TRAIN, VALUE_NONE, AT(quiet), NULL, 0, 0},
+    {"no-progress", NULL, "draw no progress bar (one is drawn on a terminal only)",
+     TRAIN, VALUE_NONE, AT(no_progress), NULL, 0, 0},
+    {"help", NULL, "print this help; -h for short",
+     ALL, VALUE_NONE, AT(help), NULL, 0, 0},
+    {"version", NULL, "print the version",
+     ALL, VALUE_NONE, AT(version), NULL, 0, 0},
+};
+/* clang-format on */
+enum { OPTION_COUNT = sizeof table / sizeof table[0] };
+
+/* ---- unknown names -----------------------------------------------------------------------------
+ */
+
+enum { SHOWN = 64 }; /* bytes of an unknown name or a wrong value that a message repeats */
+
+static enum status unknown_option(struct error *error, const char *name, int length) {
+    struct suggestion suggestion = suggestion_for(name, length);
+    for (int i = 0; i < OPTION_COUNT; i++)
+        suggestion_offer(&suggestion, table[i].name);
+    int shown = length < SHOWN ? length : SHOWN;
+    if (suggestion.name == NULL)
+        return error_set(error, STATUS_USAGE,
+                         "unknown option --%.*s; `train_gpu --help` lists them all", shown, name);
+    return error_set(error, STATUS_USAGE, "unknown option --%.*s; did you mean --%s?", shown, name,
+                     suggestion.name);
+}
+
+static enum status unknown_command(struct error *error, const char *name) {
+    struct suggestion suggestion = suggestion_for(name, (int)strlen(name));
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        suggestion_offer(&suggestion, commands[i].name);
+    if (suggestion.name == NULL)
+        return error_set(error, STATUS_USAGE,
+                         "unknown command '%.*s'; `train_gpu --help` lists them all", SHOWN, name);
+    return error_set(error, STATUS_USAGE, "unknown command '%.*s'; did you mean %s?", SHOWN, name,
+                     suggestion.name);
+}
+
+/* ---- parsing --------------------------------------------------------------------------------- */
+
+static enum status find_option(struct error *error, const struct option **out, const char *name,
+                               int length, enum command command) {
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        if (strncmp(table[i].name, name, (size_t)length) != 0 || table[i].name[length] != '\0')
+            continue;
+        *out = &table[i];
+        if ((table[i].takers & 1u << command) == 0)
+            return error_set(error, STATUS_USAGE, "the command %s does not take --%s",
+                             commands[command].name, table[i].name);
+        return STATUS_OK;
+    }
+    return unknown_option(error, name, length);
+}
+
+/* Reads the option at argv[*place] and its value, and moves *place past them. */
+static enum status parse_one(struct error *error, struct options *out, const struct option **found,
+                             int *place, int argc, char *const argv[]) {
+    const char *name = argv[*place] + 2, *equals = strchr(name, '=');
+    int length = equals != NULL ? (int)(equals - name) : (int)strlen(name);
+    const struct option *option = NULL;
+    if (find_option(error, &option, name, length, out->command) != STATUS_OK)
+        return error->status;
+    *found = option;
+    ++*place;
+    char allowed[ALLOWED_CAPACITY];
+    option_allowed(allowed, option);
+    const char *value = equals != NULL ? equals + 1 : NULL;
+    if (option->kind == VALUE_NONE && value != NULL)
+        return error_set(error, STATUS_USAGE, "--%s takes no value, but was given '%.*s'",
+                         option->name, SHOWN, value);
+    if (option->kind != VALUE_NONE && value == NULL) {
+        if (*place == argc)
+            return error_set(error, STATUS_USAGE, "--%s needs a value: %s", option->name, allowed);
+        value = argv[(*place)++];
+        if (strncmp(value, "--", 2) == 0)
+            return error_set(error, STATUS_USAGE, "--%s needs a value: %s; '%.*s' is an option",
+                             option->name, allowed, SHOWN, value);
+    }
+    if (!option_put((char *)out + option->offset, option, value))
+        return error_set(error, STATUS_USAGE, "--%s: '%.*s' is not allowed; it takes %s",
+                         option->name, SHOWN, value, allowed);
+    return STATUS_OK;
+}
+
+/* Reads all options from argv[first] on; *given gets bit i when table[i] is among them. */
+static enum status parse_all(struct error *error, struct options *out, uint64_t *given, int first,
+                             int argc, char *const argv[]) {
+    for (int place = first; place < argc;) {
+        const char *text = argv[place];
+        if (strcmp(text, "-h") == 0) {
+            out->help = true;
+            place++;
+            continue;
+        }
+        if (strncmp(text, "--", 2) != 0 || text[2] == '\0')
+            return error_set(error, STATUS_USAGE,
+                             "unexpected argument '%.*s'; options begin with two dashes, and a "
+                             "command comes first",
+                             SHOWN, text);
+        const struct option *option = NULL;
+        if (parse_one(error, out, &option, &place, argc, argv) != STATUS_OK)
+            return error->status;
+        *given |= UINT64_C(1) << (option - table);
+    }
+    return STATUS_OK;
+}
+
+static bool was_given(uint64_t given, const char *name) {
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (strcmp(table[i].name, name) == 0)
+            return (given >> i & 1) != 0;
+    return false;
+}
+
+static enum status parse_command(struct error *error, struct options *out, int argc,
+                                 char *const argv[]) {
+    if (argc < 2 || argv[1][0] == '-')
+        return STATUS_OK;
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            out->command = (enum command)i;
+            out->command_named = true;
+            return STATUS_OK;
+        }
+    }
+    return unknown_command(error, argv[1]);
+}
+
+/* The folder of the data set where --data is not given: that of CIFAR10_DIR, if it is set and not
+ * empty. */
+static enum status default_data(struct error *error, struct options *out) {
+    const char *folder = getenv("CIFAR10_DIR");
+    if (folder == NULL || folder[0] == '\0')
+        folder = "data/cifar-10-batches-bin";
+    if (strlen(folder) >= sizeof out->data)
+        return error_set(error, STATUS_USAGE,
+                         "CIFAR10_DIR: the path is %zu bytes long; at most %zu are allowed",
+                         strlen(folder), sizeof out->data - 1);
+    memcpy(out->data, folder, strlen(folder) + 1);
+    return STATUS_OK;
+}
+
+enum status options_parse(struct error *error, struct options *out, int argc, char *const argv[]) {
+    _Static_assert(OPTION_COUNT <= 64, "one bit of `given` for each option");
+    memset(out, 0, sizeof *out);
+    out->seed = 1;
+    out->recipe.kind = RECIPE_TUNED;
+    out->recipe.norm = NORM_GROUP;
+    if (parse_command(error, out, argc, argv) != STATUS_OK)
+        return error->status;
+    int first = out->command_named ? 2 : 1;
+    uint64_t given = 0;
+    /* The first walk checks everything and finds recipe and norm; the second one puts the other
+     * values over the row that these name. */
+    if (parse_all(error, out, &given, first, argc, argv) != STATUS_OK)
+        return error->status;
+    out->recipe = *recipe_find(out->recipe.kind, out->recipe.norm);
+    if (parse_all(error, out, &given, first, argc, argv) != STATUS_OK)
+        return error->status;
+    if (was_given(given, "groups") && out->recipe.norm != NORM_GROUP)
+        return error_set(error, STATUS_USAGE, "--groups: only --norm gn has groups, not --norm %s",
+                         norm_option(out->recipe.norm));
+    if (!was_given(given, "out"))
+        snprintf(out->out, sizeof out->out, "runs/%s-%s-%" PRIu64, norm_option(out->recipe.norm),
+                 recipe_option(out->recipe.kind), out->seed);
+    return was_given(given, "data") ? STATUS_OK : default_data(error, out);
+}
+
+/* ---- help ------------------------------------------------------------------------------------ */
+
+/* Prints `text` after `column` blanks, broken at spaces so that lines stay below 100 columns; the
+ * first line starts where the cursor is. */
+static enum status print_wrapped(struct error *error, int column, const char *text) {
+    int room = 99 - column;
+    while ((int)strlen(text) > room) {
+        int length = room;
+        while (text[length] != ' ')
+            length--;
+        if (output_print(error, "%.*s\n%*s", length, text, column, "") != STATUS_OK)
+            return error->status;
+        text += length + 1;
+    }
+    return output_print(error, "%s\n", text);
+}
+
+static enum status print_option(struct error *error, const struct option *option) {
+    enum { COLUMN = 34 };
+    char left[COLUMN * 2];
+    snprintf(left, sizeof left, "--%s %s", option->name,
+             option->argument == NULL ? "" : option->argument);
+    if (output_print(error, "  %-*s", COLUMN - 2, left) != STATUS_OK)
+        return error->status;
+    return print_wrapped(error, COLUMN, option->help);
+}
+
+static enum status print_commands(struct error *error) {
+    if (output_print(error, "usage: train_gpu [COMMAND] [OPTIONS]\n\n"
+                            "Trains small networks for CIFAR-10 that differ in their "
+                            "normalization.\n\ncommands:\n") != STATUS_OK)
+        return error->status;
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        if (output_print(error, "  %-10s %s\n", commands[i].name, commands[i].help) != STATUS_OK)
+            return error->status;
+    return output_print(error, "\n`train_gpu COMMAND --help` lists the options of one command.\n");
+}
+
+enum status options_print_help(struct error *error, const struct options *options) {
+    enum status status;
+    if (options->command_named)
+        status = output_print(error, "usage: train_gpu %s [OPTIONS]: %s\n",
+                              commands[options->command].name, commands[options->command].help);
+    else
+        status = print_commands(error);
+    if (status != STATUS_OK ||
+        output_print(error, "\noptions (and what holds without them):\n") != STATUS_OK)
+        return error->status;
+    for (int i = 0; i < OPTION_COUNT; i++) {
+        bool taken = (table[i].takers & 1u << options->command) != 0;
+        if ((taken || !options->command_named) && print_option(error, &table[i]) != STATUS_OK)
+            return error->status;
+    }
+    if (output_print(error,
+                     "\nexit status: 0 done; 1 failed while running; 2 wrong usage; 3 no usable "
+                     "device;\n4 bad or missing data; 5 training diverged; 130/143 stopped by "
+                     "SIGINT/SIGTERM\n") != STATUS_OK)
+        return error->status;
+    return output_flush(error);
+}

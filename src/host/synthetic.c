@@ -1,0 +1,210 @@
+/* synthetic.c: a data set of ten classes that is made, not read: five shapes and five textures, for
+ * trying things out where CIFAR-10 cannot be fetched.
+ *
+ * An image is a function of (seed, image number): its class is the number mod 10, and everything
+ * else is drawn from Philox. A shape or texture in one colour lies on a ground of another; both
+ * colours, which of them is lighter, place, size, turn, shading and noise are independent of the
+ * class, so that neither the mean colour nor any single pixel gives the class away. All classes
+ * survive a left-right flip.
+ *
+ * Integers only: every compiler and machine makes the same bytes. */
+#include "dataset.h"
+
+#include "memory.h"
+#include "philox.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+enum figure {
+    FIGURE_DISC,
+    FIGURE_RING,
+    FIGURE_SQUARE,
+    FIGURE_TRIANGLE,
+    FIGURE_CROSS,
+    FIGURE_HORIZONTAL,
+    FIGURE_VERTICAL,
+    FIGURE_DIAGONAL,
+    FIGURE_CHECKS,
+    FIGURE_DOTS,
+};
+
+const char *const synthetic_class_names[CLASS_COUNT] = {
+    [FIGURE_DISC] = "disc",
+    [FIGURE_RING] = "ring",
+    [FIGURE_SQUARE] = "square",
+    [FIGURE_TRIANGLE] = "triangle",
+    [FIGURE_CROSS] = "cross",
+    [FIGURE_HORIZONTAL] = "horizontal stripes",
+    [FIGURE_VERTICAL] = "vertical stripes",
+    [FIGURE_DIAGONAL] = "diagonal stripes",
+    [FIGURE_CHECKS] = "checks",
+    [FIGURE_DOTS] = "dots",
+};
+
+/* Lengths are in 1/16 pixel. */
+enum { PIXEL = 16, SIDE = IMAGE_SIDE * PIXEL };
+
+/* The draws of an image: scalars from the first blocks, four words each; then noise from the
+ * others, a byte for each of 16 pixel values. */
+enum { SCALAR_BLOCKS = 5, SCALARS = 4 * SCALAR_BLOCKS, NOISE_BYTES = 16 };
+
+/* What an image shows. */
+struct scene {
+    enum figure figure;
+    int x, y;                     /* centre of a shape, origin of a texture */
+    int radius;                   /* of a shape */
+    int half_period;              /* of a texture: width of a stripe, side of a check */
+    int turn;                     /* tangent of the angle it is turned by, in 1/256 */
+    int mirror;                   /* 1, or -1: the diagonal falls instead of rising */
+    int ground[IMAGE_CHANNELS];   /* levels, 0 ... 255 */
+    int contrast[IMAGE_CHANNELS]; /* level of the figure less that of the ground */
+    int slope_x, slope_y;         /* shading: levels from the middle to the border */
+    int noise;                    /* levels, at most */
+};
+
+/* ---- what is drawn --------------------------------------------------------------------------- */
+
+/* The next scalar, uniform in low ... high. */
+static int draw(const uint32_t **next, int low, int high) {
+    return low + (int)philox_below(*(*next)++, (uint32_t)(high - low + 1));
+}
+
+static void draw_colours(struct scene *scene, const uint32_t **next) {
+    int strength = draw(next, 48, 112);
+    int sign = draw(next, 0, 1) == 0 ? -1 : 1;
+    for (int c = 0; c < IMAGE_CHANNELS; c++) {
+        int middle = draw(next, 64, 191);
+        int difference = sign * strength * draw(next, 64, 256) / 256;
+        scene->ground[c] = middle - difference / 2;
+        scene->contrast[c] = difference;
+    }
+}
+
+static struct scene draw_scene(uint64_t seed, int image) {
+    uint32_t words[SCALARS];
+    for (uint32_t i = 0; i < SCALAR_BLOCKS; i++) {
+        struct philox_block block = philox(seed, PHILOX_SYNTHETIC, (uint64_t)image, i);
+        memcpy(&words[4 * i], block.word, sizeof block.word);
+    }
+    const uint32_t *next = words;
+    struct scene scene = {.figure = (enum figure)(image % CLASS_COUNT)};
+    scene.radius = draw(&next, 7 * PIXEL, 12 * PIXEL);
+    scene.x = draw(&next, scene.radius, SIDE - scene.radius);
+    scene.y = draw(&next, scene.radius, SIDE - scene.radius);
+    scene.half_period = draw(&next, 5 * PIXEL / 2, 5 * PIXEL);
+    scene.turn = draw(&next, -40, 40); /* 9 degrees */
+    scene.mirror = draw(&next, 0, 1) == 0 ? -1 : 1;
+    draw_colours(&scene, &next);
+    scene.slope_x = draw(&next, -24, 24);
+    scene.slope_y = draw(&next, -24, 24);
+    scene.noise = draw(&next, 8, 32);
+    return scene;
+}
+
+/* ---- how it is painted ----------------------------------------------------------------------- */
+
+/* Which of the bands of width `band` holds a; rounded down, also below zero. */
+static int band_of(int a, int band) {
+    return a >= 0 ? a / band : -((-a + band - 1) / band);
+}
+
+static bool odd_band(int a, int band) {
+    return band_of(a, band) % 2 != 0;
+}
+
+static bool in_dot(int u, int v, int cell) {
+    int a = u - band_of(u, cell) * cell - cell / 2;
+    int b = v - band_of(v, cell) * cell - cell / 2;
+    return 9 * (a * a + b * b) <= cell * cell; /* a radius of a third of the cell */
+}
+
+/* Whether the figure covers a point, given from its centre. */
+static bool covers(const struct scene *scene, int x, int y) {
+    int u = x - scene->turn * y / 256, v = y + scene->turn * x / 256;
+    int a = u < 0 ? -u : u, b = v < 0 ? -v : v;
+    int radius = scene->radius, band = scene->half_period;
+    switch (scene->figure) {
+    case FIGURE_DISC:
+        return u * u + v * v <= radius * radius;
+    case FIGURE_RING: /* the hole has half the radius */
+        return u * u + v * v <= radius * radius && 4 * (u * u + v * v) >= radius * radius;
+    case FIGURE_SQUARE:
+        return 8 * a <= 7 * radius && 8 * b <= 7 * radius;
+    case FIGURE_TRIANGLE: /* apex up, base as wide as high */
+        return b <= radius && 2 * a <= v + radius;
+    case FIGURE_CROSS:
+        return (a <= radius && 4 * b <= radius) || (b <= radius && 4 * a <= radius);
+    case FIGURE_HORIZONTAL:
+        return odd_band(v, band);
+    case FIGURE_VERTICAL:
+        return odd_band(u, band);
+    case FIGURE_DIAGONAL: /* 181 / 128 is the root of two */
+        return odd_band(128 * (u + scene->mirror * v) / 181, band);
+    case FIGURE_CHECKS:
+        return odd_band(u, band) != odd_band(v, band);
+    case FIGURE_DOTS:
+        return in_dot(u, v, 2 * band);
+    }
+    return false;
+}
+
+/* How many of four points of a pixel the figure covers: softens the edges. */
+static int coverage(const struct scene *scene, int column, int row) {
+    int count = 0;
+    for (int i = 0; i < 4; i++) {
+        int x = column * PIXEL + (i % 2 == 0 ? 4 : 12), y = row * PIXEL + (i < 2 ? 4 : 12);
+        count += covers(scene, x - scene->x, y - scene->y);
+    }
+    return count;
+}
+
+static uint8_t clamp(int level) {
+    return (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
+}
+
+/* Writes pixels[3][32][32]: the scene without noise. */
+static void paint(uint8_t *pixels, const struct scene *scene) {
+    enum { MIDDLE = IMAGE_SIDE / 2 };
+    for (int row = 0; row < IMAGE_SIDE; row++)
+        for (int column = 0; column < IMAGE_SIDE; column++) {
+            int covered = coverage(scene, column, row);
+            int shade =
+                (scene->slope_x * (column - MIDDLE) + scene->slope_y * (row - MIDDLE)) / MIDDLE;
+            for (int c = 0; c < IMAGE_CHANNELS; c++)
+                pixels[c * IMAGE_PIXELS + row * IMAGE_SIDE + column] =
+                    clamp(scene->ground[c] + scene->contrast[c] * covered / 4 + shade);
+        }
+}
+
+/* Adds uniform noise of up to `noise` levels to pixels[IMAGE_BYTES]. */
+static void add_noise(uint8_t *pixels, int noise, uint64_t seed, int image) {
+    for (int first = 0; first < IMAGE_BYTES; first += NOISE_BYTES) {
+        uint32_t index = (uint32_t)(SCALAR_BLOCKS + first / NOISE_BYTES);
+        struct philox_block block = philox(seed, PHILOX_SYNTHETIC, (uint64_t)image, index);
+        for (int i = 0; i < NOISE_BYTES; i++) {
+            int byte = (int)(block.word[i / 4] >> (8 * (i % 4)) & 0xff);
+            pixels[first + i] = clamp(pixels[first + i] + (byte - 128) * noise / 128);
+        }
+    }
+}
+
+enum status synthetic_fill(struct error *error, struct image_set *out, uint64_t seed, int first,
+                           int count) {
+    *out = (struct image_set){.count = count};
+    if (memory_alloc(error, &out->images, (size_t)count, IMAGE_BYTES, "synthetic images") !=
+            STATUS_OK ||
+        memory_alloc(error, &out->labels, (size_t)count, 1, "synthetic labels") != STATUS_OK) {
+        memory_free(out->images);
+        *out = (struct image_set){.count = 0};
+        return error->status;
+    }
+    for (int i = 0; i < count; i++) {
+        struct scene scene = draw_scene(seed, first + i);
+        uint8_t *pixels = out->images + (size_t)i * IMAGE_BYTES;
+        paint(pixels, &scene);
+        add_noise(pixels, scene.noise, seed, first + i);
+        out->labels[i] = (uint8_t)scene.figure;
+    }
+    return STATUS_OK;
+}

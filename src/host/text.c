@@ -1,0 +1,44 @@
+/* text.c: numbers as people read them. */
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *text_count(char out[TEXT_CAPACITY], int64_t value) {
+    char digits[TEXT_CAPACITY];
+    int length =
+        snprintf(digits, sizeof digits, "%" PRIu64, value < 0 ? -(uint64_t)value : (uint64_t)value);
+    char *to = out;
+    if (value < 0)
+        *to++ = '-';
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            *to++ = ',';
+        *to++ = digits[i];
+    }
+    *to = '\0';
+    return out;
+}
+
+const char *text_duration(char out[TEXT_CAPACITY], double seconds) {
+    long whole = (long)(seconds + 0.5);
+    if (seconds < 59.95)
+        snprintf(out, TEXT_CAPACITY, "%.1f s", seconds);
+    else if (whole < 3600)
+        snprintf(out, TEXT_CAPACITY, "%ld min %02ld s", whole / 60, whole % 60);
+    else
+        snprintf(out, TEXT_CAPACITY, "%ld h %02ld min", whole / 3600, whole % 3600 / 60);
+    return out;
+}
+
+double text_decimal(float value) {
+    char text[TEXT_CAPACITY];
+    for (int digits = 1; digits < 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            return strtod(text, NULL);
+    }
+    return (double)value; /* nine digits always do */
+}

@@ -1,0 +1,101 @@
+/* weights.c: the safetensors writer. */
+#include "weights.h"
+
+#include "files.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LENGTH_BYTES = 8, PADDING = 8 };
+
+/* The types in the order of the file, by falling element size. */
+static const enum tensor_type type_order[] = {TENSOR_I64, TENSOR_F32};
+enum { TYPE_COUNT = sizeof type_order / sizeof type_order[0] };
+
+static const char *type_name(enum tensor_type type) {
+    switch (type) {
+    case TENSOR_F32:
+        return "F32";
+    case TENSOR_I64:
+        return "I64";
+    }
+    return NULL;
+}
+
+/* Adds one tensor at `offset` of the data to the header; false if there is no memory. */
+static bool describe(json_t *header, const struct tensor *tensor, size_t offset) {
+    json_t *shape = json_array();
+    for (int i = 0; i < tensor->dimensions; i++)
+        if (json_array_append_new(shape, json_integer(tensor->shape[i])) != 0) {
+            json_decref(shape);
+            return false;
+        }
+    json_t *entry =
+        json_pack("{s:s, s:o, s:[I, I]}", "dtype", type_name(tensor->type), "shape", shape,
+                  "data_offsets", (json_int_t)offset, (json_int_t)(offset + tensor->bytes));
+    return json_object_set_new(header, tensor->name, entry) == 0;
+}
+
+/* The header and, after one free place, the pieces of the data; NULL if there is no memory. */
+static json_t *make_header(struct file_piece *pieces, const struct tensor_list *list,
+                           const struct weights_origin *origin) {
+    json_t *header = json_pack("{s:{s:s, s:s, s:s, s:s}}", "__metadata__", "format", "pt", "norm",
+                               norm_option(origin->norm), "recipe", recipe_option(origin->recipe),
+                               "dataset", origin->dataset);
+    size_t offset = 0;
+    int place = 0;
+    for (int t = 0; t < TYPE_COUNT && header != NULL; t++) {
+        for (int i = 0; i < list->count; i++) {
+            const struct tensor *tensor = &list->tensors[i];
+            if (tensor->type != type_order[t])
+                continue;
+            if (!describe(header, tensor, offset)) {
+                json_decref(header);
+                return NULL;
+            }
+            offset += tensor->bytes;
+            pieces[place++] = (struct file_piece){tensor->data, tensor->bytes};
+        }
+    }
+    return header;
+}
+
+/* The header as text, padded with spaces, and its length in 8 bytes, little-endian on any machine.
+ */
+static char *print_header(size_t *length, unsigned char out_length[LENGTH_BYTES],
+                          const json_t *header) {
+    char *text = header == NULL ? NULL : json_dumps(header, JSON_COMPACT);
+    if (text == NULL)
+        return NULL;
+    size_t used = strlen(text);
+    *length = (used + PADDING - 1) / PADDING * PADDING;
+    char *padded = realloc(text, *length + 1);
+    if (padded == NULL) {
+        free(text);
+        return NULL;
+    }
+    memset(padded + used, ' ', *length - used);
+    for (int i = 0; i < LENGTH_BYTES; i++)
+        out_length[i] = (unsigned char)((uint64_t)*length >> 8 * i);
+    return padded;
+}
+
+enum status weights_write(struct error *error, const char *path, const struct tensor_list *list,
+                          const struct weights_origin *origin) {
+    struct file_piece pieces[MAX_TENSORS + 2];
+    unsigned char length_bytes[LENGTH_BYTES];
+    size_t length = 0;
+    json_t *header = make_header(pieces + 2, list, origin);
+    char *text = print_header(&length, length_bytes, header);
+    json_decref(header);
+    if (text == NULL)
+        return error_set(error, STATUS_FAILED, "out of memory for the header of %s", path);
+    pieces[0] = (struct file_piece){length_bytes, LENGTH_BYTES};
+    pieces[1] = (struct file_piece){text, length};
+    enum status status = file_write(error, path, pieces, list->count + 2);
+    free(text);
+    return status;
+}
