@@ -32,14 +32,14 @@ HOST_SOURCES := $(filter-out src/host/main.c,$(wildcard src/host/*.c)) $(wildcar
 SIMD_SOURCES := $(wildcard src/cpu/simd/*.c)
 OBJECTS := $(HOST_SOURCES:%.c=$(OUT)/%.o) \
   $(foreach v,$(VARIANTS),$(SIMD_SOURCES:%.c=$(OUT)/%.$(v).o))
-FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] tests/*.[ch] tools/*.c)
+FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] tests/*.[ch] bench/*.c tools/*.c)
 TEST_SOURCES := $(wildcard tests/test_*.c)
 TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%)
 TEST_HELPERS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/test_%.c,$(wildcard tests/*.c)))
 
 
 .DEFAULT_GOAL := all
-.PHONY: all help run parts setup test test-long tests data lint format clean
+.PHONY: all help run parts setup test test-long tests bench data lint format clean
 .SECONDARY:
 
 ## ---- targets ---------------------------------------------------------------------------------
@@ -57,6 +57,10 @@ test: setup ## installs what is missing, builds, runs every test, plain and unde
 test-long: setup ## the tests in their long forms: 20 epochs of each network on the real data among them
 	@$(MAKE) --no-print-directory MODE=release tests
 	@TEST_LONG=1 tests/run build/release
+
+bench: setup ## what each layer of the reference networks costs on this machine
+	@$(MAKE) --no-print-directory MODE=release build/release/bench/bench_layers
+	@for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference || exit; done
 
 data: ## puts CIFAR-10 into data/cifar-10-batches-bin
 	@tools/fetch-cifar10
@@ -81,7 +85,7 @@ setup:
 parts:
 	@CC="$(CC)" tools/parts
 
-tests: $(OUT)/train_gpu $(TESTS)
+tests: $(OUT)/train_gpu $(TESTS) $(OUT)/bench/bench_layers
 
 ## ---- rules -----------------------------------------------------------------------------------
 
@@ -108,6 +112,9 @@ $(foreach v,$(VARIANTS),$(eval $(call variant_rule,$(v))))
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
 	$(CC) $(CFLAGS) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS)
+
+$(OUT)/bench/%: $(OUT)/bench/%.o $(OUT)/libtrain.a
+	$(CC) $(CFLAGS) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 build/tools/sheets_to_bin: tools/sheets_to_bin.c
 	@mkdir -p $(@D)
