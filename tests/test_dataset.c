@@ -1,0 +1,319 @@
+/* test_dataset.c: the CIFAR-10 reader on good files and on every kind of bad one.
+ *
+ * The files are mostly holes: 30,730,000 zeros (label 0, black pixels) that take no room on the
+ * disk, with a few bytes put in. The program has its own read, close and aligned_alloc in front of
+ * the C library's, which fail the n-th call. */
+#include "support.h"
+
+#include "dataset.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { RECORDS = 10000, RECORD = 1 + IMAGE_BYTES, WHOLE = RECORDS * RECORD };
+
+static const char *const names[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                    "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
+enum { FILES = sizeof names / sizeof names[0] };
+
+/* ---- failing calls --------------------------------------------------------------------------- */
+
+struct failing {
+    int calls;   /* so far */
+    int fail_at; /* the call that fails, from 1; 0: none */
+    int reason;  /* its errno; 0: read says end of file */
+    size_t most; /* bytes that one read gives; 0: all */
+};
+static struct failing reads, allocations;
+
+static bool fails(struct failing *calls) {
+    return ++calls->calls == calls->fail_at;
+}
+
+ssize_t read(int file, void *out, size_t bytes) {
+    if (fails(&reads)) {
+        errno = reads.reason;
+        return reads.reason == 0 ? 0 : -1;
+    }
+    return syscall(SYS_read, file, out, reads.most != 0 && reads.most < bytes ? reads.most : bytes);
+}
+
+void *aligned_alloc(size_t alignment, size_t bytes) {
+    void *block = NULL;
+    if (fails(&allocations) || posix_memalign(&block, alignment, bytes) != 0)
+        return NULL;
+    return block;
+}
+
+static enum status open_failing(struct error *error, struct dataset *out, const char *folder,
+                                struct failing read_failing, struct failing alloc_failing) {
+    reads = read_failing, allocations = alloc_failing;
+    enum status status = dataset_open(error, out, folder, 1);
+    reads.fail_at = allocations.fail_at = 0, reads.most = 0;
+    return status;
+}
+
+/* ---- folders with data ----------------------------------------------------------------------- */
+
+/* cmocka set-up: a temporary folder with six whole files. */
+static int data_folder_make(void **state) {
+    if (temporary_folder_make(state) != 0)
+        return -1;
+    for (int i = 0; i < FILES; i++)
+        file_put(in_folder(*state, names[i]), NULL, WHOLE);
+    return 0;
+}
+
+/* Checks that opening the folder fails for bad data, with this in the message, and that nothing
+ * stays open or set. */
+#define REFUSED(folder, ...)                                                                       \
+    do {                                                                                           \
+        struct error error;                                                                        \
+        struct dataset set;                                                                        \
+        int descriptor = lowest_free_descriptor();                                                 \
+        FAILED(dataset_open(&error, &set, folder, 1), STATUS_BAD_DATA, &error, __VA_ARGS__);       \
+        assert_null(set.train.images);                                                             \
+        assert_null(set.test.labels);                                                              \
+        assert_int_equal(lowest_free_descriptor(), descriptor);                                    \
+    } while (0)
+
+/* ---- good data ------------------------------------------------------------------------------- */
+
+/* Every file gets a label, a first and a last pixel byte at its first, at one middle and at its
+ * last record. */
+static void bytes_come_to_their_places(void **state) {
+    static const int records[] = {0, 4567, RECORDS - 1};
+    struct error error;
+    struct dataset set;
+    for (int i = 0; i < FILES; i++)
+        for (int j = 0; j < 3; j++) {
+            const uint8_t head[] = {(uint8_t)(i + j), (uint8_t)(10 * i + j + 1)};
+            const uint8_t tail = (uint8_t)(200 + 3 * i + j);
+            size_t offset = (size_t)records[j] * RECORD;
+            file_poke(in_folder(*state, names[i]), offset, head, 2);
+            file_poke(in_folder(*state, names[i]), offset + RECORD - 1, &tail, 1);
+        }
+    assert_succeeded(dataset_open(&error, &set, *state, 1), &error);
+    assert_string_equal(set.name, "CIFAR-10");
+    assert_string_equal(set.class_names[0], "airplane");
+    assert_string_equal(set.class_names[9], "truck");
+    assert_int_equal(set.train.count, 5 * RECORDS);
+    assert_int_equal(set.test.count, RECORDS);
+    for (int i = 0; i < FILES; i++)
+        for (int j = 0; j < 3; j++) {
+            const struct image_set *part = i < 5 ? &set.train : &set.test;
+            int n = (i < 5 ? i * RECORDS : 0) + records[j];
+            const uint8_t *image = part->images + (size_t)n * IMAGE_BYTES;
+            assert_int_equal(part->labels[n], i + j);
+            assert_int_equal(image[0], 10 * i + j + 1);
+            assert_int_equal(image[1], 0);
+            assert_int_equal(image[IMAGE_BYTES - 1], 200 + 3 * i + j);
+        }
+    dataset_close(&set);
+    assert_null(set.train.images);
+}
+
+static void reading_goes_on_after_signals_and_short_reads(void **state) {
+    struct error error;
+    struct dataset set;
+    const uint8_t last = 123;
+    file_poke(in_folder(*state, "test_batch.bin"), WHOLE - 1, &last, 1);
+    assert_succeeded(open_failing(&error, &set, *state,
+                                  (struct failing){.fail_at = 3, .reason = EINTR, .most = 100001},
+                                  (struct failing){0}),
+                     &error);
+    assert_true(reads.calls > 4 * WHOLE / 100001);
+    assert_int_equal(set.test.images[(size_t)RECORDS * IMAGE_BYTES - 1], 123);
+    dataset_close(&set);
+}
+
+static void count_classes(int counts[CLASS_COUNT], const struct image_set *set) {
+    memset(counts, 0, CLASS_COUNT * sizeof *counts);
+    for (int i = 0; i < set->count; i++)
+        counts[set->labels[i]]++;
+}
+
+/* The real files, where they are: 5,000 training and 1,000 test images of each class, and a frog
+ * first (the first label of data_batch_1.bin is 6). */
+static void the_real_set_is_balanced(void **state) {
+    (void)state;
+    struct error error;
+    struct dataset set;
+    struct stat found;
+    int counts[CLASS_COUNT];
+    const char *folder = getenv("CIFAR10_DIR");
+    if (folder == NULL)
+        folder = "data/cifar-10-batches-bin";
+    if (stat(folder, &found) != 0)
+        skip_because("no CIFAR-10 here (make data fetches it)");
+    assert_succeeded(dataset_open(&error, &set, folder, 1), &error);
+    assert_string_equal(set.class_names[set.train.labels[0]], "frog");
+    count_classes(counts, &set.train);
+    for (int i = 0; i < CLASS_COUNT; i++)
+        assert_int_equal(counts[i], 5000);
+    count_classes(counts, &set.test);
+    for (int i = 0; i < CLASS_COUNT; i++)
+        assert_int_equal(counts[i], 1000);
+    dataset_close(&set);
+}
+
+static void the_synthetic_set_opens_by_name(void **state) {
+    (void)state;
+    struct error error;
+    struct dataset set;
+    assert_succeeded(dataset_open(&error, &set, "synthetic", 1), &error);
+    assert_string_equal(set.name, "synthetic");
+    assert_ptr_equal(set.class_names, synthetic_class_names);
+    assert_int_equal(set.train.count, 10000);
+    assert_int_equal(set.test.count, 2000);
+    assert_memory_not_equal(set.train.images, set.test.images, IMAGE_BYTES);
+    dataset_close(&set);
+}
+
+/* ---- bad data -------------------------------------------------------------------------------- */
+
+static void a_missing_folder(void **state) {
+    const char *folder = in_folder(*state, "absent");
+    REFUSED(folder, folder, strerror(ENOENT), "make data", "--data DIR", "--data synthetic");
+}
+
+static void a_file_as_folder(void **state) {
+    const char *folder = in_folder(*state, names[0]);
+    REFUSED(folder, folder, "not a folder", "--data DIR");
+}
+
+static void an_empty_name(void **state) {
+    (void)state;
+    REFUSED("", "data folder ''", strerror(ENOENT));
+}
+
+static void a_missing_file(void **state) {
+    for (int i = 0; i < FILES; i += FILES - 1) { /* the first and the last */
+        const char *path = in_folder(*state, names[i]), *aside = in_folder(*state, "aside");
+        assert_int_equal(rename(path, aside), 0);
+        REFUSED(*state, path, "no data file", "make data", "--data DIR", "--data synthetic");
+        assert_int_equal(rename(aside, path), 0);
+    }
+}
+
+static void a_short_file(void **state) {
+    const char *path = in_folder(*state, "data_batch_2.bin");
+    assert_int_equal(truncate(path, WHOLE - 1), 0);
+    REFUSED(*state, path, "cut short", "30729999 bytes", "30730000 expected", "make data");
+}
+
+static void a_long_file(void **state) {
+    const char *path = in_folder(*state, "data_batch_1.bin");
+    assert_int_equal(truncate(path, WHOLE + 1), 0);
+    REFUSED(*state, path, "too long", "30730001 bytes", "30730000 expected");
+}
+
+static void an_empty_file(void **state) {
+    const char *path = in_folder(*state, "data_batch_1.bin");
+    assert_int_equal(truncate(path, 0), 0);
+    REFUSED(*state, path, "is empty", "0 bytes", "30730000 expected");
+}
+
+static void a_label_over_nine(void **state) {
+    const char *path = in_folder(*state, "data_batch_2.bin");
+    const uint8_t nine = 9, ten = 10;
+    file_poke(path, (size_t)1233 * RECORD, &nine, 1);
+    file_poke(path, (size_t)1234 * RECORD, &ten, 1);
+    REFUSED(*state, path, "record 1234 ", "byte 3792082", "label 10");
+}
+
+static void a_folder_in_place_of_a_file(void **state) {
+    const char *path = in_folder(*state, "data_batch_3.bin");
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(mkdir(path, 0777), 0);
+    REFUSED(*state, path, "is a folder");
+}
+
+/* Nobody writes to the pipe: a reader that waited for it would wait for ever. */
+static void a_pipe_in_place_of_a_file(void **state) {
+    const char *path = in_folder(*state, "data_batch_1.bin");
+    assert_int_equal(remove(path), 0);
+    assert_int_equal(mkfifo(path, 0666), 0);
+    REFUSED(*state, path, "pipe");
+}
+
+static void a_file_without_rights(void **state) {
+    struct error error;
+    struct dataset set;
+    const char *path = in_folder(*state, "data_batch_1.bin");
+    assert_int_equal(chmod(*state, 0755), 0);
+    assert_int_equal(chmod(path, 0), 0);
+    become_ordinary();
+    enum status status = dataset_open(&error, &set, *state, 1);
+    become_self();
+    FAILED(status, STATUS_BAD_DATA, &error, path, strerror(EACCES));
+}
+
+/* 100 records a read, 100 reads a file: read 103 is the third of the second file. */
+static void a_read_error(void **state) {
+    struct error error;
+    struct dataset set;
+    int descriptor = lowest_free_descriptor();
+    enum status status = open_failing(
+        &error, &set, *state, (struct failing){.fail_at = 103, .reason = EIO}, (struct failing){0});
+    FAILED(status, STATUS_BAD_DATA, &error, in_folder(*state, "data_batch_2.bin"), "at byte 614600",
+           strerror(EIO));
+    assert_int_equal(lowest_free_descriptor(), descriptor);
+}
+
+static void a_file_that_shrinks(void **state) {
+    struct error error;
+    struct dataset set;
+    enum status status =
+        open_failing(&error, &set, *state, (struct failing){.fail_at = 2}, (struct failing){0});
+    FAILED(status, STATUS_BAD_DATA, &error, in_folder(*state, "data_batch_1.bin"), "byte 307300");
+}
+
+/* Fails each allocation in turn; the sanitizer's leak check sees what is not released. */
+static void no_memory(void **state) {
+    enum { CIFAR_BLOCKS = 5, SYNTHETIC_BLOCKS = 4 };
+    struct error error;
+    struct dataset set;
+    for (int synthetic = 0; synthetic < 2; synthetic++)
+        for (int n = 1; n <= (synthetic ? SYNTHETIC_BLOCKS : CIFAR_BLOCKS); n++) {
+            enum status status = open_failing(&error, &set, synthetic ? "synthetic" : *state,
+                                              (struct failing){0}, (struct failing){.fail_at = n});
+            FAILED(status, STATUS_FAILED, &error, "out of memory");
+            assert_int_equal(allocations.calls, n); /* it was the last one tried */
+            assert_null(set.train.images);
+            assert_null(set.test.images);
+        }
+}
+
+#define WITH_DATA(test)                                                                            \
+    cmocka_unit_test_setup_teardown(test, data_folder_make, temporary_folder_remove)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        WITH_DATA(bytes_come_to_their_places),
+        WITH_DATA(reading_goes_on_after_signals_and_short_reads),
+        cmocka_unit_test(the_real_set_is_balanced),
+        cmocka_unit_test(the_synthetic_set_opens_by_name),
+        WITH_DATA(a_missing_folder),
+        WITH_DATA(a_file_as_folder),
+        cmocka_unit_test(an_empty_name),
+        WITH_DATA(a_missing_file),
+        WITH_DATA(a_short_file),
+        WITH_DATA(a_long_file),
+        WITH_DATA(an_empty_file),
+        WITH_DATA(a_label_over_nine),
+        WITH_DATA(a_folder_in_place_of_a_file),
+        WITH_DATA(a_pipe_in_place_of_a_file),
+        WITH_DATA(a_file_without_rights),
+        WITH_DATA(a_read_error),
+        WITH_DATA(a_file_that_shrinks),
+        WITH_DATA(no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

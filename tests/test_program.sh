@@ -1,0 +1,323 @@
+#!/usr/bin/env bash
+# test_program.sh: the program as its users meet it: exit statuses, messages, files, pipes, signals.
+# Runs $TRAIN_GPU in a folder of its own and prints TAP lines (tests/run). The runs are the cheapest there
+# are: the reference layer-norm network, two steps on synthetic data; one thread, for a busy machine makes
+# several wait for each other.
+set -u
+program=${TRAIN_GPU:-./train_gpu}
+[ -x "$program" ] || { echo "not ok 1 - no program at $program"; exit 1; }
+program=$(realpath "$program")
+work=$(mktemp -d) && cd "$work" || exit 1
+trap 'rm -rf "$work"' EXIT
+unset CIFAR10_DIR NO_COLOR
+small=(--norm ln --recipe reference --data synthetic --batch-size 8 --max-steps 2 --threads 1)
+count=0 bad=0
+
+ok() { # NAME STATUS-OF-THE-CHECK
+    count=$((count + 1))
+    if [ "$2" -eq 0 ]; then
+        echo "ok $count - $1"
+    else
+        bad=$((bad + 1))
+        echo "not ok $count - $1"
+        sed 's/^/#   stdout: /' out 2>/dev/null | tail -5
+        sed 's/^/#   stderr: /' err 2>/dev/null | tail -5
+    fi
+}
+
+skip() { # NAME WHY
+    count=$((count + 1))
+    echo "ok $count # SKIP $1: $2"
+}
+
+# Runs the program; its status is in $status, its output in out and err.
+run() {
+    "$program" "$@" >out 2>err </dev/null
+    status=$?
+}
+
+# One line on stderr that begins with the prefix and holds every given text.
+message() {
+    [ "$(wc -l <err)" -eq 1 ] && grep -q '^train_gpu: ' err || return 1
+    local text
+    for text in "$@"; do grep -qF -e "$text" err || return 1; done
+}
+
+# fails NAME STATUS TEXT... -- ARGUMENTS...: the exit status, the message, nothing on stdout, nothing written.
+fails() {
+    local name=$1 expected=$2 texts=() before after
+    shift 2
+    while [ "$1" != -- ]; do texts+=("$1") && shift; done
+    shift
+    before=$(find . ! -name out ! -name err | sort)
+    run "$@"
+    after=$(find . ! -name out ! -name err | sort)
+    [ "$status" -eq "$expected" ] && message "${texts[@]}" && [ ! -s out ] &&
+        [ "$before" = "$after" ]
+    ok "$name" $?
+}
+
+# The names in a folder, in order, a blank behind each.
+names() { find "$1" -mindepth 1 -printf '%f\n' | sort | tr '\n' ' '; }
+
+without_timings() { sed -E 's/"(seconds|images_per_second|eval_seconds)": [^,}]*//g' "$1"; }
+
+# ---- wrong usage ----------------------------------------------------------------------------------
+
+fails "unknown option" 2 "unknown option --epoch" "did you mean --epochs?" -- --epoch 3
+fails "unknown command" 2 "unknown command 'dance'" -- dance
+fails "command of a later version" 2 "unknown command" -- compare
+fails "option without value" 2 "--epochs" "needs a value" -- --epochs
+fails "option of another command" 2 "does not take --json" -- --json
+for value in 0 -1 3x '' 1.5 nan 99999999999999999999; do
+    fails "--epochs '$value'" 2 "--epochs" "'$value'" "from 1 to 100000" -- --epochs "$value"
+done
+for value in 0 -0.1 1x '' nan inf 1e39 0x1; do
+    fails "--lr '$value'" 2 "--lr" "'$value'" "above 0" -- --lr "$value"
+done
+fails "--dropout 1" 2 "--dropout" "'1'" "below 1" -- --dropout 1
+fails "--seed 2^64" 2 "--seed" "18446744073709551615" -- --seed 18446744073709551616
+fails "--batch-size over its limit" 2 "--batch-size" "50000" -- --batch-size 50001
+fails "--device gpu" 2 "--device" "cuda:N" -- --device gpu
+fails "--groups without group norm" 2 "--groups" "only --norm gn" -- --norm bn --groups 2
+fails "--groups that do not divide" 2 "--groups 5" "convblock1.2" -- --groups 5 --data synthetic
+fails "summary: --groups that do not divide" 2 "--groups 5" -- summary --groups 5
+fails "batch larger than the set" 2 "--batch-size 10001" "10000" -- \
+    --data synthetic --batch-size 10001
+fails "control bytes in a value stay on one line" 2 "'3??x'" -- --epochs $'3\n\ex'
+
+# ---- data and devices -----------------------------------------------------------------------------
+
+fails "missing data folder" 4 "nowhere" -- --data nowhere
+CIFAR10_DIR=elsewhere fails "missing data folder of CIFAR10_DIR" 4 "elsewhere" --
+fails "missing default data folder" 4 "data/cifar-10-batches-bin" --
+mkdir data-empty
+fails "empty data folder" 4 "data_batch_1.bin" -- --data data-empty
+run info
+if grep -q '^backends:.* cuda' out; then
+    skip "cuda without a backend" "this build has a CUDA backend"
+else
+    fails "--device cuda without a backend" 3 "cuda" "--device cpu" -- "${small[@]}" --device cuda
+fi
+
+# ---- help, summary, info --------------------------------------------------------------------------
+
+run --help
+[ "$status" -eq 0 ] && [ ! -s err ] && for option in norm recipe data device epochs batch-size lr momentum \
+    weight-decay dropout groups seed augment no-shuffle max-steps threads out force json quiet \
+    no-progress help version; do
+    grep -q -- "^  --$option " out || { echo "# no --$option" && false; } || break
+done
+ok "--help names every option" $?
+[ "$(awk '{ if (length > 100) print }' out | wc -l)" -eq 0 ]
+ok "--help fits 100 columns" $?
+run summary --help
+[ "$status" -eq 0 ] && grep -q -- '--json' out && ! grep -q -- '--epochs' out
+ok "summary --help names its options only" $?
+run --version
+[ "$status" -eq 0 ] && [ "$(cat out)" = "train_gpu 0.1.0" ]
+ok "--version" $?
+for row in bn:39,420 gn:40,360 ln:55,612; do
+    run summary --norm "${row%%:*}" --recipe reference
+    [ "$status" -eq 0 ] && grep -Eq "^total +${row#*:} " out
+    ok "summary of the published ${row%%:*} network" $?
+done
+run info
+[ "$status" -eq 0 ] && grep -q '^backends:  .*cpu' out && grep -q '^device:    cpu:0: CPU' out
+ok "info" $?
+if command -v python3 >/dev/null 2>&1 && python3 -c 'import json' 2>/dev/null; then
+    for arguments in "summary --json --norm bn" "summary --json --recipe reference" "info --json"; do
+        # shellcheck disable=SC2086
+        run $arguments
+        [ "$status" -eq 0 ] && python3 -m json.tool <out >/dev/null 2>err
+        ok "$arguments is JSON" $?
+    done
+    "$program" summary --json --norm gn --recipe reference | python3 -c '
+import json, sys
+s = json.load(sys.stdin)
+assert s["norm"] == "gn" and s["recipe"] == "reference" and s["parameters"] == 40360
+assert sum(l["parameters"] for l in s["layers"]) == 40360
+for l in s["layers"]:
+    assert set(l) >= {"name", "type", "output", "parameters"} and len(l["output"]) == 3
+assert s["layers"][0]["output"] == [16, 32, 32] and s["layers"][-1]["output"] == [10, 1, 1]
+' 2>err
+    ok "summary --json holds what the contract says" $?
+else
+    skip "JSON of summary and info" "no python3"
+fi
+
+# ---- a run ----------------------------------------------------------------------------------------
+
+run "${small[@]}" --seed 7
+[ "$status" -eq 0 ] && [ ! -s err ] && [ "$(names runs/ln-reference-7)" = \
+    "best.safetensors config.json metrics.jsonl model.safetensors " ]
+ok "a run writes its four files into the default folder" $?
+grep -Eq '^epoch  1/20  loss [0-9.]+  train +[0-9.]+ %  test +[0-9.]+ %  lr 0.1000 +[0-9.]+ s +[0-9]+ images/s$' out
+ok "a line an epoch" $?
+grep -q 'synthetic' out && grep -q '^network: layer norm, 55,612 parameters$' out &&
+    grep -q '^device:  CPU' out && grep -q '^test accuracy on synthetic: best' out
+ok "header and closing summary" $?
+! grep -q $'\r' err out && ! grep -q $'\033' err out
+ok "no progress bar where stderr is no terminal" $?
+if command -v python3 >/dev/null 2>&1; then
+    python3 -c '
+import json, sys
+json.load(open("runs/ln-reference-7/config.json"))
+for line in open("runs/ln-reference-7/metrics.jsonl"):
+    json.loads(line)' 2>err
+    ok "config.json and metrics.jsonl are JSON" $?
+else
+    skip "config.json and metrics.jsonl are JSON" "no python3"
+fi
+run "${small[@]}" --out quiet --quiet
+[ "$status" -eq 0 ] && [ ! -s out ] && [ ! -s err ] && [ -e quiet/model.safetensors ]
+ok "--quiet prints nothing" $?
+fails "a finished run is refused" 2 "quiet" "finished" "--force" "--out" -- "${small[@]}" --out quiet
+run "${small[@]}" --out quiet --force
+[ "$status" -eq 0 ]
+ok "--force overwrites it" $?
+rm quiet/model.safetensors
+run "${small[@]}" --out quiet
+[ "$status" -eq 0 ] && grep -q '^note: .*unfinished run in quiet' out
+ok "an unfinished run is overwritten with a note" $?
+
+# ---- the same again -------------------------------------------------------------------------------
+
+run "${small[@]}" --out one --threads 1 --dropout 0.1 --augment flip-crop
+run "${small[@]}" --out three --threads 3 --dropout 0.1 --augment flip-crop
+cmp -s one/model.safetensors three/model.safetensors &&
+    [ "$(without_timings one/metrics.jsonl)" = "$(without_timings three/metrics.jsonl)" ]
+ok "the number of threads changes no bit" $?
+run "${small[@]}" --out other --seed 2 --dropout 0.1 --augment flip-crop
+! cmp -s one/model.safetensors other/model.safetensors
+ok "another seed changes the weights" $?
+run "${small[@]}" --out unshuffled --no-shuffle
+[ "$status" -eq 0 ] && grep -q 'not shuffled' out &&
+    ! cmp -s unshuffled/model.safetensors runs/ln-reference-7/model.safetensors
+ok "--no-shuffle" $?
+[ "$(grep -c '"step": 2,' unshuffled/metrics.jsonl)" -eq 1 ] && [ "$(wc -l <unshuffled/metrics.jsonl)" -eq 1 ]
+ok "--max-steps 2 ends after two steps, evaluated and recorded" $?
+
+# ---- a run that goes wrong ------------------------------------------------------------------------
+
+run "${small[@]}" --out diverged --lr 1e38
+[ "$status" -eq 5 ] && message "diverged" "epoch 1" "step 2" "1e+38" && [ ! -e diverged/model.safetensors ]
+ok "a loss that is not finite ends with 5" $?
+echo text >file
+fails "output folder below a file" 1 "file" -- "${small[@]}" --out file/run --quiet
+fails "output folder is a file" 1 "file" -- "${small[@]}" --out file --quiet
+[ "$(cat file)" = text ]
+ok "the file in the way is untouched" $?
+
+# A limit on file sizes is a disk that fills up in the middle of a write; 16 blocks of 1024 bytes hold
+# config.json and metrics.jsonl, not the weights.
+(ulimit -f 16 && "$program" "${small[@]}" --out full --quiet) >out 2>err
+status=$?
+[ "$status" -eq 1 ] && message "full/best.safetensors" "bytes needed" &&
+    [ "$(names full)" = "config.json metrics.jsonl " ]
+ok "disk full while weights are written: status 1, no partial file" $?
+(trap '' XFSZ && ulimit -f 0 && "$program" "${small[@]}" --out empty --quiet) >out 2>err
+# stderr is a pipe here: the limit holds for files, and err is one
+status=$?
+[ "$status" -eq 1 ] && [ -z "$(names empty)" ]
+ok "disk full at the first byte: status 1, nothing left" $?
+rm one/model.safetensors
+(ulimit -f 16 && "$program" "${small[@]}" --out one --quiet) >out 2>err
+status=$?
+[ "$status" -eq 1 ] && [ "$(names one)" = "config.json metrics.jsonl " ]
+ok "disk full in a folder in use leaves no temporary file" $?
+
+# ---- standard output ------------------------------------------------------------------------------
+
+"$program" "${small[@]}" --out no-reader 2>err | true
+status=${PIPESTATUS[0]}
+# A reader that leaves late may let everything through.
+if [ "$status" -ne 0 ]; then [ "$status" -eq 1 ] && message "standard output" "Broken pipe"; fi
+ok "a reader that leaves at once is no crash" $?
+# The line of the epoch comes 10,000 images after the header, when head has long left.
+"$program" --norm ln --recipe reference --data synthetic --batch-size 1000 --epochs 1 --threads 1 --out head \
+    2>err | head -1 >out
+status=${PIPESTATUS[0]}
+[ "$status" -eq 1 ] && message "standard output" "Broken pipe" && [ "$(wc -l <out)" -eq 1 ]
+ok "| head -1: a write error, status 1" $?
+[ ! -e head/model.safetensors ]
+ok "| head -1: no final weights of a run that did not end" $?
+"$program" "${small[@]}" --out closed >&- 2>err
+status=$?
+[ "$status" -eq 1 ] && message "standard output" && [ ! -e closed ]
+ok "closed standard output: status 1 before anything is written" $?
+"$program" "${small[@]}" --out closed --quiet >&- 2>err
+status=$?
+[ "$status" -eq 0 ] && [ -e closed/model.safetensors ]
+ok "closed standard output does not matter with --quiet" $?
+"$program" "${small[@]}" --out streams --quiet <&- >&- 2>&-
+status=$?
+[ "$status" -eq 0 ] && cmp -s closed/model.safetensors streams/model.safetensors
+ok "all three streams closed: no file takes their place" $?
+for arguments in --help --version summary "summary --json" info "info --json" "train --data synthetic"; do
+    # shellcheck disable=SC2086
+    "$program" $arguments >/dev/full 2>err
+    status=$?
+    [ "$status" -eq 1 ] && message "standard output" "No space left"
+    ok "$arguments to a full disk: status 1" $?
+done
+
+# ---- signals --------------------------------------------------------------------------------------
+
+# Starts a long run in the background, in a process group of its own, so that SIGINT is not ignored as in
+# other background jobs of scripts; returns once it trains.
+set -m
+start_long() { # FOLDER
+    "$program" --norm ln --recipe reference --data synthetic --batch-size 8 --epochs 100000 \
+        --threads 1 --out "$1" >out 2>err </dev/null &
+    child=$!
+    for _ in $(seq 600); do
+        [ -e "$1/metrics.jsonl" ] && return 0
+        kill -0 "$child" 2>/dev/null || return 1
+        sleep 0.1
+    done
+    return 1
+}
+for row in INT:130 TERM:143; do
+    signal=${row%%:*}
+    start_long "stopped-$signal" && sleep 0.3 && kill -s "$signal" "$child"
+    wait "$child" 2>/dev/null
+    status=$?
+    [ "$status" -eq "${row#*:}" ] && message "stopped by SIG$signal" "epoch" "step" "stopped-$signal" &&
+        [ ! -e "stopped-$signal/model.safetensors" ]
+    ok "SIG$signal: message and status ${row#*:}" $?
+done
+start_long twice
+kill -s INT "$child" && kill -s TERM "$child"
+wait "$child" 2>/dev/null
+status=$?
+[ "$status" -eq 143 ] || [ "$status" -eq 130 ]
+ok "a second signal ends it, whatever it is doing" $?
+set +m
+
+# ---- a terminal -----------------------------------------------------------------------------------
+
+if command -v script >/dev/null 2>&1 && script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
+    long="$program --norm ln --recipe reference --data synthetic --batch-size 256 --epochs 1 --threads 1"
+    export TERM=xterm
+    script -qec "$long --out bar" /dev/null >out 2>err </dev/null
+    status=$?
+    [ "$status" -eq 0 ] && grep -q '#*\.\.*' out && grep -q $'\033\[32m' out && grep -q 'evaluating' out
+    ok "a bar in color on a terminal" $?
+    NO_COLOR=1 script -qec "$long --out plain" /dev/null >out 2>err </dev/null
+    status=$?
+    [ "$status" -eq 0 ] && grep -q 'evaluating' out && ! grep -q $'\033\[3' out
+    ok "NO_COLOR: a bar without color" $?
+    script -qec "$long --out none --no-progress" /dev/null >out 2>err </dev/null
+    status=$?
+    [ "$status" -eq 0 ] && ! grep -q 'evaluating' out && ! grep -q $'\033' out
+    ok "--no-progress: no bar" $?
+    cmp -s bar/model.safetensors none/model.safetensors &&
+        [ "$(without_timings bar/metrics.jsonl)" = "$(without_timings none/metrics.jsonl)" ]
+    ok "the bar changes nothing" $?
+else
+    skip "the progress bar" "no script(1) that makes a terminal"
+fi
+
+echo "1..$count"
+[ "$bad" -eq 0 ]

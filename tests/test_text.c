@@ -1,0 +1,63 @@
+/* test_text.c: numbers as people read them. */
+#include "support.h"
+
+#include "text.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+
+static void counts(void **state) {
+    (void)state;
+    char out[TEXT_CAPACITY];
+    assert_string_equal(text_count(out, 0), "0");
+    assert_string_equal(text_count(out, 999), "999");
+    assert_string_equal(text_count(out, 1000), "1,000");
+    assert_string_equal(text_count(out, 39420), "39,420");
+    assert_string_equal(text_count(out, 1234567), "1,234,567");
+    assert_string_equal(text_count(out, -1000), "-1,000");
+    assert_string_equal(text_count(out, -999), "-999");
+    assert_string_equal(text_count(out, INT64_MAX), "9,223,372,036,854,775,807");
+    assert_string_equal(text_count(out, INT64_MIN), "-9,223,372,036,854,775,808");
+}
+
+static void durations(void **state) {
+    (void)state;
+    char out[TEXT_CAPACITY];
+    assert_string_equal(text_duration(out, 0), "0.0 s");
+    assert_string_equal(text_duration(out, 18.24), "18.2 s");
+    assert_string_equal(text_duration(out, 59.94), "59.9 s");
+    assert_string_equal(text_duration(out, 59.96), "1 min 00 s");
+    assert_string_equal(text_duration(out, 372.4), "6 min 12 s");
+    assert_string_equal(text_duration(out, 3599.4), "59 min 59 s");
+    assert_string_equal(text_duration(out, 3599.6), "1 h 00 min");
+    assert_string_equal(text_duration(out, 7380), "2 h 03 min");
+}
+
+/* The short number is the same float, and prints short. */
+static void decimals(void **state) {
+    (void)state;
+    static const struct {
+        float value;
+        const char *text;
+    } rows[] = {{0.0f, "0"},     {0.1f, "0.1"}, {0.01f, "0.01"}, {5e-4f, "0.0005"},
+                {0.9f, "0.9"},   {1.4f, "1.4"}, {-0.3f, "-0.3"}, {1.0f / 3, "0.33333334"},
+                {1e30f, "1e+30"}};
+    char text[TEXT_CAPACITY];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(text, sizeof text, "%.9g", text_decimal(rows[i].value));
+        assert_string_equal(text, rows[i].text);
+    }
+    for (float value = FLT_MIN; value < FLT_MAX / 2; value *= 1.7f)
+        assert_true((float)text_decimal(value) == value);
+    assert_true(isnan(text_decimal(NAN)));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts),
+        cmocka_unit_test(durations),
+        cmocka_unit_test(decimals),
+    };
+    return cmocka_run_group_tests_name("text", tests, NULL, NULL);
+}

@@ -1,0 +1,387 @@
+/* test_train.c: short runs on a handful of synthetic images: what they write, where they stop, what
+ * they refuse. */
+#include "support.h"
+
+#include "schedule.h"
+#include "train.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TRAIN_IMAGES = 20, TEST_IMAGES = 12, BATCH = 8, STEPS = 3, EPOCHS = 3, MAX_LINES = 16 };
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static struct dataset small_set(void) {
+    struct error error;
+    struct dataset dataset = {.name = "synthetic", .class_names = synthetic_class_names};
+    assert_succeeded(synthetic_fill(&error, &dataset.train, 5, 0, TRAIN_IMAGES), &error);
+    assert_succeeded(synthetic_fill(&error, &dataset.test, 5, TRAIN_IMAGES, TEST_IMAGES), &error);
+    return dataset;
+}
+
+/* EPOCHS epochs of STEPS steps, the last one of 4 images, into `folder`/run. */
+static struct options small_run(const char *folder, enum recipe_kind kind, enum norm_kind norm) {
+    struct options options = {.recipe = *recipe_find(kind, norm),
+                              .data = "synthetic",
+                              .device = {.kind = DEVICE_CPU, .threads = 1},
+                              .seed = 3,
+                              .quiet = true,
+                              .no_progress = true};
+    options.recipe.epochs = EPOCHS;
+    options.recipe.batch_size = BATCH;
+    snprintf(options.out, sizeof options.out, "%s/run", folder);
+    return options;
+}
+
+static enum status run(struct error *error, const struct options *options) {
+    struct dataset dataset = small_set();
+    enum status status = train_on(error, options, &dataset);
+    dataset_close(&dataset);
+    return status;
+}
+
+static void run_ok(const struct options *options) {
+    struct error error;
+    assert_succeeded(run(&error, options), &error);
+}
+
+static bool is_there(const char *folder, const char *name) {
+    return access(in_folder(folder, name), F_OK) == 0;
+}
+
+/* ---- reading what they wrote ----------------------------------------------------------------- */
+
+struct metrics_file {
+    int count;
+    json_t *lines[MAX_LINES];
+};
+
+static struct metrics_file read_metrics(const char *folder) {
+    struct metrics_file file = {0};
+    char line[1024];
+    FILE *stream = fopen(in_folder(folder, "metrics.jsonl"), "r");
+    assert_non_null(stream);
+    while (fgets(line, sizeof line, stream) != NULL) {
+        assert_non_null(strchr(line, '\n'));
+        assert_true(file.count < MAX_LINES);
+        json_t *object = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+        assert_true(json_is_object(object));
+        file.lines[file.count++] = object;
+    }
+    fclose(stream);
+    return file;
+}
+
+static void free_metrics(struct metrics_file *file) {
+    for (int i = 0; i < file->count; i++)
+        json_decref(file->lines[i]);
+}
+
+static double number(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_number(value))
+        fail_msg("no number %s", key);
+    return json_number_value(value);
+}
+
+static unsigned char *slurp(size_t *size, const char *path) {
+    FILE *stream = fopen(path, "rb");
+    assert_non_null(stream);
+    unsigned char *bytes = malloc(1 << 20);
+    assert_non_null(bytes);
+    *size = fread(bytes, 1, 1 << 20, stream);
+    assert_true(*size < 1 << 20);
+    fclose(stream);
+    return bytes;
+}
+
+static bool same_files(const char *a, const char *b) {
+    size_t a_size, b_size;
+    unsigned char *a_bytes = slurp(&a_size, a), *b_bytes = slurp(&b_size, b);
+    bool same = a_size == b_size && memcmp(a_bytes, b_bytes, a_size) == 0;
+    free(a_bytes);
+    free(b_bytes);
+    return same;
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void check_line(const json_t *line, int epoch, const struct recipe *recipe) {
+    int step = epoch * STEPS;
+    assert_int_equal(number(line, "epoch"), epoch);
+    assert_int_equal(number(line, "step"), step);
+    double rate = (double)schedule_rate(recipe, step - 1, STEPS);
+    assert_true(fabs(number(line, "lr") - rate) <= 1e-6 * rate);
+    assert_true(number(line, "train_loss") > 0 && number(line, "test_loss") > 0);
+    /* whole images, in percent */
+    double right = number(line, "train_accuracy") * TRAIN_IMAGES / 100;
+    assert_true(fabs(right - round(right)) < 1e-6 && right >= 0 && right <= TRAIN_IMAGES);
+    right = number(line, "test_accuracy") * TEST_IMAGES / 100;
+    assert_true(fabs(right - round(right)) < 1e-6 && right >= 0 && right <= TEST_IMAGES);
+    double seconds = number(line, "seconds");
+    assert_true(seconds > 0 && number(line, "eval_seconds") > 0);
+    assert_true(fabs(number(line, "images_per_second") * seconds / TRAIN_IMAGES - 1) < 1e-3);
+    assert_int_equal(json_object_size(line), 10);
+}
+
+static void files_of_a_run(void **state) {
+    const struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
+    run_ok(&options);
+    assert_int_equal(folder_entries(options.out), 4);
+    assert_true(is_there(options.out, "model.safetensors"));
+    assert_true(is_there(options.out, "best.safetensors"));
+    struct metrics_file metrics = read_metrics(options.out);
+    assert_int_equal(metrics.count, EPOCHS);
+    for (int epoch = 1; epoch <= EPOCHS; epoch++)
+        check_line(metrics.lines[epoch - 1], epoch, &options.recipe);
+    free_metrics(&metrics);
+}
+
+static void config(void **state) {
+    struct options options = small_run(*state, RECIPE_REFERENCE, NORM_BATCH);
+    options.max_steps = 1;
+    options.device.threads = 2;
+    options.seed = UINT64_MAX;
+    strcpy(options.data, "odd \xff \" name"); /* not UTF-8 */
+    run_ok(&options);
+    json_t *json = json_load_file(in_folder(options.out, "config.json"), 0, NULL);
+    assert_true(json_is_object(json));
+    static const struct {
+        const char *key, *value;
+    } words[] = {{"version", "0.1.0"},      {"norm", "bn"},
+                 {"recipe", "reference"},   {"augment", "none"},
+                 {"backend", "cpu"},        {"dataset", "synthetic"},
+                 {"data", "odd ? \" name"}, {"seed", "18446744073709551615"}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        assert_string_equal(json_string_value(json_object_get(json, words[i].key)), words[i].value);
+    static const struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"epochs", EPOCHS},
+                   {"batch_size", BATCH},
+                   {"learning_rate", 0.1},
+                   {"momentum", 0.9},
+                   {"weight_decay", 0},
+                   {"dropout", 0.05},
+                   {"parameters", 39420},
+                   {"max_steps", 1},
+                   {"threads", 2},
+                   {"train_images", TRAIN_IMAGES},
+                   {"test_images", TEST_IMAGES}};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        assert_true(number(json, numbers[i].key) == numbers[i].value);
+    assert_true(json_is_true(json_object_get(json, "shuffle")));
+    assert_non_null(strstr(json_string_value(json_object_get(json, "device")), "2 threads"));
+    json_decref(json);
+}
+
+/* The limit falls into the second epoch, which is evaluated and recorded as far as it came. */
+static void max_steps(void **state) {
+    struct options options = small_run(*state, RECIPE_TUNED, NORM_LAYER);
+    options.max_steps = STEPS + 1;
+    run_ok(&options);
+    struct metrics_file metrics = read_metrics(options.out);
+    assert_int_equal(metrics.count, 2);
+    check_line(metrics.lines[0], 1, &options.recipe);
+    const json_t *line = metrics.lines[1];
+    assert_int_equal(number(line, "epoch"), 2);
+    assert_int_equal(number(line, "step"), STEPS + 1);
+    double right = number(line, "train_accuracy") * BATCH / 100; /* one batch was counted */
+    assert_true(fabs(right - round(right)) < 1e-6);
+    assert_true(number(line, "test_loss") > 0);
+    assert_true(is_there(options.out, "model.safetensors"));
+    free_metrics(&metrics);
+}
+
+/* A limit at the end of an epoch begins no further one. */
+static void max_steps_of_whole_epochs(void **state) {
+    struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
+    options.max_steps = 2 * STEPS;
+    run_ok(&options);
+    struct metrics_file metrics = read_metrics(options.out);
+    assert_int_equal(metrics.count, 2);
+    free_metrics(&metrics);
+}
+
+static void learns(void **state) {
+    struct options options = small_run(*state, RECIPE_REFERENCE, NORM_BATCH);
+    options.recipe.epochs = 10;
+    options.recipe.dropout = 0;
+    run_ok(&options);
+    struct metrics_file metrics = read_metrics(options.out);
+    assert_int_equal(metrics.count, 10);
+    assert_true(number(metrics.lines[9], "train_loss") <
+                0.7 * number(metrics.lines[0], "train_loss"));
+    free_metrics(&metrics);
+}
+
+/* best.safetensors is what a run that ends with the best epoch ends with: same seed, same steps. */
+static void best_weights(void **state) {
+    struct options options = small_run(*state, RECIPE_REFERENCE, NORM_BATCH);
+    options.recipe.epochs = 5;
+    run_ok(&options);
+    struct metrics_file metrics = read_metrics(options.out);
+    int best = 0;
+    for (int i = 1; i < metrics.count; i++)
+        if (number(metrics.lines[i], "test_accuracy") >
+            number(metrics.lines[best], "test_accuracy"))
+            best = i;
+    free_metrics(&metrics);
+    struct options shorter = options;
+    snprintf(shorter.out, sizeof shorter.out, "%s/shorter", (const char *)*state);
+    shorter.max_steps = (int64_t)(best + 1) * STEPS;
+    run_ok(&shorter);
+    assert_true(same_files(in_folder(options.out, "best.safetensors"),
+                           in_folder(shorter.out, "model.safetensors")));
+}
+
+static bool same_weights_as(const struct options *first, struct options second, const char *name) {
+    strcpy(second.out, in_folder(first->out, name)); /* below the first one's folder */
+    run_ok(&second);
+    return same_files(in_folder(first->out, "model.safetensors"),
+                      in_folder(second.out, "model.safetensors"));
+}
+
+static void reproducible(void **state) {
+    struct options options = small_run(*state, RECIPE_REFERENCE, NORM_GROUP);
+    options.recipe.epochs = 2;
+    options.recipe.dropout = 0.1f;
+    run_ok(&options);
+    struct options other = options;
+    assert_true(same_weights_as(&options, other, "again"));
+    other.device.threads = 2;
+    assert_true(same_weights_as(&options, other, "two-threads"));
+    other.device.threads = 5;
+    assert_true(same_weights_as(&options, other, "five-threads"));
+    other.no_shuffle = true;
+    assert_false(same_weights_as(&options, other, "not-shuffled"));
+    other = options;
+    other.seed++;
+    assert_false(same_weights_as(&options, other, "other-seed"));
+    other = options;
+    other.recipe.augment = AUGMENT_FLIP_CROP;
+    assert_false(same_weights_as(&options, other, "augmented"));
+}
+
+/* As large a batch as the training set, larger than the test set. */
+static void one_batch(void **state) {
+    struct options options = small_run(*state, RECIPE_REFERENCE, NORM_GROUP);
+    options.recipe.batch_size = TRAIN_IMAGES;
+    run_ok(&options);
+    struct metrics_file metrics = read_metrics(options.out);
+    assert_int_equal(metrics.count, EPOCHS);
+    assert_int_equal(number(metrics.lines[EPOCHS - 1], "step"), EPOCHS);
+    free_metrics(&metrics);
+}
+
+static void batch_too_large(void **state) {
+    struct error error;
+    struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
+    options.recipe.batch_size = TRAIN_IMAGES + 1;
+    FAILED(run(&error, &options), STATUS_USAGE, &error, "--batch-size 21", "synthetic",
+           "20 images");
+    assert_int_equal(folder_entries(*state), 0);
+}
+
+static void groups_that_do_not_divide(void **state) {
+    struct error error;
+    struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
+    options.recipe.groups = 5;
+    FAILED(run(&error, &options), STATUS_USAGE, &error, "--groups 5", "convblock1.2");
+    assert_int_equal(folder_entries(*state), 0);
+}
+
+static void no_device(void **state) {
+    struct error error;
+    struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
+    options.device.kind = DEVICE_CUDA;
+    options.device.index = 255;
+    FAILED(run(&error, &options), STATUS_NO_DEVICE, &error, "cuda");
+    assert_int_equal(folder_entries(*state), 0);
+}
+
+static void finished_run(void **state) {
+    struct error error;
+    struct options options = small_run(*state, RECIPE_REFERENCE, NORM_LAYER);
+    options.max_steps = 1;
+    run_ok(&options);
+    size_t size;
+    unsigned char *before = slurp(&size, in_folder(options.out, "metrics.jsonl"));
+    options.max_steps = 2;
+    FAILED(run(&error, &options), STATUS_USAGE, &error, options.out, "--out", "--force");
+    assert_file_holds(in_folder(options.out, "metrics.jsonl"), before, size);
+    free(before);
+    options.force = true;
+    run_ok(&options);
+    struct metrics_file metrics = read_metrics(options.out);
+    assert_int_equal(metrics.count, 1);
+    assert_int_equal(number(metrics.lines[0], "step"), 2);
+    free_metrics(&metrics);
+}
+
+/* A run that did not end leaves no weights behind that could be taken for the new one's. */
+static void unfinished_run(void **state) {
+    struct error error;
+    struct options options = small_run(*state, RECIPE_REFERENCE, NORM_LAYER);
+    options.max_steps = 1;
+    run_ok(&options);
+    assert_int_equal(unlink(in_folder(options.out, "model.safetensors")), 0);
+    run_ok(&options);
+    assert_true(is_there(options.out, "model.safetensors"));
+    options.force = true;
+    options.recipe.learning_rate = 1e30f;
+    options.max_steps = 0;
+    assert_int_equal(run(&error, &options), STATUS_DIVERGED);
+    assert_false(is_there(options.out, "model.safetensors"));
+}
+
+static void diverged(void **state) {
+    struct error error;
+    struct options options = small_run(*state, RECIPE_REFERENCE, NORM_BATCH);
+    options.recipe.learning_rate = 3e38f;
+    FAILED(run(&error, &options), STATUS_DIVERGED, &error, "diverged", "epoch 1", "step 3", "3e+38",
+           "--lr");
+    assert_false(is_there(options.out, "model.safetensors"));
+    assert_false(is_there(options.out, "best.safetensors"));
+    struct metrics_file metrics = read_metrics(options.out);
+    assert_int_equal(metrics.count, 0);
+    free_metrics(&metrics);
+}
+
+static void folder_below_a_file(void **state) {
+    struct error error;
+    struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
+    file_put(in_folder(*state, "file"), "x", 1);
+    snprintf(options.out, sizeof options.out, "%s/file/run", (const char *)*state);
+    FAILED(run(&error, &options), STATUS_FAILED, &error, "file");
+    assert_int_equal(folder_entries(*state), 1);
+    assert_file_holds(in_folder(*state, "file"), "x", 1);
+}
+
+int main(void) {
+#define IN_FOLDER(test)                                                                            \
+    cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(files_of_a_run),
+        IN_FOLDER(config),
+        IN_FOLDER(max_steps),
+        IN_FOLDER(max_steps_of_whole_epochs),
+        IN_FOLDER(learns),
+        IN_FOLDER(best_weights),
+        IN_FOLDER(reproducible),
+        IN_FOLDER(one_batch),
+        IN_FOLDER(batch_too_large),
+        IN_FOLDER(groups_that_do_not_divide),
+        IN_FOLDER(no_device),
+        IN_FOLDER(finished_run),
+        IN_FOLDER(unfinished_run),
+        IN_FOLDER(diverged),
+        IN_FOLDER(folder_below_a_file),
+    };
+    return cmocka_run_group_tests_name("train", tests, NULL, NULL);
+}
