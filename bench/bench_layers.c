@@ -207,10 +207,11 @@ static size_t workspace_bytes(const struct bench *bench, const struct network *n
         const struct layer *layer = &network->layers[i];
         struct conv_args conv = conv_args(bench, layer);
         struct norm_args norm = norm_args(bench, layer);
-        size_t bytes =
-            layer->kind == LAYER_CONV   ? bench->operations->conv_workspace(bench->device, &conv)
-            : layer->kind == LAYER_NORM ? bench->operations->norm_workspace(bench->device, &norm)
-                                        : 0;
+        size_t bytes = layer->kind == LAYER_CONV
+                           ? bench->operations->conv_workspace(bench->device, &conv)
+                       : layer->kind == LAYER_NORM
+                           ? bench->operations->norm[layer->norm].workspace(bench->device, &norm)
+                           : 0;
         most = bytes > most ? bytes : most;
     }
     return most;

@@ -93,18 +93,24 @@ struct filter_args {
 
 enum relu_place { RELU_BEFORE, RELU_AFTER };
 
-/* Normalization with ReLU on one side of it, then dropout: with u = relu_place == RELU_BEFORE ?
- * max(x, 0) : x, v = (u - mean) * rstd * weight + bias,  rstd = 1 / sqrt(variance + epsilon),
- * biased variance, y = dropout(relu_place == RELU_AFTER ? max(v, 0) : v), over N, H, W for each
- * channel (batch norm: Ioffe and Szegedy 2015) or over the channels of a group, H and W for each
- * image (group norm: Wu and He 2018; layer norm: Ba et al. 2016, is the same with one group). Mean
- * first, then the variance of the differences from it. Batch norm, training: running = (1 -
- * stat_momentum) * running + stat_momentum * new, the new variance unbiased (times n / (n - 1)), as
- * PyTorch has it; not training: the running statistics normalize. Dropout, training only: element i
- * of the batch is kept, and scaled by 1 / (1 - dropout), when h >= dropout * 65536, where h is 16
- * bits of philox(seed, PHILOX_DROPOUT + layer, step, i / 8): of word (i mod 8) / 2 the lower half
- * for even i, the upper for odd i. (16 bits, since the draws cost more than the norm itself.)
- * ReLU's gradient at zero is zero. Backward may be given dx == dy and then works in place. */
+/* clang-format off */
+/* Normalization with ReLU on one side of it, then dropout:
+ *     u = relu_place == RELU_BEFORE ? max(x, 0) : x          (NaN passes ReLU)
+ *     v = (u - mean) * rstd * weight + bias,  rstd = 1 / sqrt(variance + epsilon), biased variance
+ *     y = dropout(relu_place == RELU_AFTER ? max(v, 0) : v)
+ * over N, H, W for each channel (batch norm: Ioffe and Szegedy 2015), or for each image over the
+ * channels of a group, H and W (group norm: Wu and He 2018; layer norm, Ba et al. 2016, is the same
+ * with one group). Mean first, then the variance of the differences from it. ReLU's gradient at zero
+ * is zero. Backward may be given dx == dy and then works in place.
+ *
+ * Batch norm, training: running = (1 - stat_momentum) * running + stat_momentum * new, the new
+ * variance unbiased (times n / (n - 1)), as PyTorch has it; not training: they normalize.
+ *
+ * Dropout, training only: element i of the batch is kept, and scaled by 1 / (1 - dropout), when
+ * h >= dropout * 65536, where h is 16 bits of philox(seed, PHILOX_DROPOUT + layer, step, i / 8): of
+ * word (i mod 8) / 2 the lower half for even i, the upper for odd i. (16 bits, since the draws cost
+ * more than the norm itself.) */
+/* clang-format on */
 struct norm_args {
     int batch, channels, pixels; /* x is [batch][channels][pixels] */
     int groups;                  /* group norm; 1 for layer norm, unused by batch norm */
@@ -183,10 +189,12 @@ struct sgd_args {
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-/* A norm's two entries; the table below has one row for each norm. */
+/* A norm's entries; the table below has one row for each norm. */
 struct norm_operations {
     enum status (*forward)(struct error *, struct device *, const struct norm_args *);
     enum status (*backward)(struct error *, struct device *, const struct norm_args *);
+    /* Bytes of workspace for these shapes; pointers in args are not looked at. */
+    size_t (*workspace)(const struct device *, const struct norm_args *);
 };
 
 struct operations {
@@ -205,10 +213,8 @@ struct operations {
     enum status (*loss)(struct error *, struct device *, const struct loss_args *);
     enum status (*sgd)(struct error *, struct device *, const struct sgd_args *);
 
-    /* Bytes of workspace that the operation wants for these shapes; pointers in args are not looked
-     * at. */
+    /* As a norm's. */
     size_t (*conv_workspace)(const struct device *, const struct conv_args *);
-    size_t (*norm_workspace)(const struct device *, const struct norm_args *);
 };
 
 struct device_options {

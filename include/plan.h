@@ -16,7 +16,7 @@
 /* Offsets of one layer's tensors; PLAN_NONE where it has none. */
 struct layer_plan {
     size_t weight, bias;              /* floats, in the parameter arena */
-    size_t running_mean, running_var; /* floats, in the statistics that follow the parameters */
+    size_t running_mean, running_var; /* floats, from the start of the statistics */
 
     /* bytes, in the activation arena */
     size_t output;   /* [batch] maps of layer.out */

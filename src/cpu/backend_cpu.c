@@ -10,25 +10,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The best variant that this CPU runs. TRAIN_GPU_CPU=baseline|avx2|avx512 asks for another one that
- * it runs, for tests and comparisons. */
-static const struct operations *choose_operations(const char **name) {
+/* An instruction set that the operations were compiled for. */
+struct variant {
+    const char *option, *title;
+    const struct operations *operations;
+    bool runs_here;
+};
+
+/* The best variant that this CPU runs, or the one that TRAIN_GPU_CPU=avx512|avx2|baseline asks for
+ * (for tests and comparisons). Errors: STATUS_NO_DEVICE when that is none of those or does not run
+ * here. */
+static enum status choose_variant(struct error *error, struct variant *out) {
     const char *wanted = getenv("TRAIN_GPU_CPU");
-    bool any = wanted == NULL;
-    (void)any;
 #ifdef CPU_X86
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("x86-64-v4") && (any || strcmp(wanted, "avx512") == 0)) {
-        *name = "AVX-512";
-        return &cpu_operations_avx512;
-    }
-    if (__builtin_cpu_supports("x86-64-v3") && (any || strcmp(wanted, "avx2") == 0)) {
-        *name = "AVX2";
-        return &cpu_operations_avx2;
-    }
 #endif
-    *name = "baseline instructions";
-    return &cpu_operations_baseline;
+    const struct variant variants[] = {
+#ifdef CPU_X86
+        {"avx512", "AVX-512", &cpu_operations_avx512, __builtin_cpu_supports("x86-64-v4") != 0},
+        {"avx2", "AVX2", &cpu_operations_avx2, __builtin_cpu_supports("x86-64-v3") != 0},
+#endif
+        {"baseline", "baseline instructions", &cpu_operations_baseline, true},
+    };
+    for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++)
+        if (variants[i].runs_here && (wanted == NULL || strcmp(wanted, variants[i].option) == 0)) {
+            *out = variants[i];
+            return STATUS_OK;
+        }
+    return error_set(
+        error, STATUS_NO_DEVICE,
+        "TRAIN_GPU_CPU=%.32s is no instruction set of this program and CPU: unset it, or "
+        "give avx512, avx2 or baseline",
+        wanted);
 }
 
 static enum status cpu_open(struct error *error, struct device **out,
@@ -36,13 +49,14 @@ static enum status cpu_open(struct error *error, struct device **out,
     if (options->index != 0)
         return error_set(error, STATUS_NO_DEVICE, "there is one CPU device, 0, not %d",
                          options->index);
-    if (memory_alloc(error, out, 1, sizeof **out, "the CPU device") != STATUS_OK)
+    struct variant variant = {0};
+    if (choose_variant(error, &variant) != STATUS_OK ||
+        memory_alloc(error, out, 1, sizeof **out, "the CPU device") != STATUS_OK)
         return error->status;
-    const char *name;
     (*out)->threads = options->threads > 0 ? options->threads : omp_get_num_procs();
-    (*out)->operations = choose_operations(&name);
+    (*out)->operations = variant.operations;
     snprintf((*out)->description, sizeof(*out)->description, "CPU, %d thread%s, %s",
-             (*out)->threads, (*out)->threads == 1 ? "" : "s", name);
+             (*out)->threads, (*out)->threads == 1 ? "" : "s", variant.title);
     return STATUS_OK;
 }
 

@@ -19,7 +19,8 @@ static size_t workspace_bytes(const struct model *model) {
             bytes = model->operations->conv_workspace(model->device, &conv);
         } else if (model->network.layers[i].kind == LAYER_NORM) {
             struct norm_args norm = model_norm_args(model, i, &batch, true);
-            bytes = model->operations->norm_workspace(model->device, &norm);
+            bytes = model->operations->norm[model->network.layers[i].norm].workspace(model->device,
+                                                                                     &norm);
         }
         most = bytes > most ? bytes : most;
     }

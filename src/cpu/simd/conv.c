@@ -260,12 +260,11 @@ static void correlate(float *y, bool accumulate, const float *padded, const floa
 
 /* ---- backward to the weights ----------------------------------------------------------------- */
 
-/* dy in the order of the vectors: planes of vectors * LANES floats, zero where there is no output,
- * and zero planes up to a multiple of GRADIENT_BLOCK. */
+/* dy in the order of the vectors: planes of vectors * LANES floats, zero where there is no output.
+ * The planes up to a multiple of GRADIENT_BLOCK are left as they are: nothing uses their sums. */
 static void spread(float *to, size_t plane, const float *dy, int channels,
                    const struct geometry *g) {
     size_t pixels = (size_t)(g->out_height * g->out_width);
-    size_t rest = (size_t)((GRADIENT_BLOCK - channels % GRADIENT_BLOCK) % GRADIENT_BLOCK);
     for (int c = 0; c < channels; c++, to += plane, dy += pixels) {
         if (g->in_rows) {
             copy_row(to, dy, (int)pixels);
@@ -275,7 +274,6 @@ static void spread(float *to, size_t plane, const float *dy, int channels,
         for (int row = 0; row < g->out_height; row++)
             copy_row(to + row * g->stride, dy + row * g->out_width, g->out_width);
     }
-    clear_row(to, rest * plane);
 }
 
 /* The padded inputs and spread gradients of up to CHUNK images. */
@@ -378,8 +376,8 @@ static size_t spread_plane(const struct geometry *g) {
     return plane % 256 == 0 ? plane + 16 : plane;
 }
 
-/* Input planes of an image of a chunk: for 1x1 filters a multiple of a tile's taps, the last ones
- * zero. */
+/* Input planes of an image of a chunk: for 1x1 filters a multiple of a tile's taps; nothing uses
+ * the sums over the last ones. */
 static size_t input_planes(const struct conv_args *a) {
     return a->kernel == 1 ? round_to((size_t)a->in_channels, TAPS) : (size_t)a->in_channels;
 }
@@ -479,9 +477,7 @@ static void backward_chunk(float *partial, const struct conv_args *a, int first,
     size_t dy_image = (size_t)(a->out_channels * g->out_height * g->out_width);
     for (int i = 0; i < chunk.images; i++) {
         float *x = padded + (size_t)i * chunk.x_image;
-        size_t used = (size_t)a->in_channels * g->plane;
         pad_image(x, a->x + (size_t)(first + i) * x_image, a->in_channels, g);
-        memset(x + used, 0, (chunk.x_image - used) * sizeof(float));
         spread(spreads + (size_t)i * chunk.dy_image, chunk.dy_plane,
                a->dy + (size_t)(first + i) * dy_image, a->out_channels, g);
     }

@@ -18,7 +18,7 @@ static int affine_count(const struct norm_args *a) {
     return a->channels * (a->per_element ? a->pixels : 1);
 }
 
-size_t NAME(norm_workspace)(const struct device *device, const struct norm_args *a) {
+size_t NAME(group_norm_workspace)(const struct device *device, const struct norm_args *a) {
     (void)device;
     int images = images_per_partial(a);
     size_t partials = (size_t)((a->batch + images - 1) / images);

@@ -2,6 +2,10 @@
  * norm with one group, and weights for each channel or each element. */
 #include "operations.h"
 
+size_t NAME(layer_norm_workspace)(const struct device *device, const struct norm_args *args) {
+    return NAME(group_norm_workspace)(device, args);
+}
+
 enum status NAME(layer_norm_forward)(struct error *error, struct device *device,
                                      const struct norm_args *args) {
     struct norm_args whole = *args;

@@ -10,8 +10,9 @@
 #include "dropout.h"
 #include "operations.h"
 
+/* NaN passes, as in PyTorch: a broken value has to reach the loss to be noticed. */
 static inline float relu(float x) {
-    return x > 0 ? x : 0;
+    return x < 0 ? 0 : x;
 }
 
 static inline float plane_sum(const float *x, int pixels, bool relu_first) {

@@ -10,9 +10,12 @@ const struct operations NAME(cpu_operations) = {
     .filter_backward = NAME(filter_backward),
     .norm =
         {
-            [NORM_BATCH] = {NAME(batch_norm_forward), NAME(batch_norm_backward)},
-            [NORM_GROUP] = {NAME(group_norm_forward), NAME(group_norm_backward)},
-            [NORM_LAYER] = {NAME(layer_norm_forward), NAME(layer_norm_backward)},
+            [NORM_BATCH] = {NAME(batch_norm_forward), NAME(batch_norm_backward),
+                            NAME(batch_norm_workspace)},
+            [NORM_GROUP] = {NAME(group_norm_forward), NAME(group_norm_backward),
+                            NAME(group_norm_workspace)},
+            [NORM_LAYER] = {NAME(layer_norm_forward), NAME(layer_norm_backward),
+                            NAME(layer_norm_workspace)},
         },
     .pool_forward = NAME(pool_forward),
     .pool_backward = NAME(pool_backward),
@@ -23,5 +26,4 @@ const struct operations NAME(cpu_operations) = {
     .loss = NAME(loss),
     .sgd = NAME(sgd),
     .conv_workspace = NAME(conv_workspace),
-    .norm_workspace = NAME(norm_workspace),
 };

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# test_learning.sh: whole runs that have to learn: the synthetic set with every norm, and, where CIFAR-10 is,
+# a hundred steps of it. With TEST_LONG=1 the 20 epochs of every network on CIFAR-10, as the README reports
+# them. Prints TAP. TRAIN_GPU is the program.
+set -u
+program=${TRAIN_GPU:?the program to test}
+root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+data=${CIFAR10_DIR:-$root/data/cifar-10-batches-bin}
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+count=0
+
+# The test accuracy of the last epoch in a run's folder, in percent.
+accuracy() { # FOLDER
+    sed -n '$s/.*"test_accuracy": *\([0-9.]*\).*/\1/p' "$1/metrics.jsonl" 2>/dev/null
+}
+
+# One test: a run of OPTIONS ends with an accuracy between two bounds.
+reaches() { # NAME LOW HIGH OPTIONS...
+    local name=$1 low=$2 high=$3 reached
+    shift 3
+    count=$((count + 1))
+    rm -rf "$scratch/run"
+    "$program" --quiet --out "$scratch/run" "$@" >"$scratch/log" 2>&1 || cat "$scratch/log"
+    reached=$(accuracy "$scratch/run")
+    if awk -v a="${reached:-none}" -v low="$low" -v high="$high" \
+        'BEGIN { exit !(a ~ /^[0-9.]+$/ && a + 0 >= low && a + 0 <= high) }'; then
+        echo "ok $count - $name: $reached %"
+    else
+        echo "not ok $count - $name: ${reached:-nothing}, not $low to $high %"
+    fi
+}
+
+skip() { # NAME REASON
+    count=$((count + 1))
+    echo "ok $count # SKIP $1: $2"
+}
+
+on_real_data() { # NAME LOW OPTIONS...
+    local name=$1 low=$2
+    shift 2
+    if [ -f "$data/test_batch.bin" ]; then
+        reaches "$name" "$low" 100 --data "$data" "$@"
+    else
+        skip "$name" "no CIFAR-10 in $data (make data fetches it)"
+    fi
+}
+
+long() { # NAME LOW OPTIONS...
+    if [ "${TEST_LONG:-0}" = 1 ]; then
+        on_real_data "$@"
+    else
+        skip "$1" "takes minutes; make test-long runs it"
+    fi
+}
+
+reaches "synthetic set, batch norm, 3 epochs" 90 100 --data synthetic --recipe reference --norm bn --epochs 3
+reaches "synthetic set, group norm, 4 epochs" 90 100 --data synthetic --recipe reference --norm gn --epochs 4
+reaches "synthetic set, layer norm, 5 epochs" 90 100 --data synthetic --recipe reference --norm ln --epochs 5
+reaches "synthetic set, not learned in one step" 0 30 --data synthetic --norm gn --max-steps 1
+
+on_real_data "CIFAR-10, batch norm, 100 steps" 30 --recipe reference --norm bn --max-steps 100
+on_real_data "CIFAR-10, layer norm, 100 steps" 25 --recipe reference --norm ln --max-steps 100
+
+long "CIFAR-10, reference bn, 20 epochs" 78.5 --recipe reference --norm bn
+long "CIFAR-10, reference gn, 20 epochs" 76.0 --recipe reference --norm gn
+long "CIFAR-10, reference ln, 20 epochs" 67.5 --recipe reference --norm ln
+for norm in bn gn ln; do
+    long "CIFAR-10, tuned $norm, 20 epochs" 82 --recipe tuned --norm "$norm"
+done

@@ -1,0 +1,358 @@
+/* test_norm.c: batch, group and layer norm of each backend, with ReLU on either side and dropout,
+ * against the double loops. */
+#include "compare.h"
+#include "device_fixture.h"
+#include "reference_ops.h"
+
+#include <math.h>
+
+/* One case: the operation's arguments, what x is like, and how exact the answer has to be. */
+struct norm_case {
+    enum norm_kind kind;
+    struct norm_args a; /* shapes and settings */
+    double offset;      /* x is around this */
+    double spread;      /* uniform, this far to both sides; 0: constant */
+    uint64_t step;
+    bool in_place;     /* backward with dx == dy */
+    bool dead_channel; /* channel 1 is negative: ReLU before the norm makes it constant */
+    size_t count, sets, weights;
+    struct norm_tensors host;
+};
+
+/* Where ReLU comes after, no test can tell what a device makes of |v| below its rounding errors. */
+static const double kink = 2e-3;
+
+static void make_numbers(struct norm_case *c) {
+    c->count = (size_t)c->a.batch * (size_t)c->a.channels * (size_t)c->a.pixels;
+    c->sets = norm_statistics(c->kind, &c->a);
+    c->weights = norm_weights(&c->a);
+    double *x = random_doubles(c->count, c->offset - c->spread, c->offset + c->spread);
+    for (size_t i = 0; i < c->count && c->offset == 0; i++) {
+        if (random_below(8) == 0)
+            x[i] = 0; /* ReLU's gradient at zero is zero */
+        if (c->dead_channel && i / (size_t)c->a.pixels % (size_t)c->a.channels == 1)
+            x[i] = -fabs(x[i]) - 0.125;
+    }
+    c->host = (struct norm_tensors){.x = x,
+                                    .weight = random_doubles(c->weights, -1.5, 1.5),
+                                    .bias = random_doubles(c->weights, -1, 1),
+                                    .y = doubles(c->count),
+                                    .before_relu = doubles(c->count),
+                                    .mean = doubles(c->sets),
+                                    .rstd = doubles(c->sets),
+                                    .running_mean = random_doubles((size_t)c->a.channels, -1, 1),
+                                    .running_var = random_doubles((size_t)c->a.channels, 0.5, 2),
+                                    .dx = doubles(c->count),
+                                    .dweight = doubles(c->weights),
+                                    .dbias = doubles(c->weights)};
+}
+
+/* What rounding does to xhat: a mean that is off by 2^-23 of its size counts rstd times. */
+static double xhat_error(const struct norm_case *c) {
+    double rstd = largest_magnitude(c->host.rstd, c->sets);
+    return 3e-6 + 4e-7 * largest_magnitude(c->host.mean, c->sets) * rstd;
+}
+
+static void upload_common(struct fixture *f, const struct norm_case *c, struct norm_args *a) {
+    size_t channels = (size_t)a->channels;
+    a->x = device_floats(f, c->host.x, c->count);
+    a->weight = device_floats(f, c->host.weight, c->weights);
+    a->bias = device_floats(f, c->host.bias, c->weights);
+    a->mean = device_output(f, c->sets);
+    a->rstd = device_output(f, c->sets);
+    a->state = device_state(f, c->step, 0);
+    a->workspace = device_workspace(f, f->ops->norm[c->kind].workspace(f->device, a));
+    if (c->kind != NORM_BATCH)
+        return;
+    a->running_mean = device_in_out(f, c->host.running_mean, channels);
+    a->running_var = device_in_out(f, c->host.running_var, channels);
+    if (!a->training) {
+        device_freeze(f, a->running_mean);
+        device_freeze(f, a->running_var);
+    }
+}
+
+static void check_forward(struct fixture *f, const struct norm_case *c, struct norm_args *a) {
+    a->y = device_output(f, c->count);
+    reference_norm_forward(&c->host, c->kind, a, c->step);
+    must(f, "norm forward", f->ops->norm[c->kind].forward(&f->error, f->device, a));
+    double error = xhat_error(c), relative = 1e-5 + 0.1 * error;
+    check_device(f, "y", a->y, c->host.y, 1e-5, error * 1.5 / (1 - (double)a->dropout));
+    if (!a->training)
+        return; /* nobody reads mean and rstd then */
+    check_device(f, "mean", a->mean, c->host.mean, 1e-6, 1e-6 * (c->spread + 0.1));
+    check_device(f, "rstd", a->rstd, c->host.rstd, relative, 0);
+    device_freeze(f, a->mean);
+    device_freeze(f, a->rstd);
+    if (c->kind != NORM_BATCH)
+        return;
+    check_device(f, "running_mean", a->running_mean, c->host.running_mean, 2e-6, 1e-6);
+    check_device(f, "running_var", a->running_var, c->host.running_var, relative, 1e-6);
+}
+
+/* Random dy, but zero where v is too close to the kink. dx is a difference of larger numbers, hence
+ * its tolerance by the largest of them. */
+static void check_backward(struct fixture *f, struct norm_case *c, struct norm_args *a) {
+    double *dy = random_doubles(c->count, -1, 1);
+    for (size_t i = 0; i < c->count; i++)
+        if (a->relu_place == RELU_AFTER && fabs(c->host.before_relu[i]) < kink)
+            dy[i] = 0;
+    c->host.dy = dy;
+    reference_norm_backward(&c->host, c->kind, a, c->step);
+    a->y = NULL; /* backward has no use for them */
+    a->running_mean = a->running_var = NULL;
+    device_poison(f, a->workspace);
+    a->dweight = device_output(f, c->weights);
+    a->dbias = device_output(f, c->weights);
+    if (c->in_place) {
+        a->dx = device_in_out(f, dy, c->count);
+        a->dy = a->dx;
+    } else {
+        a->dx = device_output(f, c->count);
+        a->dy = device_floats(f, dy, c->count);
+    }
+    must(f, "norm backward", f->ops->norm[c->kind].backward(&f->error, f->device, a));
+    double error = xhat_error(c), terms = (double)c->count / (double)c->weights;
+    check_device(f, "dx", a->dx, c->host.dx, 1e-4,
+                 (3e-6 + 2 * error) * largest_magnitude(c->host.dx, c->count) +
+                     5e-7 * largest_magnitude(c->host.rstd, c->sets));
+    check_device(f, "dweight", a->dweight, c->host.dweight, 1e-5,
+                 error * (sqrt(terms) + largest_magnitude(c->host.dbias, c->weights)) + 1e-6);
+    check_device(f, "dbias", a->dbias, c->host.dbias, 1e-5, 1e-6 * sqrt(terms) + 1e-6);
+}
+
+static void begin_norm_case(struct fixture *f, const struct norm_case *c) {
+    static const char *const words[] = {"batch", "group", "layer"};
+    case_begin(
+        f,
+        "%s norm %d x %d x %d, groups %d, %s, %s, relu %s, epsilon %g, dropout %g, "
+        "x %g +- %g, step %d%s",
+        words[c->kind], c->a.batch, c->a.channels, c->a.pixels, c->a.groups,
+        c->a.per_element ? "per element" : "per channel", c->a.training ? "training" : "evaluation",
+        c->a.relu_place == RELU_BEFORE ? "before" : "after", (double)c->a.epsilon,
+        (double)c->a.dropout, c->offset, c->spread, (int)c->step, c->in_place ? ", in place" : "");
+}
+
+static void check_norm(struct fixture *f, struct norm_case c) {
+    begin_norm_case(f, &c);
+    make_numbers(&c);
+    struct norm_args a = c.a;
+    upload_common(f, &c, &a);
+    check_forward(f, &c, &a);
+    if (a.training)
+        check_backward(f, &c, &a);
+    case_end(f);
+}
+
+/* A case of a shape, in training, with x uniform in [-1, 1]. */
+static struct norm_case norm_of(enum norm_kind kind, int batch, int channels, int pixels,
+                                int groups) {
+    return (struct norm_case){.kind = kind,
+                              .spread = 1,
+                              .step = 6,
+                              .a = {.batch = batch,
+                                    .channels = channels,
+                                    .pixels = pixels,
+                                    .groups = groups,
+                                    .training = true,
+                                    .relu_place = RELU_BEFORE,
+                                    .epsilon = 1e-5f,
+                                    .stat_momentum = 0.1f,
+                                    .seed = 11,
+                                    .layer = 3}};
+}
+
+/* ---- shapes ---------------------------------------------------------------------------------- */
+
+/* Both places of ReLU, in place and not, training and evaluation, for one shape. */
+static void check_shape(struct fixture *f, struct norm_case c) {
+    for (int place = RELU_BEFORE; place <= RELU_AFTER; place++) {
+        c.a.relu_place = (enum relu_place)place;
+        c.in_place = place == RELU_AFTER;
+        check_norm(f, c);
+    }
+    c.a.training = false;
+    c.a.dropout = 0.25f; /* which evaluation ignores */
+    check_norm(f, c);
+    c.a.relu_place = RELU_BEFORE;
+    check_norm(f, c);
+}
+
+/* batch, channels, pixels of every norm of the networks */
+static const int network_shapes[][3] = {{2, 16, 1024}, {1, 32, 1024}, {2, 24, 1024}, {5, 24, 256},
+                                        {2, 28, 256},  {3, 32, 256},  {17, 20, 64},  {9, 28, 64},
+                                        {5, 24, 64},   {128, 32, 64}, {17, 16, 256}, {128, 20, 64}};
+
+static void batch_norm_of_the_networks(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (size_t i = 0; i < sizeof network_shapes / sizeof network_shapes[0]; i++) {
+        const int *s = network_shapes[i];
+        check_shape(f, norm_of(NORM_BATCH, s[0], s[1], s[2], 1));
+    }
+    check_shape(f, norm_of(NORM_BATCH, 9, 26, 64, 1));
+}
+
+static void group_norm_of_the_networks(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (size_t i = 0; i < sizeof network_shapes / sizeof network_shapes[0]; i++) {
+        const int *s = network_shapes[i];
+        check_shape(f, norm_of(NORM_GROUP, s[0], s[1], s[2], 4));
+        check_shape(f, norm_of(NORM_GROUP, 1 + (int)i % 2, s[1], s[2], 1 + (int)i % 2));
+    }
+}
+
+static void layer_norm_of_the_networks(void **state) {
+    static const int reference_shapes[][3] = {{2, 8, 900},  {3, 10, 784}, {5, 10, 196},
+                                              {2, 12, 196}, {9, 14, 196}, {17, 10, 49},
+                                              {5, 12, 49},  {128, 14, 49}};
+    struct fixture *f = fixture_of(state);
+    for (size_t i = 0; i < sizeof reference_shapes / sizeof reference_shapes[0]; i++) {
+        const int *s = reference_shapes[i];
+        struct norm_case c = norm_of(NORM_LAYER, s[0], s[1], s[2], 1);
+        c.a.per_element = true;
+        check_shape(f, c);
+    }
+    for (size_t i = 0; i < sizeof network_shapes / sizeof network_shapes[0]; i += 2) {
+        const int *s = network_shapes[i];
+        check_shape(f, norm_of(NORM_LAYER, s[0], s[1], s[2], 1));
+    }
+}
+
+/* Numbers of pixels with every remainder of a vector or a warp; few channels; single pixels. */
+static void norms_of_odd_shapes(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (int pixels = 1; pixels <= 70; pixels += pixels < 36 ? 1 : 11) {
+        int channels = 4 * (1 + pixels % 3), batch = 2 + pixels % 4;
+        for (int kind = 0; kind < NORM_COUNT; kind++) {
+            int groups = kind == NORM_GROUP ? 1 << pixels % 3 : 1;
+            struct norm_case c = norm_of((enum norm_kind)kind, batch, channels, pixels, groups);
+            c.a.per_element = kind != NORM_BATCH && (pixels + kind) % 2 == 0;
+            c.a.relu_place = (enum relu_place)(pixels / 2 % 2);
+            c.a.epsilon = pixels % 3 == 0 ? 1e-2f : 1e-5f;
+            c.in_place = pixels % 4 < 2;
+            check_norm(f, c);
+        }
+    }
+}
+
+static void norms_of_small_shapes(void **state) {
+    struct fixture *f = fixture_of(state);
+    check_shape(f, norm_of(NORM_BATCH, 2, 1, 1, 1)); /* two numbers in a channel */
+    check_shape(f, norm_of(NORM_BATCH, 1, 1, 2, 1));
+    check_shape(f, norm_of(NORM_BATCH, 1, 5, 9, 1));
+    check_shape(f, norm_of(NORM_BATCH, 17, 5, 1, 1));
+    check_shape(f, norm_of(NORM_GROUP, 1, 1, 9, 1));
+    check_shape(f, norm_of(NORM_GROUP, 3, 5, 7, 5)); /* a group of one channel */
+    check_shape(f, norm_of(NORM_GROUP, 3, 4, 1, 2)); /* a group of two numbers */
+    check_shape(f, norm_of(NORM_GROUP, 2, 6, 35, 3));
+    check_shape(f, norm_of(NORM_LAYER, 1, 1, 2, 1));
+    check_shape(f, norm_of(NORM_LAYER, 3, 5, 1, 1));
+    check_shape(f,
+                norm_of(NORM_LAYER, 2, 5, 1517, 1)); /* 41 x 37: longer than any row of threads */
+}
+
+/* One number in a group: its variance is 0, and nothing passes to dx. */
+static void norms_of_single_numbers(void **state) {
+    struct fixture *f = fixture_of(state);
+    struct norm_case c = norm_of(NORM_GROUP, 3, 4, 1, 4);
+    c.a.epsilon = 1e-2f;
+    check_shape(f, c);
+    c = norm_of(NORM_LAYER, 5, 1, 1, 1);
+    c.a.epsilon = 1e-2f;
+    check_shape(f, c);
+}
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+/* The kinds with a typical shape, and per-element weights where a network has them. */
+static struct norm_case typical(int kind) {
+    struct norm_case c = norm_of((enum norm_kind)kind, 5, 8, 49, kind == NORM_GROUP ? 4 : 1);
+    c.a.per_element = kind == NORM_LAYER;
+    c.dead_channel = true;
+    return c;
+}
+
+static void norms_by_epsilon_and_momentum(void **state) {
+    static const float epsilons[] = {1e-5f, 1e-2f, 1};
+    static const float momenta[] = {0.1f, 0, 1};
+    struct fixture *f = fixture_of(state);
+    for (int kind = 0; kind < NORM_COUNT; kind++)
+        for (int i = 0; i < 3; i++) {
+            struct norm_case c = typical(kind);
+            c.a.epsilon = epsilons[i];
+            c.a.stat_momentum = momenta[i];
+            c.spread = 0.1; /* where epsilon counts */
+            check_shape(f, c);
+        }
+}
+
+static void norms_with_dropout(void **state) {
+    static const float dropouts[] = {0.05f, 0.5f, 0.9f};
+    static const uint64_t steps[] = {0, 6, 0x100000001u};
+    struct fixture *f = fixture_of(state);
+    for (int kind = 0; kind < NORM_COUNT; kind++)
+        for (int i = 0; i < 9; i++) {
+            struct norm_case c = typical(kind);
+            c.a.dropout = dropouts[i % 3];
+            c.step = steps[i / 3];
+            c.a.seed = i % 2 == 0 ? 1 : 0x123456789ABCDEFu;
+            c.a.layer = i;
+            c.a.relu_place = (enum relu_place)(i % 2);
+            c.a.pixels = i < 3 ? 49 : 62 + i; /* elements that do not come in fours */
+            c.in_place = i % 3 > 0;
+            check_norm(f, c);
+        }
+}
+
+/* Variance 0 exactly: v is the bias, and dx has no component along the sum. Mean 1000: an E[x^2] -
+ * mean^2 in float would be off by a tenth. Tiny and huge numbers. */
+static void norms_of_hard_numbers(void **state) {
+    static const double offsets[] = {0.5, 1000, -1000, 0, 30};
+    static const double spreads[] = {0, 1.7, 1.7, 1e-4, 1e4};
+    struct fixture *f = fixture_of(state);
+    for (int kind = 0; kind < NORM_COUNT; kind++)
+        for (int i = 0; i < 5; i++)
+            for (int place = RELU_BEFORE; place <= RELU_AFTER; place++) {
+                struct norm_case c = typical(kind);
+                c.a.relu_place = (enum relu_place)place;
+                c.offset = offsets[i];
+                c.spread = spreads[i];
+                check_norm(f, c);
+            }
+}
+
+/* Batch norm refuses weights for each pixel, forward and backward. */
+static void batch_norm_per_element(void **state) {
+    struct fixture *f = fixture_of(state);
+    struct norm_case c = norm_of(NORM_BATCH, 4, 12, 9, 1);
+    c.a.per_element = true;
+    begin_norm_case(f, &c);
+    make_numbers(&c);
+    struct norm_args a = c.a;
+    upload_common(f, &c, &a);
+    a.y = device_output(f, c.count);
+    assert_refused(f, f->ops->norm[NORM_BATCH].forward(&f->error, f->device, &a));
+    f->error = (struct error){0};
+    a.dy = device_floats(f, c.host.x, c.count);
+    a.dx = device_output(f, c.count);
+    a.dweight = device_output(f, c.weights);
+    a.dbias = device_output(f, c.weights);
+    assert_refused(f, f->ops->norm[NORM_BATCH].backward(&f->error, f->device, &a));
+    case_end(f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batch_norm_of_the_networks),
+        cmocka_unit_test(group_norm_of_the_networks),
+        cmocka_unit_test(layer_norm_of_the_networks),
+        cmocka_unit_test(norms_of_odd_shapes),
+        cmocka_unit_test(norms_of_small_shapes),
+        cmocka_unit_test(norms_of_single_numbers),
+        cmocka_unit_test(norms_by_epsilon_and_momentum),
+        cmocka_unit_test(norms_with_dropout),
+        cmocka_unit_test(norms_of_hard_numbers),
+        cmocka_unit_test(batch_norm_per_element),
+    };
+    return run_on_backends(tests, sizeof tests / sizeof tests[0]);
+}

@@ -1,0 +1,271 @@
+/* test_pool_loss.c: max pool with and without a skip, average pool, and the loss of each backend
+ * against the double loops. */
+#include "compare.h"
+#include "device_fixture.h"
+#include "reference_ops.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- max pool -------------------------------------------------------------------------------- */
+
+/* Eighths in [-1, 1]: sums are exact in float, and many of them are equal. */
+static double *coarse_doubles(size_t count) {
+    double *values = doubles(count);
+    for (size_t i = 0; i < count; i++)
+        values[i] = ((double)random_below(17) - 8) / 8;
+    return values;
+}
+
+struct pool_sizes {
+    size_t in, out;
+};
+
+static struct pool_sizes pool_sizes(const struct pool_args *a) {
+    size_t maps = (size_t)a->batch * (size_t)a->channels;
+    return (struct pool_sizes){maps * (size_t)(a->height * a->width),
+                               maps * (size_t)(a->height / 2) * (size_t)(a->width / 2)};
+}
+
+/* x and skip as given; evaluation, training, backward. */
+static void check_pool_numbers(struct fixture *f, struct pool_args a, const double *x,
+                               const double *skip) {
+    struct pool_sizes size = pool_sizes(&a);
+    double *y = doubles(size.out), *ds = doubles(size.in);
+    double *dy = random_doubles(size.out, -1, 1);
+    uint8_t *code = zeroed_bytes(size.out);
+    reference_pool_forward(y, code, &a, x, skip);
+    reference_pool_backward(ds, &a, code, dy);
+
+    a.x = device_floats(f, x, size.in);
+    a.skip = skip == NULL ? NULL : device_floats(f, skip, size.in);
+    a.y = device_output(f, size.out);
+    RUN(f, pool_forward, &a); /* evaluation: no code */
+    check_device(f, "y in evaluation", a.y, y, 0, 0);
+    device_poison(f, a.y);
+    a.code = device_output_bytes(f, size.out);
+    RUN(f, pool_forward, &a);
+    check_device(f, "y", a.y, y, 0, 0);
+    check_bytes("code", device_read(f, a.code), code, size.out);
+
+    device_freeze(f, a.code);
+    a.x = a.skip = NULL; /* backward has no use for them */
+    a.y = NULL;
+    a.dy = device_floats(f, dy, size.out);
+    a.ds = device_output(f, size.in);
+    RUN(f, pool_backward, &a);
+    check_device(f, "ds", a.ds, ds, 0, 0);
+}
+
+static void check_pool(struct fixture *f, int batch, int channels, int height, int width) {
+    struct pool_args a = {.batch = batch, .channels = channels, .height = height, .width = width};
+    size_t count = pool_sizes(&a).in;
+    for (int with_skip = 0; with_skip <= 1; with_skip++)
+        for (int coarse = 0; coarse <= 1; coarse++) {
+            case_begin(f, "pool %d x %d x %d x %d, skip %d, %s numbers", batch, channels, height,
+                       width, with_skip, coarse ? "equal" : "different");
+            double *x = coarse ? coarse_doubles(count) : random_doubles(count, -1, 1);
+            /* where numbers differ in all their bits, the skip is a power of two away from rounding
+             */
+            double *skip = coarse_doubles(count);
+            for (size_t i = 0; i < count && !coarse; i++)
+                x[i] = floor(x[i] * 0x1p20) * 0x1p-20;
+            check_pool_numbers(f, a, x, with_skip ? skip : NULL);
+            case_end(f);
+        }
+}
+
+static void pool_of_the_networks(void **state) {
+    struct fixture *f = fixture_of(state);
+    check_pool(f, 2, 16, 32, 32);
+    check_pool(f, 1, 24, 32, 32);
+    check_pool(f, 9, 8, 28, 28);
+    check_pool(f, 5, 16, 16, 16);
+    check_pool(f, 17, 24, 16, 16);
+    check_pool(f, 128, 8, 14, 14);
+}
+
+static void pool_of_odd_shapes(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (int width = 2; width <= 40; width++)
+        check_pool(f, 1 + width % 3, 1 + width % 5, 2 + width % 7, width);
+    check_pool(f, 2, 3, 2, 2);
+    check_pool(f, 2, 3, 3, 3);
+    check_pool(f, 1, 1, 41, 2);
+    check_pool(f, 3, 1, 2, 41);
+}
+
+/* All numbers equal; all sums negative; sums of zero, which ReLU's gradient does not pass. */
+static void pool_of_ties(void **state) {
+    static const double xs[] = {0, 0.5, -0.5, 0.5, 0.25}, skips[] = {0, 0.5, 0.25, -0.5, -0.5};
+    struct fixture *f = fixture_of(state);
+    struct pool_args a = {.batch = 2, .channels = 3, .height = 5, .width = 6};
+    size_t count = pool_sizes(&a).in;
+    for (int i = 0; i < 5; i++)
+        for (int with_skip = 0; with_skip <= 1; with_skip++) {
+            case_begin(f, "pool of all %g + %g, skip %d", xs[i], skips[i], with_skip);
+            double *x = doubles(count), *skip = doubles(count);
+            for (size_t k = 0; k < count; k++) {
+                x[k] = xs[i];
+                skip[k] = skips[i];
+            }
+            check_pool_numbers(f, a, x, with_skip ? skip : NULL);
+            case_end(f);
+        }
+}
+
+/* ---- average --------------------------------------------------------------------------------- */
+
+static void check_average(struct fixture *f, int batch, int channels, int pixels, double offset) {
+    case_begin(f, "average %d x %d x %d around %g", batch, channels, pixels, offset);
+    struct average_args a = {.batch = batch, .channels = channels, .pixels = pixels};
+    size_t maps = (size_t)(batch * channels), count = maps * (size_t)pixels;
+    double *x = random_doubles(count, offset - 1, offset + 1), *y = doubles(maps);
+    double *dy = random_doubles(maps, -1, 1), *dx = doubles(count);
+    a.x = device_floats(f, x, count);
+    a.y = device_output(f, maps);
+    reference_average_forward(y, &a, x);
+    RUN(f, average_forward, &a);
+    check_device(f, "y", a.y, y, 2e-6, 1e-6);
+    a.x = NULL;
+    a.y = NULL;
+    a.dy = device_floats(f, dy, maps);
+    a.dx = device_output(f, count);
+    reference_average_backward(dx, &a, dy);
+    RUN(f, average_backward, &a);
+    check_device(f, "dx", a.dx, dx, 1e-6, 0);
+    case_end(f);
+}
+
+static void average(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (int pixels = 1; pixels <= 70; pixels++)
+        check_average(f, 1 + pixels % 5, 1 + pixels % 3, pixels, 0);
+    check_average(f, 128, 32, 64, 0);
+    check_average(f, 17, 28, 64, 0);
+    check_average(f, 9, 14, 49, 1000);
+    check_average(f, 2, 5, 1024, 0);
+}
+
+/* ---- loss ------------------------------------------------------------------------------------ */
+
+/* Twice, so that the counters add up, the second time without dlogits. */
+static void check_loss(struct fixture *f, int batch, int classes, const double *logits,
+                       const uint8_t *labels) {
+    struct loss_args a = {.batch = batch, .classes = classes};
+    size_t count = (size_t)(batch * classes);
+    struct counters start = {.loss = 2.5, .correct = 7, .images = 1000}, expected = start;
+    double *dlogits = doubles(count);
+    reference_loss(dlogits, &expected, &a, logits, labels);
+
+    a.logits = device_floats(f, logits, count);
+    a.labels = device_bytes(f, labels, (size_t)batch);
+    a.dlogits = device_output(f, count);
+    a.counters = device_in_out_bytes(f, &start, sizeof start);
+    RUN(f, loss, &a);
+    check_device(f, "dlogits", a.dlogits, dlogits, 1e-5, 1e-6 / batch);
+    const struct counters *once = device_read(f, a.counters);
+    check_close("loss", once->loss, expected.loss, 1e-6, 1e-6 * batch);
+    assert_int_equal(once->correct, expected.correct);
+    assert_int_equal(once->images, expected.images);
+
+    device_freeze(f, a.dlogits);
+    a.dlogits = NULL;
+    RUN(f, loss, &a);
+    reference_loss(NULL, &expected, &a, logits, labels);
+    const struct counters *twice = device_read(f, a.counters);
+    check_close("loss of two", twice->loss, expected.loss, 1e-6, 2e-6 * batch);
+    assert_int_equal(twice->correct, expected.correct);
+    assert_int_equal(twice->images, expected.images);
+}
+
+static uint8_t *labels_in_turn(int batch, int classes) {
+    uint8_t *labels = zeroed_bytes((size_t)batch);
+    for (int n = 0; n < batch; n++)
+        labels[n] = (uint8_t)(n % classes);
+    return labels;
+}
+
+static void loss_of_random_logits(void **state) {
+    static const int batches[] = {1, 2, 5, 9, 10, 17, 33, 128, 1000};
+    static const double sizes[] = {1, 20, 1e4};
+    struct fixture *f = fixture_of(state);
+    for (size_t b = 0; b < sizeof batches / sizeof batches[0]; b++)
+        for (int s = 0; s < 3; s++) {
+            int batch = batches[b];
+            case_begin(f, "loss batch %d, logits +-%g", batch, sizes[s]);
+            double *logits = random_doubles((size_t)batch * 10, -sizes[s], sizes[s]);
+            check_loss(f, batch, 10, logits, labels_in_turn(batch, 10));
+            case_end(f);
+        }
+    case_begin(f, "loss of two classes");
+    check_loss(f, 7, 2, random_doubles(14, -3, 3), labels_in_turn(7, 2));
+    case_end(f);
+}
+
+/* Every label against every place of a largest logit of +-1e4, and equal largest logits. */
+static void loss_of_extreme_logits(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (int high = -1; high <= 1; high++) {
+        case_begin(f, "loss of logits %d * 1e4", high);
+        double *logits = doubles(1000);
+        uint8_t *labels = zeroed_bytes(100);
+        for (int n = 0; n < 100; n++) {
+            labels[n] = (uint8_t)(n % 10);
+            logits[n * 10 + n / 10] = 1e4 * high;
+        }
+        check_loss(f, 100, 10, logits, labels);
+        case_end(f);
+    }
+}
+
+/* The first of equal largest logits is the answer: labels that name it are right, the others are
+ * not. */
+static void loss_of_equal_logits(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (int right = 0; right <= 1; right++) {
+        case_begin(f, "loss of equal largest logits, labels of the %s", right ? "first" : "last");
+        double *logits = doubles(1000);
+        uint8_t *labels = zeroed_bytes(100);
+        for (int n = 0; n < 100; n++) {
+            int first = n / 10 < 4 ? n / 10 : 4;
+            logits[n * 10 + n / 10] = logits[n * 10 + 9] = logits[n * 10 + 4] = 3;
+            labels[n] = (uint8_t)(right ? first : 9);
+        }
+        check_loss(f, 100, 10, logits, labels);
+        case_end(f);
+    }
+}
+
+/* A logit that is not a finite number must show in the loss: training stops on it. */
+static void loss_of_broken_logits(void **state) {
+    static const double broken[] = {(double)NAN, (double)INFINITY};
+    struct fixture *f = fixture_of(state);
+    for (int i = 0; i < 2; i++)
+        for (int place = 0; place < 10; place += 3) {
+            case_begin(f, "loss of a logit %g at %d", broken[i], place);
+            double *logits = random_doubles(5 * 10, -1, 1);
+            logits[2 * 10 + place] = broken[i];
+            struct counters counters = {0};
+            struct loss_args a = {.batch = 5, .classes = 10};
+            a.logits = device_floats(f, logits, 50);
+            a.labels = device_bytes(f, labels_in_turn(5, 10), 5);
+            a.dlogits = device_output(f, 50);
+            a.counters = device_in_out_bytes(f, &counters, sizeof counters);
+            RUN(f, loss, &a);
+            const struct counters *after = device_read(f, a.counters);
+            assert_false(isfinite(after->loss));
+            assert_int_equal(after->images, 5);
+            case_end(f);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pool_of_the_networks),  cmocka_unit_test(pool_of_odd_shapes),
+        cmocka_unit_test(pool_of_ties),          cmocka_unit_test(average),
+        cmocka_unit_test(loss_of_random_logits), cmocka_unit_test(loss_of_extreme_logits),
+        cmocka_unit_test(loss_of_equal_logits),  cmocka_unit_test(loss_of_broken_logits),
+    };
+    return run_on_backends(tests, sizeof tests / sizeof tests[0]);
+}
