@@ -137,7 +137,7 @@ static enum status holds(struct error *error, bool *out, const char *folder, con
 }
 
 enum status run_folder_check(struct error *error, bool *unfinished, const char *path, bool force) {
-    bool finished, begun;
+    bool finished = false, begun = false;
     *unfinished = false;
     if (holds(error, &finished, path, weights_name(WEIGHTS_FINAL)) != STATUS_OK ||
         holds(error, &begun, path, config_name) != STATUS_OK)

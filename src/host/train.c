@@ -81,7 +81,7 @@ static enum status create_feed(struct error *error, struct training *training, s
 
 static enum status set_up(struct error *error, struct training *training,
                           const struct options *options, const struct dataset *dataset) {
-    bool unfinished;
+    bool unfinished = false;
     if (check_inputs(error, training, &unfinished, options, dataset) != STATUS_OK)
         return error->status;
     training->run = (struct run_description){

