@@ -12,12 +12,12 @@ CFLAGS  ?= -O3 -g
 BASE    := -std=c11 -D_GNU_SOURCE $(WARN) -iquote include -iquote src/host -MMD -MP -fopenmp -ffp-contract=fast
 LDLIBS  := -ljansson -lpthread -lm
 ifeq ($(MODE),asan)
-CFLAGS  := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 endif
 
 # ---- what is built ----------------------------------------------------------------------------
 
-# src/cpu/simd is compiled once for each instruction set and picked at run time (src/cpu/variant.h).
+# src/cpu/simd is compiled once for each instruction set and picked at run time (src/cpu/simd/variant.h).
 ifeq ($(ARCH),x86_64)
 VARIANTS      := baseline avx2 avx512
 VARIANT_FLAGS := -DCPU_X86
@@ -50,16 +50,16 @@ run: ## installs what is missing, builds, fetches CIFAR-10, trains: make run ARG
 	@tools/run $(ARGS)
 
 test: setup ## installs what is missing, builds, runs every test, plain and under the sanitizers
-	@$(MAKE) --no-print-directory MODE=release tests
-	@$(MAKE) --no-print-directory MODE=asan tests
+	@$(MAKE) --no-print-directory MODE=release OUT=build/release tests
+	@$(MAKE) --no-print-directory MODE=asan OUT=build/asan tests
 	@tests/run build/release build/asan
 
 test-long: setup ## the tests in their long forms: 20 epochs of each network on the real data among them
-	@$(MAKE) --no-print-directory MODE=release tests
+	@$(MAKE) --no-print-directory MODE=release OUT=build/release tests
 	@TEST_LONG=1 tests/run build/release
 
 bench: setup ## what each layer of the reference networks costs on this machine
-	@$(MAKE) --no-print-directory MODE=release build/release/bench/bench_layers
+	@$(MAKE) --no-print-directory MODE=release OUT=build/release build/release/bench/bench_layers
 	@for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference || exit; done
 
 data: ## puts CIFAR-10 into data/cifar-10-batches-bin
@@ -93,7 +93,7 @@ train_gpu: $(OUT)/train_gpu
 	cp -f $< $@
 
 $(OUT)/train_gpu: $(OUT)/src/host/main.o $(OUT)/libtrain.a
-	$(CC) $(CFLAGS) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
+	$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 $(OUT)/libtrain.a: $(OBJECTS)
 	@rm -f $@
@@ -101,20 +101,20 @@ $(OUT)/libtrain.a: $(OBJECTS)
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(CFLAGS) $(VARIANT_FLAGS) -c -o $@ $<
+	$(CC) $(BASE) $(CFLAGS) $(SANITIZE) $(VARIANT_FLAGS) -c -o $@ $<
 
 define variant_rule
 $(OUT)/src/cpu/simd/%.$(1).o: src/cpu/simd/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE) $$(CFLAGS) $$(FLAGS_$(1)) -DVARIANT=$(1) -c -o $$@ $$<
+	$$(CC) $$(BASE) $$(CFLAGS) $$(SANITIZE) $$(FLAGS_$(1)) -DVARIANT=$(1) -c -o $$@ $$<
 endef
 $(foreach v,$(VARIANTS),$(eval $(call variant_rule,$(v))))
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
-	$(CC) $(CFLAGS) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS)
+	$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS)
 
 $(OUT)/bench/%: $(OUT)/bench/%.o $(OUT)/libtrain.a
-	$(CC) $(CFLAGS) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
+	$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 build/tools/sheets_to_bin: tools/sheets_to_bin.c
 	@mkdir -p $(@D)

@@ -5,7 +5,7 @@
 #include "dataset.h"
 #include "evaluate.h"
 #include "network.h"
-#include "options.h"
+#include "settings.h"
 
 #include <stdint.h>
 

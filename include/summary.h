@@ -3,7 +3,7 @@
 #define SUMMARY_H
 
 #include "error.h"
-#include "options.h"
+#include "settings.h"
 
 /* Prints the layer table of the network, as text or as one JSON object.
  * Errors: STATUS_USAGE (groups), STATUS_FAILED. */

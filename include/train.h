@@ -4,7 +4,7 @@
 
 #include "dataset.h"
 #include "error.h"
-#include "options.h"
+#include "settings.h"
 
 /* Opens the data set that the options name and trains on it (below). */
 enum status train(struct error *error, const struct options *options);

@@ -176,10 +176,26 @@ fails "a finished run is refused" 2 "quiet" "finished" "--force" "--out" -- "${s
 run "${small[@]}" --out quiet --force
 [ "$status" -eq 0 ]
 ok "--force overwrites it" $?
+(ulimit -f 0 && "$program" "${small[@]}" --out quiet --force --quiet) >out 2>err
+[ -e quiet/model.safetensors ] && [ -e quiet/best.safetensors ] && [ -s quiet/metrics.jsonl ]
+ok "--force loses nothing when nothing can be written" $?
 rm quiet/model.safetensors
+fails "the weights of an unfinished run are kept" 2 "quiet" "unfinished" "--force" -- "${small[@]}" --out quiet
+rm quiet/best.safetensors
 run "${small[@]}" --out quiet
 [ "$status" -eq 0 ] && grep -q '^note: .*unfinished run in quiet' out
 ok "an unfinished run is overwritten with a note" $?
+
+env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "$program" --norm ln --recipe reference --data synthetic \
+    --batch-size 8 --out name --quiet >out 2>err &
+child=$!
+for _ in {1..100}; do [ -s name/config.json ] && break || sleep 0.1; done
+[ "$(cat "/proc/$child/comm")" = "$(basename "$program")" ]
+ok "the process keeps its name" $?
+kill -TERM "$child"
+wait "$child"
+[ $? -eq 143 ] && message SIGTERM
+ok "and its signals" $?
 
 # ---- the same again -------------------------------------------------------------------------------
 
@@ -221,7 +237,7 @@ ok "disk full while weights are written: status 1, no partial file" $?
 status=$?
 [ "$status" -eq 1 ] && [ -z "$(names empty)" ]
 ok "disk full at the first byte: status 1, nothing left" $?
-rm one/model.safetensors
+rm one/model.safetensors one/best.safetensors
 (ulimit -f 16 && "$program" "${small[@]}" --out one --quiet) >out 2>err
 status=$?
 [ "$status" -eq 1 ] && [ "$(names one)" = "config.json metrics.jsonl " ]

@@ -331,6 +331,9 @@ static void unfinished_run(void **state) {
     options.max_steps = 1;
     run_ok(&options);
     assert_int_equal(unlink(in_folder(options.out, "model.safetensors")), 0);
+    FAILED(run(&error, &options), STATUS_USAGE, &error, options.out, "unfinished", "--force");
+    assert_true(is_there(options.out, "best.safetensors"));
+    assert_int_equal(unlink(in_folder(options.out, "best.safetensors")), 0);
     run_ok(&options);
     assert_true(is_there(options.out, "model.safetensors"));
     options.force = true;

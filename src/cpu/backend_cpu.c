@@ -17,23 +17,40 @@ struct variant {
     bool runs_here;
 };
 
+#ifdef CPU_X86
+/* What tells the levels x86-64-v3 and v4 from those below (not every compiler knows the levels'
+ * names). */
+static bool has_avx2(void) {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+}
+
+static bool has_avx512(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+#endif
+
 /* The best variant that this CPU runs, or the one that TRAIN_GPU_CPU=avx512|avx2|baseline asks for
  * (for tests and comparisons). Errors: STATUS_NO_DEVICE when that is none of those or does not run
  * here. */
 static enum status choose_variant(struct error *error, struct variant *out) {
     const char *wanted = getenv("TRAIN_GPU_CPU");
 #ifdef CPU_X86
-    __builtin_cpu_init();
+    bool avx2 = has_avx2(), avx512 = avx2 && has_avx512();
 #endif
     const struct variant variants[] = {
 #ifdef CPU_X86
-        {"avx512", "AVX-512", &cpu_operations_avx512, __builtin_cpu_supports("x86-64-v4") != 0},
-        {"avx2", "AVX2", &cpu_operations_avx2, __builtin_cpu_supports("x86-64-v3") != 0},
+        {"avx512", "AVX-512", &cpu_operations_avx512, avx512},
+        {"avx2", "AVX2", &cpu_operations_avx2, avx2},
 #endif
         {"baseline", "baseline instructions", &cpu_operations_baseline, true},
     };
     for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++)
-        if (variants[i].runs_here && (wanted == NULL || strcmp(wanted, variants[i].option) == 0)) {
+        if (variants[i].runs_here &&
+            (wanted == NULL || *wanted == '\0' || strcmp(wanted, variants[i].option) == 0)) {
             *out = variants[i];
             return STATUS_OK;
         }

@@ -11,20 +11,19 @@
 
 enum { MAX_DEVICES = 256 }; /* of one backend */
 
-/* The program may be built without OpenMP's version macro, by a compiler that calls itself
- * otherwise. */
-#ifndef _OPENMP
-#define _OPENMP 0
-#endif
-
-/* Adds the devices of a backend, up to the first one that does not open. */
+/* Adds the devices of a backend, up to the first one that does not open; of a backend without any,
+ * the reason. */
 static void add_devices(json_t *devices, const struct backend *backend) {
     for (int index = 0; index < MAX_DEVICES; index++) {
-        struct error ignored;
+        struct error error;
         struct device *device;
         const struct device_options options = {.index = index, .threads = 0};
-        if (backend->open(&ignored, &device, &options) != STATUS_OK)
+        if (backend->open(&error, &device, &options) != STATUS_OK) {
+            if (index == 0)
+                json_array_append_new(devices, json_pack("{s:s, s:s}", "backend", backend->name,
+                                                         "reason", error.text));
             return;
+        }
         json_array_append_new(devices,
                               json_pack("{s:s, s:i, s:s}", "backend", backend->name, "index", index,
                                         "device", backend->describe(device)));
@@ -51,13 +50,16 @@ static const char *text_of(const json_t *object, const char *key) {
 static enum status print_devices(struct error *error, const json_t *devices) {
     for (size_t i = 0; i < json_array_size(devices); i++) {
         const json_t *device = json_array_get(devices, i);
-        if (output_print(error, "device:    %s:%d: %s\n", text_of(device, "backend"),
-                         (int)json_integer_value(json_object_get(device, "index")),
-                         text_of(device, "device")) != STATUS_OK)
+        const char *reason = text_of(device, "reason");
+        if (reason != NULL) {
+            if (output_print(error, "device:    no %s: %s\n", text_of(device, "backend"), reason) !=
+                STATUS_OK)
+                return error->status;
+        } else if (output_print(error, "device:    %s:%d: %s\n", text_of(device, "backend"),
+                                (int)json_integer_value(json_object_get(device, "index")),
+                                text_of(device, "device")) != STATUS_OK)
             return error->status;
     }
-    if (json_array_size(devices) == 0)
-        return output_print(error, "device:    none found\n");
     return STATUS_OK;
 }
 

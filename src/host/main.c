@@ -30,6 +30,21 @@ static enum status print_version(struct error *error) {
     return output_flush(error);
 }
 
+/* GCC's OpenMP waits for its other threads in a busy loop of some milliseconds. On a machine that
+ * has anything else to do this takes the time from the very thread that is waited for: a step then
+ * takes up to five times as long. The library reads its settings before main, so the program starts
+ * itself once more with them, under its own path to keep its name; a setting of the user's stays.
+ */
+static void wait_passively(char *const argv[]) {
+    char path[PATH_CAPACITY];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length <= 0 || getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL)
+        return;
+    path[length] = '\0';
+    if (setenv("GOMP_SPINCOUNT", "3000", 1) == 0) /* some ten microseconds: a short loop's end */
+        (void)execv(path, argv);                  /* where this fails it runs as it is */
+}
+
 static enum status run(struct error *error, int argc, char *const argv[]) {
     struct options options;
     if (output_prepare(error) != STATUS_OK || stop_ignore_write_signals(error) != STATUS_OK ||
@@ -39,6 +54,8 @@ static enum status run(struct error *error, int argc, char *const argv[]) {
         return options_print_help(error, &options);
     if (options.version)
         return print_version(error);
+    if (options.command == COMMAND_TRAIN)
+        wait_passively(argv);
     return run_command(error, &options);
 }
 
@@ -50,19 +67,7 @@ static void print_error(const struct error *error) {
     fputc('\n', stderr);
 }
 
-/* GCC's OpenMP waits for its other threads in a busy loop of some milliseconds. On a machine that
- * has anything else to do this takes the time from the very thread that is waited for: a step then
- * takes up to five times as long. The library reads its settings before main, so the program starts
- * itself once more with them; a setting of the user's stays. */
-static void wait_passively(char *argv[]) {
-    if (getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL)
-        return;
-    if (setenv("GOMP_SPINCOUNT", "3000", 1) == 0) /* some ten microseconds: a short loop's end */
-        (void)execv("/proc/self/exe", argv);      /* where this fails it runs as it is */
-}
-
 int main(int argc, char *argv[]) {
-    wait_passively(argv);
     struct error error = {STATUS_OK, ""};
     enum status status = run(&error, argc, argv);
     if (status != STATUS_OK)

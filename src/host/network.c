@@ -5,6 +5,8 @@
  * skip. */
 #include "network.h"
 
+#include "dataset.h"
+
 #include <stdio.h>
 
 /* The table under construction. */
@@ -81,12 +83,12 @@ static void add_pool(struct builder *builder, const char *name, int skip) {
 
 static void add_classifier(struct builder *builder) {
     struct shape in = builder->shape;
-    add_layer(builder, LAYER_AVERAGE, (struct shape){in.channels, 1, 1});
-    snprintf(builder->network->layers[builder->network->layer_count - 1].name, 24, "gap");
-    struct layer *layer = add_layer(builder, LAYER_LINEAR, (struct shape){10, 1, 1});
+    struct layer *average = add_layer(builder, LAYER_AVERAGE, (struct shape){in.channels, 1, 1});
+    snprintf(average->name, sizeof average->name, "gap");
+    struct layer *layer = add_layer(builder, LAYER_LINEAR, (struct shape){CLASS_COUNT, 1, 1});
     builder->blocks++;
     snprintf(layer->name, sizeof layer->name, "convblock%d.0", builder->blocks);
-    layer->weight_count = 10 * in.channels;
+    layer->weight_count = CLASS_COUNT * in.channels;
     layer->multiply_adds = layer->weight_count;
 }
 
@@ -106,7 +108,8 @@ static enum status check_groups(struct error *error, const struct network *netwo
 enum status network_build(struct error *error, struct network *out, const struct recipe *recipe) {
     const int *channels = recipe->channels;
     *out = (struct network){.recipe = recipe->kind, .norm = recipe->norm};
-    struct builder builder = {.network = out, .recipe = recipe, .shape = {3, 32, 32}};
+    struct builder builder = {
+        .network = out, .recipe = recipe, .shape = {IMAGE_CHANNELS, IMAGE_SIDE, IMAGE_SIDE}};
 
     add_block(&builder, channels[0], recipe->early_padding);
     int first_block = out->layer_count - 1;

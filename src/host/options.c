@@ -7,6 +7,7 @@
 #include "suggest.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,8 @@ static enum status parse_one(struct error *error, struct options *out, const str
     const char *name = argv[*place] + 2, *equals = strchr(name, '=');
     int length = equals != NULL ? (int)(equals - name) : (int)strlen(name);
     const struct option *option = NULL;
+    if (length == 0)
+        return error_set(error, STATUS_USAGE, "'%.*s' names no option", SHOWN, argv[*place]);
     if (find_option(error, &option, name, length, out->command) != STATUS_OK)
         return error->status;
     *found = option;
@@ -222,10 +225,17 @@ static enum status default_data(struct error *error, struct options *out) {
     return STATUS_OK;
 }
 
+/* The cores that this process may use. */
+static int available_cores(void) {
+    cpu_set_t cores;
+    return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+}
+
 enum status options_parse(struct error *error, struct options *out, int argc, char *const argv[]) {
     _Static_assert(OPTION_COUNT <= 64, "one bit of `given` for each option");
     memset(out, 0, sizeof *out);
     out->seed = 1;
+    out->device.threads = available_cores();
     out->recipe.kind = RECIPE_TUNED;
     out->recipe.norm = NORM_GROUP;
     if (parse_command(error, out, argc, argv) != STATUS_OK)

@@ -1,6 +1,8 @@
 /* plan.c: the offsets of every tensor in its arena. */
 #include "plan.h"
 
+#include "dataset.h"
+
 enum { ALIGNMENT = 64 }; /* bytes */
 
 /* Takes `bytes` at *end and moves *end on, aligned. */
@@ -45,7 +47,7 @@ static void place_parameters(struct plan *plan, const struct network *network) {
 /* What forward writes: outputs, and what backward needs besides. */
 static void place_outputs(struct plan *plan, const struct network *network) {
     size_t batch = (size_t)plan->batch;
-    plan->input = take(&plan->activation_bytes, batch * 3 * 32 * 32 * sizeof(float));
+    plan->input = take(&plan->activation_bytes, batch * IMAGE_BYTES * sizeof(float));
     for (int i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
         struct layer_plan *place = &plan->layers[i];

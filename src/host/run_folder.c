@@ -137,17 +137,19 @@ static enum status holds(struct error *error, bool *out, const char *folder, con
 }
 
 enum status run_folder_check(struct error *error, bool *unfinished, const char *path, bool force) {
-    bool finished = false, begun = false;
+    bool finished = false, best = false, config = false, metrics = false;
     *unfinished = false;
     if (holds(error, &finished, path, weights_name(WEIGHTS_FINAL)) != STATUS_OK ||
-        holds(error, &begun, path, config_name) != STATUS_OK)
+        holds(error, &best, path, weights_name(WEIGHTS_BEST)) != STATUS_OK ||
+        holds(error, &config, path, config_name) != STATUS_OK ||
+        holds(error, &metrics, path, metrics_name) != STATUS_OK)
         return error->status;
-    if (finished && !force)
+    if ((finished || best) && !force)
         return error_set(error, STATUS_USAGE,
-                         "'%s' holds a finished run; choose another folder with --out, or "
-                         "overwrite it with --force",
-                         path);
-    *unfinished = begun && !finished;
+                         "'%s' holds %s; choose another folder with --out, or overwrite it with "
+                         "--force",
+                         path, finished ? "a finished run" : "the weights of an unfinished run");
+    *unfinished = !finished && (best || config || metrics);
     return STATUS_OK;
 }
 
@@ -177,10 +179,10 @@ enum status run_folder_open(struct error *error, struct run_folder *out,
                             const struct run_description *run) {
     *out = (struct run_folder)RUN_FOLDER_CLOSED;
     if (path_join(error, out->path, "", run->options->out) != STATUS_OK ||
-        folder_make(error, out->path) != STATUS_OK || remove_weights(error, out) != STATUS_OK ||
-        write_config(error, out, run) != STATUS_OK)
+        folder_make(error, out->path) != STATUS_OK || write_config(error, out, run) != STATUS_OK ||
+        open_metrics(error, out) != STATUS_OK)
         return error->status;
-    return open_metrics(error, out);
+    return remove_weights(error, out); /* last: a folder that cannot be written loses nothing */
 }
 
 /* ---- metrics.jsonl --------------------------------------------------------------------------- */

@@ -1,12 +1,15 @@
 /* schedule.c: the learning rate as a function of the step. */
 #include "schedule.h"
 
+#include "text.h"
+
+/* In double, as PyTorch's schedulers: 0.1 * 0.1 in float would not be the float nearest to 0.01. */
 static float steps_rate(const struct recipe *recipe, int64_t epoch) {
-    float rate = recipe->learning_rate;
+    double rate = text_decimal(recipe->learning_rate);
     for (int i = 0; i < 2; i++)
         if (recipe->milestones[i] > 0 && epoch >= recipe->milestones[i])
-            rate *= 0.1f;
-    return rate;
+            rate *= 0.1;
+    return (float)rate;
 }
 
 static float linear_rate(const struct recipe *recipe, int64_t step, int64_t total) {

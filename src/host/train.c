@@ -122,10 +122,10 @@ static enum status check_loss(struct error *error, const struct training *traini
     if (isfinite(loss))
         return STATUS_OK;
     return error_set(error, STATUS_DIVERGED,
-                     "training diverged: the %s loss is %f in epoch %d, found after step %" PRId64
+                     "training diverged: the %s loss is %s in epoch %d, found after step %" PRId64
                      " at learning rate %g; try a smaller --lr",
-                     which, loss, training->last.epoch, training->step,
-                     (double)training->last.learning_rate);
+                     which, isnan(loss) ? "not a number" : "infinite", training->last.epoch,
+                     training->step, (double)training->last.learning_rate);
 }
 
 /* Adds what the device counted since the last call. Waits for the device. */
@@ -156,11 +156,12 @@ static enum status check_stop(struct error *error, const struct training *traini
     enum status stop = stop_requested();
     if (stop == STATUS_OK)
         return STATUS_OK;
-    return error_set(error, stop,
-                     "stopped by %s in epoch %d after step %" PRId64 "; the epochs before it are "
-                     "recorded in '%s'",
+    return error_set(error, stop, "stopped by %s in epoch %d after step %" PRId64 "; %s '%s'",
                      stop == STATUS_INTERRUPTED ? "SIGINT" : "SIGTERM", training->last.epoch,
-                     training->step, training->folder.path);
+                     training->step,
+                     training->best.epoch > 0 ? "the epochs before it and the best weights are in"
+                                              : "no epoch had ended, there are no weights in",
+                     training->folder.path);
 }
 
 /* Takes the next batch through one optimizer step; *more is false after the last batch. */
@@ -272,7 +273,12 @@ enum status train_on(struct error *error, const struct options *options,
 
 enum status train(struct error *error, const struct options *options) {
     struct dataset dataset = {0};
-    if (dataset_open(error, &dataset, options->data, options->seed) != STATUS_OK)
+    struct network network;
+    bool unfinished;
+    /* what costs nothing is checked before 180 MB are read */
+    if (network_build(error, &network, &options->recipe) != STATUS_OK ||
+        run_folder_check(error, &unfinished, options->out, options->force) != STATUS_OK ||
+        dataset_open(error, &dataset, options->data, options->seed) != STATUS_OK)
         return error->status;
     enum status status = train_on(error, options, &dataset);
     dataset_close(&dataset);

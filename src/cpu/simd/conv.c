@@ -385,7 +385,7 @@ static size_t input_planes(const struct conv_args *a) {
 /* Few enough images that a chunk of wide maps stays in the second-level cache, enough that the sums
  * over lanes at the end of a tile do not matter. */
 static int chunk_images(const struct geometry *g) {
-    int images = 4096 / (g->out_height * g->out_width);
+    int pixels = g->out_height * g->out_width, images = pixels > 0 ? 4096 / pixels : 0;
     return images < 4 ? 4 : images > 16 ? 16 : images;
 }
 
@@ -417,12 +417,15 @@ size_t NAME(conv_workspace)(const struct device *device, const struct conv_args 
 /* ---- entries --------------------------------------------------------------------------------- */
 
 static enum status check_kernel(struct error *error, const struct conv_args *a) {
-    if ((a->kernel == 1 || a->kernel == 3) && a->padding >= 0 && a->padding < a->kernel)
+    int smallest = a->height < a->width ? a->height : a->width;
+    if ((a->kernel == 1 || a->kernel == 3) && a->padding >= 0 && a->padding < a->kernel &&
+        smallest + 2 * a->padding >= a->kernel)
         return STATUS_OK;
-    return error_set(error, STATUS_FAILED,
-                     "convolution: kernel %d with padding %d; only 1 and 3, with less padding than "
-                     "the kernel is wide, are there",
-                     a->kernel, a->padding);
+    return error_set(
+        error, STATUS_FAILED,
+        "convolution: kernel %d with padding %d of a map of %d x %d; only kernels of 1 "
+        "and 3 with less padding than they are wide, on maps not smaller, are there",
+        a->kernel, a->padding, a->height, a->width);
 }
 
 /* Correlates each image of `from` with the packed filters into `to`, one image a task. */

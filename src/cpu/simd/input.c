@@ -1,8 +1,9 @@
 /* input.c: bytes to normalized floats, with random crop and flip. */
+#include "dataset.h"
 #include "operations.h"
 #include "philox.h"
 
-enum { SIDE = 32, PIXELS = SIDE * SIDE, SHIFT = 4 };
+enum { SIDE = IMAGE_SIDE, PIXELS = IMAGE_PIXELS, SHIFT = 4 };
 
 /* Of CIFAR-10's training images, as in the published study. */
 static const float channel_mean[3] = {0.49139968f, 0.48215827f, 0.44653124f};

@@ -134,7 +134,7 @@ static inline struct plane_sums plane_element_sums(float *restrict dweight, floa
     float d = 0, d_hat = 0;
 #pragma omp simd reduction(+ : d, d_hat)
     for (int i = 0; i < pixels; i++) {
-        float u = relu_first && !(x[i] > 0) ? 0 : x[i];
+        float u = relu_first ? relu(x[i]) : x[i];
         float hat = (u - mean) * rstd;
         dbias[i] += dv[i];
         dweight[i] += dv[i] * hat;
@@ -152,7 +152,7 @@ static inline void plane_input_gradient(float *restrict dv, const float *restric
     const float mean = p->mean, rstd = p->rstd, *restrict weight = p->weight;
     if (p->per_element) {
         for (int i = 0; i < pixels; i++) {
-            float u = p->relu_first && !(x[i] > 0) ? 0 : x[i];
+            float u = p->relu_first ? relu(x[i]) : x[i];
             float dx = rstd * (weight[i] * dv[i] - mean_d - (u - mean) * rstd * mean_d_hat);
             dv[i] = p->relu_first && !(x[i] > 0) ? 0 : dx;
         }
