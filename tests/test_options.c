@@ -304,7 +304,7 @@ static void unknown_names(void **state) {
     REJECTS("--Lr 3", "did you mean --lr?");
     REJECTS("--learning-rate-of-the-optimizer 3", "unknown option", "--help");
     REJECTS("--zzzzzzzz", "unknown option --zzzzzzzz", "--help");
-    REJECTS("--=3", "unknown option --");
+    REJECTS("--=3", "names no option");
     REJECTS("---", "unknown option");
     REJECTS("sumary", "unknown command 'sumary'", "did you mean summary?");
     REJECTS("dance", "unknown command 'dance'", "--help");

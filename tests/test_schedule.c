@@ -45,6 +45,15 @@ static void published_rates(void **state) {
     check_epochs(NORM_LAYER, layer_norm_rate);
 }
 
+/* Not 0.010000001: 0.1 times 0.1 in double, then rounded, as PyTorch has it. */
+static void rates_are_the_nearest_floats(void **state) {
+    (void)state;
+    const struct recipe *recipe = recipe_find(RECIPE_REFERENCE, NORM_BATCH);
+    assert_true(schedule_rate(recipe, 0, 391) == 0.1f);
+    assert_true(schedule_rate(recipe, 8 * 391, 391) == 0.01f);
+    assert_true(schedule_rate(recipe, 16 * 391, 391) == 0.001f);
+}
+
 static void steps_beyond_the_last_milestone(void **state) {
     (void)state;
     struct recipe recipe = *recipe_find(RECIPE_REFERENCE, NORM_LAYER);
@@ -140,7 +149,8 @@ static void tuned_rates(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_rates),    cmocka_unit_test(steps_beyond_the_last_milestone),
+        cmocka_unit_test(published_rates),
+        cmocka_unit_test(rates_are_the_nearest_floats),    cmocka_unit_test(steps_beyond_the_last_milestone),
         cmocka_unit_test(linear_by_formula),  cmocka_unit_test(linear_shape),
         cmocka_unit_test(linear_of_one_step), cmocka_unit_test(tuned_rates),
     };
