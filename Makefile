@@ -1,8 +1,12 @@
 # train_gpu: `make help` lists the targets.
 #
 # MODE=release (default) or asan (AddressSanitizer and UBSan); each has its own folder under build/.
+# V=1 prints the whole commands.
 
 MODE    ?= release
+V       ?= 0
+SAY     := $(if $(filter 1,$(V)),@true,@printf '  %-4s %s\n')
+Q       := $(if $(filter 1,$(V)),,@)
 CC      ?= cc
 OUT     := build/$(MODE)
 ARCH    := $(shell uname -m)
@@ -90,10 +94,11 @@ tests: $(OUT)/train_gpu $(TESTS) $(OUT)/bench/bench_layers
 ## ---- rules -----------------------------------------------------------------------------------
 
 train_gpu: $(OUT)/train_gpu
-	cp -f $< $@
+	@cp -f $< $@
 
 $(OUT)/train_gpu: $(OUT)/src/host/main.o $(OUT)/libtrain.a
-	$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 $(OUT)/libtrain.a: $(OBJECTS)
 	@rm -f $@
@@ -101,23 +106,28 @@ $(OUT)/libtrain.a: $(OBJECTS)
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE) $(CFLAGS) $(SANITIZE) $(VARIANT_FLAGS) -c -o $@ $<
+	$(SAY) CC $@
+	$(Q)$(CC) $(BASE) $(CFLAGS) $(SANITIZE) $(VARIANT_FLAGS) -c -o $@ $<
 
 define variant_rule
 $(OUT)/src/cpu/simd/%.$(1).o: src/cpu/simd/%.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE) $$(CFLAGS) $$(SANITIZE) $$(FLAGS_$(1)) -DVARIANT=$(1) -c -o $$@ $$<
+	$$(SAY) CC $$@
+	$$(Q)$$(CC) $$(BASE) $$(CFLAGS) $$(SANITIZE) $$(FLAGS_$(1)) -DVARIANT=$(1) -c -o $$@ $$<
 endef
 $(foreach v,$(VARIANTS),$(eval $(call variant_rule,$(v))))
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
-	$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS)
 
 $(OUT)/bench/%: $(OUT)/bench/%.o $(OUT)/libtrain.a
-	$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 build/tools/sheets_to_bin: tools/sheets_to_bin.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -o $@ $< -lpng -ljansson
+	$(SAY) CC $@
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -o $@ $< -lpng -ljansson
 
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
