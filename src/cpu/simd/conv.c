@@ -5,7 +5,7 @@
  * while all input channels and taps are added to it: each vector of x is used OUT_BLOCK times, each
  * weight TILE_VECTORS times. Where the output width is a multiple of the vector width, vectors lie
  * in rows; elsewhere the image is treated as one long row with the padded width as its stride, and
- * the few values between the rows are dropped. Both cases differ only in the table `offset`.
+ * the few values between the rows are dropped. Both cases differ only in vector_offset().
  *
  * The gradient of x is the same correlation of dy with the filters turned by 180 degrees and
  * transposed; the gradient of the weights holds taps x channels in registers and runs over all
@@ -30,6 +30,8 @@ struct geometry {
     int height, width; /* of the input */
     int out_height, out_width;
     int stride;   /* of a padded row */
+    int left;     /* floats before a row's first pixel: the padding, and what aligns the pixels */
+    int first;    /* from the start of a padded plane to the first tap of the first output */
     size_t plane; /* floats of a padded plane, with room to read one vector past its end */
     bool in_rows; /* vectors lie in rows and are the output as it is */
     int vectors;  /* of one output map */
@@ -48,12 +50,19 @@ static struct geometry geometry_of(int height, int width, int kernel, int paddin
         .out_height = height + 2 * padding - kernel + 1,
         .out_width = width + 2 * padding - kernel + 1,
         .stride = width + 2 * padding,
+        .left = padding,
     };
+    g.in_rows = g.out_width % LANES == 0;
+    if (g.in_rows &&
+        padding > 0) { /* the middle taps load aligned vectors, the others must split */
+        g.left = LANES;
+        g.stride = (width + LANES + LANES - 1) / LANES * LANES;
+    }
+    g.first = g.left - padding;
     size_t pixels = (size_t)(height + 2 * padding) * (size_t)g.stride;
     g.plane = (pixels + 2 * LANES + 2 + 15) / 16 * 16;
     if (g.plane % 256 == 0) /* planes a multiple of 1 KiB apart would share a few cache sets */
         g.plane += 16;
-    g.in_rows = g.out_width % LANES == 0;
     int flat = (g.out_height - 1) * g.stride + g.out_width;
     g.vectors = g.in_rows ? g.out_height * g.out_width / LANES : (flat + LANES - 1) / LANES;
     return g;
@@ -64,7 +73,12 @@ static inline int vector_offset(const struct geometry *g, int j) {
     if (!g->in_rows)
         return j * LANES;
     int in_row = g->out_width / LANES;
-    return j / in_row * g->stride + j % in_row * LANES;
+    return g->first + j / in_row * g->stride + j % in_row * LANES;
+}
+
+/* Whether maps need no copy: there is nothing to pad, and no vector passes the end. */
+static bool reads_in_place(const struct geometry *g) {
+    return g->kernel == 1 && g->padding == 0 && g->in_rows;
 }
 
 /* Short rows are copied in line: a call of memcpy each would cost more than the row. */
@@ -86,8 +100,8 @@ static inline void clear_row(float *to, size_t count) {
 
 /* Copies `channels` maps of `g`'s input size into planes with zero borders. */
 static void pad_image(float *padded, const float *x, int channels, const struct geometry *g) {
-    size_t above = (size_t)(g->padding * g->stride + g->padding); /* zeros before the first pixel */
-    size_t between = 2 * (size_t)g->padding;
+    size_t above = (size_t)(g->padding * g->stride + g->left); /* zeros before the first pixel */
+    size_t between = (size_t)(g->stride - g->width);
     for (int c = 0; c < channels; c++) {
         float *end = padded + g->plane;
         clear_row(padded, above);
@@ -323,15 +337,24 @@ static inline __attribute__((always_inline)) void gradient_tile(float sums[TAPS]
             sums[t][o] = vector_sum(sum[t][o]);
 }
 
+/* The block of `size` of `count` that begins at `start`, moved back where it would pass the end:
+ * what it shares with the one before comes out the same twice. */
+static int block_start(int start, int size, int count) {
+    int last = count - size;
+    return start <= last ? start : last > 0 ? last : 0;
+}
+
 /* dweight [out][in][tap] of a chunk. The taps of a tile are neighbours in the filter's in_channels
  * x taps elements: rows of one 3x3 filter, or, for 1x1 filters, input channels. */
 static void chunk_gradient(float *dweight, const struct chunk *chunk, int in_channels,
                            int out_channels) {
     const struct geometry *g = chunk->geometry;
     int elements = in_channels * g->kernel * g->kernel;
-    for (int out = 0; out < out_channels; out += GRADIENT_BLOCK)
-        for (int first = 0; first < elements; first += TAPS) {
+    for (int i = 0; i < out_channels; i += GRADIENT_BLOCK)
+        for (int j = 0; j < elements; j += TAPS) {
             float sums[TAPS][GRADIENT_BLOCK];
+            int out = block_start(i, GRADIENT_BLOCK, out_channels);
+            int first = block_start(j, TAPS, elements);
             const float *dy = chunk->dy + (size_t)out * chunk->dy_plane;
             if (g->kernel == 3)
                 gradient_tile(sums, chunk,
@@ -434,7 +457,7 @@ static void correlate_batch(float *to, bool accumulate, const float *from, int b
                             float *workspace, int threads) {
     const float *packed = workspace;
     float *scratch = workspace + l->packed;
-    bool in_place = g->kernel == 1 && g->padding == 0 && g->in_rows; /* nothing to pad or to skip */
+    bool in_place = reads_in_place(g);
     struct geometry used = *g;
     if (in_place)
         used.plane = (size_t)(g->height * g->width);
@@ -463,26 +486,34 @@ enum status NAME(conv_forward)(struct error *error, struct device *device,
     return STATUS_OK;
 }
 
-/* The weight gradient of the images of one chunk into `partial`. */
+/* The weight gradient of the images of one chunk into `partial`. Maps that need neither borders nor
+ * whole tiles past the last channel are read where they are. */
 static void backward_chunk(float *partial, const struct conv_args *a, int first,
                            const struct geometry *g, const struct layout *l, float *scratch) {
-    float *padded = scratch, *spreads = scratch + l->padded + l->flat;
-    struct chunk chunk = {
-        .images = a->batch - first < l->chunk ? a->batch - first : l->chunk,
-        .x = padded,
-        .dy = spreads,
-        .x_image = input_planes(a) * g->plane,
-        .dy_image = round_to((size_t)a->out_channels, GRADIENT_BLOCK) * spread_plane(g),
-        .dy_plane = spread_plane(g),
-        .geometry = g,
-    };
     size_t x_image = (size_t)(a->in_channels * a->height * a->width);
     size_t dy_image = (size_t)(a->out_channels * g->out_height * g->out_width);
-    for (int i = 0; i < chunk.images; i++) {
-        float *x = padded + (size_t)i * chunk.x_image;
-        pad_image(x, a->x + (size_t)(first + i) * x_image, a->in_channels, g);
-        spread(spreads + (size_t)i * chunk.dy_image, chunk.dy_plane,
-               a->dy + (size_t)(first + i) * dy_image, a->out_channels, g);
+    bool copy_x = !reads_in_place(g) || a->in_channels < TAPS;
+    bool copy_dy = !g->in_rows || a->out_channels < GRADIENT_BLOCK;
+    float *padded = scratch, *spreads = scratch + l->padded + l->flat;
+    const float *x = a->x + (size_t)first * x_image, *dy = a->dy + (size_t)first * dy_image;
+    struct geometry used = *g;
+    if (!copy_x)
+        used.plane = (size_t)(g->height * g->width);
+    struct chunk chunk = {
+        .images = a->batch - first < l->chunk ? a->batch - first : l->chunk,
+        .x = copy_x ? padded + g->first : x,
+        .dy = copy_dy ? spreads : dy,
+        .x_image = copy_x ? input_planes(a) * g->plane : x_image,
+        .dy_image = copy_dy ? round_to((size_t)a->out_channels, GRADIENT_BLOCK) * spread_plane(g)
+                            : dy_image,
+        .dy_plane = copy_dy ? spread_plane(g) : (size_t)(g->out_height * g->out_width),
+        .geometry = &used,
+    };
+    for (int i = 0; i < chunk.images; i++, x += x_image, dy += dy_image) {
+        if (copy_x)
+            pad_image(padded + (size_t)i * chunk.x_image, x, a->in_channels, g);
+        if (copy_dy)
+            spread(spreads + (size_t)i * chunk.dy_image, chunk.dy_plane, dy, a->out_channels, g);
     }
     chunk_gradient(partial, &chunk, a->in_channels, a->out_channels);
 }
