@@ -11,8 +11,8 @@
 #endif
 
 enum {
-    DROPOUT_BLOCKS = 64, /* Philox blocks drawn at once */
-    DROPOUT_MASK = 8 * DROPOUT_BLOCKS,
+    DROPOUT_BLOCKS = 64,                /* Philox blocks drawn at once */
+    DROPOUT_DRAWS = 8 * DROPOUT_BLOCKS, /* elements they serve */
 };
 
 typedef uint32_t words __attribute__((vector_size(LANES * sizeof(uint32_t))));
@@ -68,33 +68,41 @@ static inline void dropout_words(uint32_t word[4][DROPOUT_BLOCKS], uint32_t coun
     }
 }
 
-/* The mask of `elements` elements from 8 * first on (and of some more): 0, or 1 / (1 - p). */
-static inline void dropout_mask(float mask[DROPOUT_MASK], size_t elements,
-                                const struct norm_args *a, uint32_t first) {
+/* The 16 bits of each of `elements` elements from 8 * first on (and of some more). */
+static inline void dropout_draws(uint16_t draws[DROPOUT_DRAWS], size_t elements,
+                                 const struct norm_args *a, uint32_t first) {
     const uint32_t blocks = (uint32_t)((elements + 127) / 128 * 16);
-    uint32_t word[4][DROPOUT_BLOCKS];
-    const float scale = 1 / (1 - a->dropout);
-    const int threshold = (int)ceilf(a->dropout * 65536);
+    uint32_t word[4][DROPOUT_BLOCKS], ordered[4 * DROPOUT_BLOCKS];
     dropout_words(word, blocks, a->seed, PHILOX_DROPOUT + (uint32_t)a->layer, a->state->step,
                   first);
-    for (uint32_t b = 0; b < blocks; b++)
-        for (int w = 0; w < 4; w++) {
-            mask[8 * b + 2 * (uint32_t)w] = (int)(word[w][b] & 0xffff) >= threshold ? scale : 0;
-            mask[8 * b + 2 * (uint32_t)w + 1] = (int)(word[w][b] >> 16) >= threshold ? scale : 0;
-        }
+    for (uint32_t b = 0; b < blocks; b++) {
+        ordered[4 * b] = word[0][b];
+        ordered[4 * b + 1] = word[1][b];
+        ordered[4 * b + 2] = word[2][b];
+        ordered[4 * b + 3] = word[3][b];
+    }
+    for (uint32_t i = 0; i < 4 * blocks; i++) {
+        draws[2 * i] = (uint16_t)ordered[i];
+        draws[2 * i + 1] = (uint16_t)(ordered[i] >> 16);
+    }
 }
 
-/* Multiplies `count` values by their masks; `first` is the index of the first one in the batch. */
+/* Drops of `count` values those that their draws say, and scales the others by 1 / (1 - p); `first`
+ * is the index of the first value in the batch. */
 static inline void dropout_apply(float *restrict values, size_t first, size_t count,
                                  const struct norm_args *a) {
-    float mask[DROPOUT_MASK];
+    uint16_t draws[DROPOUT_DRAWS];
+    const float scale = 1 / (1 - a->dropout);
+    const int threshold = (int)ceilf(a->dropout * 65536);
     size_t last = first + count;
-    for (size_t start = first / 8 * 8; start < last; start += DROPOUT_MASK) {
+    for (size_t start = first / 8 * 8; start < last; start += DROPOUT_DRAWS) {
         size_t from = start > first ? start : first;
-        size_t to = start + DROPOUT_MASK < last ? start + DROPOUT_MASK : last;
-        dropout_mask(mask, to - start, a, (uint32_t)(start / 8));
+        size_t to = start + DROPOUT_DRAWS < last ? start + DROPOUT_DRAWS : last;
+        dropout_draws(draws, to - start, a, (uint32_t)(start / 8));
+        float *restrict value = values + (from - first);
+        const uint16_t *restrict draw = draws + (from - start);
         for (size_t i = 0; i < to - from; i++)
-            values[from - first + i] *= mask[from - start + i];
+            value[i] *= draw[i] >= threshold ? scale : 0;
     }
 }
 
