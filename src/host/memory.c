@@ -1,7 +1,6 @@
 /* memory.c: checked, zeroed, cache-line aligned allocation. */
 #include "memory.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +11,12 @@ enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 /* A block of at least one byte; large ones in huge pages where the system has them: a step walks
  * through hundreds of MB, and with pages of 4 KiB it waits for address translation. */
 static void *allocate(size_t bytes) {
-    void *block = NULL;
-    bool large = bytes >= 2 * HUGE_PAGE;
-    if (posix_memalign(&block, large ? HUGE_PAGE : LINE, bytes == 0 ? 1 : bytes) != 0)
-        return NULL;
+    size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : LINE;
+    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void *block = aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
 #ifdef MADV_HUGEPAGE
-    if (large)
-        (void)madvise(block, bytes, MADV_HUGEPAGE); /* only advice: a refusal changes nothing */
+    if (block != NULL && alignment == HUGE_PAGE)
+        (void)madvise(block, rounded, MADV_HUGEPAGE); /* advice: a refusal changes nothing */
 #endif
     return block;
 }
