@@ -150,9 +150,12 @@ static void tuned_rates(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_rates),
-        cmocka_unit_test(rates_are_the_nearest_floats),    cmocka_unit_test(steps_beyond_the_last_milestone),
-        cmocka_unit_test(linear_by_formula),  cmocka_unit_test(linear_shape),
-        cmocka_unit_test(linear_of_one_step), cmocka_unit_test(tuned_rates),
+        cmocka_unit_test(rates_are_the_nearest_floats),
+        cmocka_unit_test(steps_beyond_the_last_milestone),
+        cmocka_unit_test(linear_by_formula),
+        cmocka_unit_test(linear_shape),
+        cmocka_unit_test(linear_of_one_step),
+        cmocka_unit_test(tuned_rates),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

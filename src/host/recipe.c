@@ -19,8 +19,8 @@
     .learning_rate = 0.2f, .momentum = 0.9f, .weight_decay = 5e-4f, .nesterov = true,              \
     .schedule = SCHEDULE_LINEAR, .warmup = 0.1f, .augment = AUGMENT_FLIP_CROP
 
-/* Standardized filters let the norms that do not see the whole batch train at batch norm's rate; batch
- * norm takes its filters as they are. */
+/* Standardized filters let the norms that do not see the whole batch train at batch norm's rate;
+ * batch norm takes its filters as they are. */
 static const struct recipe recipes[] = {
     {REFERENCE, .norm = NORM_BATCH, .channels = {16, 32, 16, 24, 28, 32, 16, 20, 26, 32},
      .early_padding = 1, .first_skip = true, .groups = 1, .dropout = 0.05f, .learning_rate = 0.1f,

@@ -529,11 +529,12 @@ static void weight_gradient(const struct conv_args *a, const struct geometry *g,
         float *scratch = all_scratch + (size_t)omp_get_thread_num() * thread_floats;
         backward_chunk(partials + (size_t)c * l->partial, a, c * l->chunk, g, l, scratch);
     }
-    for (int i = 0; i < elements; i++) {
-        float sum = 0;
-        for (int c = 0; c < l->chunks; c++)
-            sum += partials[(size_t)c * l->partial + (size_t)i];
-        a->dweight[i] = sum;
+    memset(a->dweight, 0, (size_t)elements * sizeof(float));
+    for (int c = 0; c < l->chunks; c++) {
+        const float *restrict partial = partials + (size_t)c * l->partial;
+        float *restrict dweight = a->dweight;
+        for (int i = 0; i < elements; i++)
+            dweight[i] += partial[i];
     }
 }
 
