@@ -102,6 +102,7 @@ static inline void dropout_apply(float *restrict values, size_t first, size_t co
         float *restrict value = values + (from - first);
         const uint16_t *restrict draw = draws + (from - start);
         for (size_t i = 0; i < to - from; i++)
+            // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): they are filled
             value[i] *= draw[i] >= threshold ? scale : 0;
     }
 }
