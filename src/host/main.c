@@ -32,8 +32,9 @@ static enum status print_version(struct error *error) {
 
 /* GCC's OpenMP waits for its other threads in a busy loop of some milliseconds. On a machine that
  * has anything else to do this takes the time from the very thread that is waited for: a step then
- * takes up to five times as long. The library reads its settings before main, so the program starts
- * itself once more with them, under its own path to keep its name; a setting of the user's stays.
+ * takes up to four times as long, as measured with two threads on two busy cores. The library reads
+ * its settings before main, so the program starts itself once more with them, under its own path to
+ * keep its name; a setting of the user's stays.
  */
 static void wait_passively(char *const argv[]) {
     char path[PATH_CAPACITY];

@@ -8,8 +8,8 @@
 
 enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* A block of at least one byte; large ones in huge pages where the system has them: a step walks
- * through hundreds of MB, and with pages of 4 KiB it waits for address translation. */
+/* A block of at least one byte; large ones in huge pages where the system has them, for a step
+ * walks through some hundred MB: fewer address translations. */
 static void *allocate(size_t bytes) {
     size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : LINE;
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
