@@ -189,7 +189,10 @@ ok "an unfinished run is overwritten with a note" $?
 env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT "$program" --norm ln --recipe reference --data synthetic \
     --batch-size 8 --out name --quiet >out 2>err &
 child=$!
-for _ in {1..100}; do [ -s name/config.json ] && break || sleep 0.1; done
+for _ in {1..100}; do
+    [ -s name/config.json ] && break
+    sleep 0.1
+done
 [ "$(cat "/proc/$child/comm")" = "$(basename "$program")" ]
 ok "the process keeps its name" $?
 kill -TERM "$child"
