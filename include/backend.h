@@ -28,8 +28,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct device; /* an opened device; each backend defines its own */
-struct event;  /* a mark in a stream; each backend defines its own */
+/* Each backend defines its own: */
+struct device;    /* an opened device */
+struct event;     /* a mark in a stream */
+struct recording; /* a sequence of operations that can be replayed */
 
 enum stream { STREAM_COMPUTE, STREAM_COPY };
 
@@ -124,7 +126,7 @@ struct norm_args {
     int layer;
     const struct step_state *state;
     const float *x, *weight, *bias;
-    float *y;           /* forward */
+    float *y;           /* out in forward, in in backward */
     float *mean, *rstd; /* out in forward, in in backward: [channels] or [batch][groups] */
     float *running_mean,
         *running_var; /* batch norm: [channels], in evaluation read, in training updated */
@@ -213,13 +215,21 @@ struct operations {
     enum status (*loss)(struct error *, struct device *, const struct loss_args *);
     enum status (*sgd)(struct error *, struct device *, const struct sgd_args *);
 
-    /* As a norm's. */
-    size_t (*conv_workspace)(const struct device *, const struct conv_args *);
+    /* As a norm's, and enough for every smaller batch of the same shape. Asked before the first
+     * step: a backend may choose its algorithm here, which may take a while. */
+    size_t (*conv_workspace)(struct device *, const struct conv_args *);
 };
+
+/* Matrix arithmetic on a GPU: float32 throughout, or products of inputs rounded to TF32 (10 bits of
+ * mantissa) where the GPU has that. */
+enum precision { PRECISION_FP32, PRECISION_TF32 };
 
 struct device_options {
     int index;   /* which device of the backend; the CPU has 0 only */
     int threads; /* CPU: threads, 0 for one a core; other backends ignore it */
+    enum precision precision;
+    bool fast_algorithms; /* the fastest algorithms as timed on the device, even if their results
+                           * differ from run to run in the last bits */
 };
 
 struct backend {
@@ -232,6 +242,11 @@ struct backend {
     const char *(*describe)(const struct device *);
     /* The operations of an opened device: they may depend on what it can do. */
     const struct operations *(*operations)(const struct device *);
+    /* Line `index` of what the device chose since it was opened (the algorithm of each
+     * convolution); NULL after the last one. */
+    const char *(*choice)(const struct device *, int index);
+    /* Bytes that alloc could still give, about; 0 where nobody knows. */
+    size_t (*memory_left)(struct device *);
 
     /* Zeroed device memory and zeroed pinned host memory. `what` goes into the message when there
      * is none. */
@@ -258,9 +273,19 @@ struct backend {
     enum status (*event_wait)(struct error *, struct device *, struct event *, enum stream);
     /* The host waits for the event. */
     enum status (*event_synchronize)(struct error *, struct device *, struct event *);
+
+    /* Between record_begin and record_end operations on STREAM_COMPUTE are recorded and not run;
+     * nothing but operations may be called. replay runs them again on the same addresses. All four
+     * are NULL in a backend that gains nothing by it. After an error between begin and end,
+     * record_end must still be called; it then fails as well. */
+    enum status (*record_begin)(struct error *, struct device *);
+    enum status (*record_end)(struct error *, struct device *, struct recording **out);
+    enum status (*replay)(struct error *, struct device *, struct recording *);
+    void (*recording_destroy)(struct device *, struct recording *);
 };
 
 extern const struct backend cpu_backend;
+extern const struct backend cuda_backend; /* there in builds with CUDA only */
 
 /* The backends built into this program, best first, NULL at the end (backends.c). */
 extern const struct backend *const backends[];

@@ -6,11 +6,13 @@
 
 enum device_kind { DEVICE_AUTO, DEVICE_CUDA, DEVICE_CPU };
 
-/* What --device and --threads ask for. */
+/* What --device, --threads, --precision and --fast-algorithms ask for. */
 struct device_request {
     enum device_kind kind;
     int index;   /* DEVICE_CUDA: which one */
     int threads; /* CPU: 0 for one a core */
+    enum precision precision;
+    bool fast_algorithms;
 };
 
 struct device_choice {
@@ -25,6 +27,9 @@ struct device_choice {
  * with the remedy. */
 enum status device_choose(struct error *error, struct device_choice *out,
                           const struct backend *const *list, const struct device_request *request);
+
+/* "fp32" or "tf32". */
+const char *precision_option(enum precision precision);
 
 /* Closes the device; a zeroed choice is fine. */
 void device_close(struct device_choice *choice);

@@ -14,6 +14,7 @@ struct model_options {
     bool augment;
     float momentum, weight_decay;
     bool nesterov;
+    bool replay; /* record each step once and replay it, where the backend can */
 };
 
 /* A batch in device memory. */
@@ -25,7 +26,8 @@ struct device_batch {
 };
 
 /* Allocates the arenas. `network` is copied. The device must outlive the model.
- * Errors: STATUS_FAILED naming the arena that did not fit. */
+ * Errors: STATUS_FAILED: the device's memory is too small (says what is needed, what is left and
+ * about which batch would fit), or names the arena that did not fit. */
 enum status model_create(struct error *error, struct model **out, const struct backend *backend,
                          struct device *device, const struct network *network,
                          const struct model_options *options);
@@ -36,7 +38,9 @@ void model_destroy(struct model *model);
  * 4), norm weights 1, biases 0, running means 0, running variances 1; velocity 0. */
 enum status model_initialize(struct error *error, struct model *model, uint64_t seed);
 
-/* One optimizer step: forward, loss into the counters, backward, SGD. Enqueued, not waited for. */
+/* One optimizer step: forward, loss into the counters, backward, SGD. Enqueued, not waited for.
+ * From the second time that a batch has the same place and size the step is replayed, if the
+ * options say so: the batch's addresses must then stay those of live memory. */
 enum status model_train_step(struct error *error, struct model *model,
                              const struct device_batch *batch);
 

@@ -14,8 +14,7 @@ struct run_description {
     const struct options *options;
     const struct dataset *dataset;
     const struct network *network;
-    const char *backend; /* "cpu" */
-    const char *device;  /* in words */
+    const struct device_choice *device;
     int steps_per_epoch;
 };
 

@@ -21,6 +21,7 @@ struct options {
     struct recipe recipe;     /* the row of --recipe and --norm with what other options override */
     char data[PATH_CAPACITY]; /* folder of the data set, or "synthetic" */
     struct device_request device;
+    bool no_graph; /* run every step call by call instead of replaying a recording of it */
     uint64_t seed;
     bool no_shuffle;
     int64_t max_steps;       /* 0: no limit */

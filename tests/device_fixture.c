@@ -115,16 +115,24 @@ static void no_gpu_backend(void **state) {
     fail_msg("REQUIRE_GPU=1, but this program was built without a GPU backend");
 }
 
+/* TEST_BACKEND=cuda, say, leaves the others out. */
+static bool is_wanted(const struct backend *backend) {
+    const char *only = getenv("TEST_BACKEND");
+    return only == NULL || strcmp(only, backend->name) == 0;
+}
+
 int run_on_backends(const struct CMUnitTest *tests, size_t count) {
     const struct CMUnitTest refusal = cmocka_unit_test(no_gpu_backend);
     bool gpu_seen = false;
     int failed = 0;
     for (const struct backend *const *backend = backends; *backend != NULL; backend++) {
+        gpu_seen = gpu_seen || *backend != &cpu_backend;
+        if (!is_wanted(*backend))
+            continue;
         if (*backend == &cpu_backend) {
             failed += run_on_cpu(tests, count);
             continue;
         }
-        gpu_seen = true;
         group_backend = *backend;
         snprintf(group_name, sizeof group_name, "%s", (*backend)->name);
         failed += run_group(tests, count);

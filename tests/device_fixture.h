@@ -35,8 +35,8 @@ struct fixture {
 /* Runs `tests` on every backend of this program, each named "backend: test" and given the fixture
  * as its state; on the CPU once for each of its instruction sets that this machine has, unless
  * TRAIN_GPU_CPU names one. Tests of a backend without a device are skipped; with REQUIRE_GPU=1 they
- * fail, and so does a program that has no other backend than the CPU's. Returns the number of
- * failures. */
+ * fail, and so does a program that has no other backend than the CPU's. TEST_BACKEND=NAME runs
+ * those of that backend only. Returns the number of failures. */
 int run_on_backends(const struct CMUnitTest *tests, size_t count);
 
 /* The fixture of a test started by run_on_backends; skips the test when there is no device. */

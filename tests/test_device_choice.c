@@ -100,7 +100,7 @@ static void refusals(void **state) {
     (void)state;
     struct error error;
     struct device_choice choice;
-    const struct device_request gpu = {.kind = DEVICE_CUDA}, third = {DEVICE_CUDA, 2, 0};
+    const struct device_request gpu = {.kind = DEVICE_CUDA}, third = {DEVICE_CUDA, .index = 2};
     FAILED(device_choose(&error, &choice, cpu_only, &gpu), STATUS_NO_DEVICE, &error,
            "--device cuda", "no CUDA backend", "--device cpu");
     FAILED(device_choose(&error, &choice, cuda_broken, &gpu), STATUS_NO_DEVICE, &error,

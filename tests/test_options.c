@@ -101,6 +101,12 @@ static void every_option(void **state) {
     assert_string_equal(options.out, "o");
     options = parse_ok("--no-shuffle --force --quiet --no-progress");
     assert_true(options.no_shuffle && options.force && options.quiet && options.no_progress);
+    options = parse_ok("--precision tf32 --fast-algorithms --no-graph --device cuda");
+    assert_int_equal(options.device.precision, PRECISION_TF32);
+    assert_true(options.device.fast_algorithms && options.no_graph);
+    assert_int_equal(parse_ok("info --norm bn --recipe reference --batch-size 9 --precision fp32")
+                         .device.precision,
+                     PRECISION_FP32);
     assert_true(parse_ok("summary --json").json);
     assert_true(parse_ok("info --json").json);
     assert_true(parse_ok("--help").help);
@@ -124,6 +130,10 @@ static void words_of_the_enums(void **state) {
             assert_memory_equal(&recipe, recipe_find(recipes[r], norms[n]), sizeof recipe);
         }
     }
+    for (int p = 0; p < 2; p++) {
+        snprintf(line, sizeof line, "--precision %s", precision_option((enum precision)p));
+        assert_int_equal(parse_ok(line).device.precision, p);
+    }
     for (int a = 0; a < 2; a++) {
         snprintf(line, sizeof line, "--augment %s", augment_option(augments[a]));
         assert_int_equal(parse_ok(line).recipe.augment, augments[a]);
@@ -140,6 +150,7 @@ static void devices(void **state) {
     assert_int_equal(options.device.kind, DEVICE_CUDA);
     assert_int_equal(options.device.index, 12);
     assert_int_equal(options.device.threads, 2);
+    REJECTS("--precision fp16", "--precision", "'fp16'", "fp32 or tf32");
     REJECTS("--device gpu", "--device", "'gpu'", "auto, cpu, cuda or cuda:N");
     REJECTS("--device cuda:", "--device", "'cuda:'");
     REJECTS("--device cuda:x", "--device", "'cuda:x'");
@@ -322,7 +333,9 @@ static void options_of_other_commands(void **state) {
     REJECTS("--json", "train", "does not take --json");
     REJECTS("train --json", "train", "does not take --json");
     REJECTS("summary --epochs 3", "summary", "does not take --epochs");
-    REJECTS("info --norm gn", "info", "does not take --norm");
+    REJECTS("info --epochs 3", "info", "does not take --epochs");
+    REJECTS("summary --precision fp32", "summary", "does not take --precision");
+    REJECTS("info --no-graph", "info", "does not take --no-graph");
 }
 
 static void groups(void **state) {

@@ -24,14 +24,20 @@ static struct dataset small_set(void) {
     return dataset;
 }
 
+static bool on_cuda(void) {
+    const char *only = getenv("TEST_BACKEND");
+    return only != NULL && strcmp(only, "cuda") == 0;
+}
+
 /* EPOCHS epochs of STEPS steps, the last one of 4 images, into `folder`/run. */
 static struct options small_run(const char *folder, enum recipe_kind kind, enum norm_kind norm) {
-    struct options options = {.recipe = *recipe_find(kind, norm),
-                              .data = "synthetic",
-                              .device = {.kind = DEVICE_CPU, .threads = 1},
-                              .seed = 3,
-                              .quiet = true,
-                              .no_progress = true};
+    struct options options = {
+        .recipe = *recipe_find(kind, norm),
+        .data = "synthetic",
+        .device = {.kind = on_cuda() ? DEVICE_CUDA : DEVICE_CPU, .threads = 1},
+        .seed = 3,
+        .quiet = true,
+        .no_progress = true};
     options.recipe.epochs = EPOCHS;
     options.recipe.batch_size = BATCH;
     snprintf(options.out, sizeof options.out, "%s/run", folder);
@@ -155,7 +161,7 @@ static void config(void **state) {
         const char *key, *value;
     } words[] = {{"version", "0.1.0"},      {"norm", "bn"},
                  {"recipe", "reference"},   {"augment", "none"},
-                 {"backend", "cpu"},        {"dataset", "synthetic"},
+                 {"precision", "fp32"},     {"dataset", "synthetic"},
                  {"data", "odd ? \" name"}, {"seed", "18446744073709551615"}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         assert_string_equal(json_string_value(json_object_get(json, words[i].key)), words[i].value);
@@ -176,7 +182,12 @@ static void config(void **state) {
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         assert_true(number(json, numbers[i].key) == numbers[i].value);
     assert_true(json_is_true(json_object_get(json, "shuffle")));
-    assert_non_null(strstr(json_string_value(json_object_get(json, "device")), "2 threads"));
+    assert_string_equal(json_string_value(json_object_get(json, "backend")),
+                        on_cuda() ? "cuda" : "cpu");
+    if (!on_cuda())
+        assert_non_null(strstr(json_string_value(json_object_get(json, "device")), "2 threads"));
+    /* one for each convolution where the backend has a choice */
+    assert_int_equal(json_array_size(json_object_get(json, "algorithms")), on_cuda() ? 10 : 0);
     json_decref(json);
 }
 
@@ -258,6 +269,8 @@ static void reproducible(void **state) {
     assert_true(same_weights_as(&options, other, "two-threads"));
     other.device.threads = 5;
     assert_true(same_weights_as(&options, other, "five-threads"));
+    other.no_graph = true;
+    assert_true(same_weights_as(&options, other, "not-replayed"));
     other.no_shuffle = true;
     assert_false(same_weights_as(&options, other, "not-shuffled"));
     other = options;

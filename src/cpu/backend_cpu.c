@@ -89,6 +89,19 @@ static const struct operations *cpu_operations(const struct device *device) {
     return device->operations;
 }
 
+/* The CPU has one algorithm for each operation. */
+static const char *cpu_choice(const struct device *device, int index) {
+    (void)device;
+    (void)index;
+    return NULL;
+}
+
+/* The system promises more memory than it has, so nobody knows. */
+static size_t cpu_memory_left(struct device *device) {
+    (void)device;
+    return 0;
+}
+
 static enum status cpu_alloc(struct error *error, struct device *device, void *out, size_t bytes,
                              const char *what) {
     (void)device;
@@ -152,6 +165,8 @@ const struct backend cpu_backend = {
     .close = cpu_close,
     .describe = cpu_describe,
     .operations = cpu_operations,
+    .choice = cpu_choice,
+    .memory_left = cpu_memory_left,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .alloc_pinned = cpu_alloc,

@@ -5,7 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct backend *const backends[] = {&cpu_backend, NULL};
+const struct backend *const backends[] = {
+#ifdef HAVE_CUDA
+    &cuda_backend,
+#endif
+    &cpu_backend,
+    NULL,
+};
 
 static const struct backend *find(const struct backend *const *list, const char *name) {
     for (; *list != NULL; list++)
@@ -19,7 +25,12 @@ static const struct backend *find(const struct backend *const *list, const char 
 static enum status open_backend(struct error *error, struct device_choice *out,
                                 const struct backend *backend, const struct device_request *request,
                                 const char *why) {
-    struct device_options options = {.index = request->index, .threads = request->threads};
+    struct device_options options = {
+        .index = request->index,
+        .threads = request->threads,
+        .precision = request->precision,
+        .fast_algorithms = request->fast_algorithms,
+    };
     if (backend->open(error, &out->device, &options) != STATUS_OK)
         return error->status;
     out->backend = backend;
@@ -68,6 +79,16 @@ enum status device_choose(struct error *error, struct device_choice *out,
             "where `make` finds a CUDA toolkit",
             name, strcmp(name, "cuda") == 0 ? "CUDA" : name);
     return open_backend(error, out, backend, request, "");
+}
+
+const char *precision_option(enum precision precision) {
+    switch (precision) {
+    case PRECISION_FP32:
+        return "fp32";
+    case PRECISION_TF32:
+        return "tf32";
+    }
+    return "";
 }
 
 void device_close(struct device_choice *choice) {

@@ -57,7 +57,7 @@ enum status console_header(struct error *error, const struct run_description *ru
                      PROGRAM_NAME, PROGRAM_VERSION, norm_title(run->network->norm),
                      text_count(parameters, network_parameters(run->network)), run->dataset->name,
                      text_count(train, run->dataset->train.count),
-                     text_count(test, run->dataset->test.count), run->device) != STATUS_OK ||
+                     text_count(test, run->dataset->test.count), run->device->text) != STATUS_OK ||
         print_recipe(error, run) != STATUS_OK)
         return error->status;
     if (unfinished && output_print(error, "note:    overwriting the unfinished run in %s\n",

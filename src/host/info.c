@@ -2,7 +2,7 @@
  * one JSON object. */
 #include "info.h"
 
-#include "backend.h"
+#include "layer_args.h"
 #include "output.h"
 #include "version.h"
 
@@ -11,31 +11,57 @@
 
 enum { MAX_DEVICES = 256 }; /* of one backend */
 
+/* What the device chooses for the convolutions of the network: asking for their workspace makes it
+ * choose. NULL where it has no choice. */
+static json_t *choices_json(const struct backend *backend, struct device *device,
+                            const struct network *network, int batch) {
+    for (int i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (layer->kind != LAYER_CONV)
+            continue;
+        struct conv_args conv = layer_conv_args(layer, batch);
+        (void)backend->operations(device)->conv_workspace(device, &conv);
+    }
+    const char *line = backend->choice(device, 0);
+    json_t *lines = line == NULL ? NULL : json_array();
+    for (int i = 1; line != NULL; i++) {
+        json_array_append_new(lines, json_string(line));
+        line = backend->choice(device, i);
+    }
+    return lines;
+}
+
 /* Adds the devices of a backend, up to the first one that does not open; of a backend without any,
  * the reason. */
-static void add_devices(json_t *devices, const struct backend *backend) {
+static void add_devices(json_t *devices, const struct backend *backend, const struct options *asked,
+                        const struct network *network) {
     for (int index = 0; index < MAX_DEVICES; index++) {
         struct error error;
         struct device *device;
-        const struct device_options options = {.index = index, .threads = 0};
+        const struct device_options options = {
+            .index = index,
+            .precision = asked->device.precision,
+            .fast_algorithms = asked->device.fast_algorithms,
+        };
         if (backend->open(&error, &device, &options) != STATUS_OK) {
             if (index == 0)
                 json_array_append_new(devices, json_pack("{s:s, s:s}", "backend", backend->name,
                                                          "reason", error.text));
             return;
         }
-        json_array_append_new(devices,
-                              json_pack("{s:s, s:i, s:s}", "backend", backend->name, "index", index,
-                                        "device", backend->describe(device)));
+        json_array_append_new(
+            devices, json_pack("{s:s, s:i, s:s, s:o*}", "backend", backend->name, "index", index,
+                               "device", backend->describe(device), "algorithms",
+                               choices_json(backend, device, network, asked->recipe.batch_size)));
         backend->close(device);
     }
 }
 
-static json_t *info_json(void) {
+static json_t *info_json(const struct options *options, const struct network *network) {
     json_t *names = json_array(), *devices = json_array();
     for (int i = 0; backends[i] != NULL; i++) {
         json_array_append_new(names, json_string(backends[i]->name));
-        add_devices(devices, backends[i]);
+        add_devices(devices, backends[i], options, network);
     }
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:{s:s, s:i}}", "program", PROGRAM_NAME, "version",
                      PROGRAM_VERSION, "compiler", __VERSION__, "backends", names, "devices",
@@ -45,6 +71,14 @@ static json_t *info_json(void) {
 
 static const char *text_of(const json_t *object, const char *key) {
     return json_string_value(json_object_get(object, key));
+}
+
+static enum status print_algorithms(struct error *error, const json_t *lines) {
+    for (size_t i = 0; i < json_array_size(lines); i++)
+        if (output_print(error, "           %s\n", json_string_value(json_array_get(lines, i))) !=
+            STATUS_OK)
+            return error->status;
+    return STATUS_OK;
 }
 
 static enum status print_devices(struct error *error, const json_t *devices) {
@@ -57,7 +91,8 @@ static enum status print_devices(struct error *error, const json_t *devices) {
                 return error->status;
         } else if (output_print(error, "device:    %s:%d: %s\n", text_of(device, "backend"),
                                 (int)json_integer_value(json_object_get(device, "index")),
-                                text_of(device, "device")) != STATUS_OK)
+                                text_of(device, "device")) != STATUS_OK ||
+                   print_algorithms(error, json_object_get(device, "algorithms")) != STATUS_OK)
             return error->status;
     }
     return STATUS_OK;
@@ -78,12 +113,15 @@ static enum status print_info(struct error *error, const json_t *object) {
         (int)json_integer_value(json_object_get(libraries, "openmp")), text_of(object, "compiler"));
 }
 
-enum status info(struct error *error, bool json) {
-    json_t *object = info_json();
+enum status info(struct error *error, const struct options *options) {
+    struct network network;
+    if (network_build(error, &network, &options->recipe) != STATUS_OK)
+        return error->status;
+    json_t *object = info_json(options, &network);
     if (object == NULL)
         return error_set(error, STATUS_FAILED, "out of memory for what `info` prints");
     enum status status;
-    if (json) {
+    if (options->json) {
         status = output_json(error, object);
     } else {
         status = print_info(error, object);

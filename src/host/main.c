@@ -19,7 +19,7 @@ static enum status run_command(struct error *error, const struct options *option
     case COMMAND_SUMMARY:
         return summary(error, options);
     case COMMAND_INFO:
-        return info(error, options->json);
+        return info(error, options);
     }
     return STATUS_OK;
 }

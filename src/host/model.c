@@ -1,5 +1,6 @@
 /* model.c: the walk over the layers. forward() and backward() are the way of a batch through the
  * network; the functions before them say which tensors of the plan each operation gets. */
+#include "layer_args.h"
 #include "model_private.h"
 
 /* ---- what an operation gets ------------------------------------------------------------------ */
@@ -26,117 +27,86 @@ static float *layer_gradient(const struct model *model, int i) {
 struct conv_args model_conv_args(const struct model *model, int i, int batch) {
     const struct layer *layer = &model->network.layers[i];
     const struct layer_plan *place = &model->plan.layers[i];
-    return (struct conv_args){
-        .batch = batch,
-        .in_channels = layer->in.channels,
-        .height = layer->in.height,
-        .width = layer->in.width,
-        .out_channels = layer->out.channels,
-        .kernel = layer->kernel,
-        .padding = layer->padding,
-        .x = layer_input(model, i),
-        .weight = layer->filter_norm > 0 ? activation(model, place->filter)
-                                         : model->weights + place->weight,
-        .y = layer_output(model, i),
-        .dy = layer_gradient(model, i),
-        .dx = layer_gradient(model, layer->input),
-        .dweight = model->gradients + place->weight,
-        .accumulate = place->accumulate,
-        .workspace = model->workspace,
-    };
+    struct conv_args args = layer_conv_args(layer, batch);
+    args.x = layer_input(model, i);
+    args.weight =
+        layer->filter_norm > 0 ? activation(model, place->filter) : model->weights + place->weight;
+    args.y = layer_output(model, i);
+    args.dy = layer_gradient(model, i);
+    args.dx = layer_gradient(model, layer->input);
+    args.dweight = model->gradients + place->weight;
+    args.accumulate = place->accumulate;
+    args.workspace = model->workspace;
+    return args;
 }
 
 struct filter_args model_filter_args(const struct model *model, int i) {
-    const struct layer *layer = &model->network.layers[i];
     const struct layer_plan *place = &model->plan.layers[i];
-    return (struct filter_args){
-        .filters = layer->out.channels,
-        .elements = layer->in.channels * layer->kernel * layer->kernel,
-        .gain = layer->filter_norm,
-        .weight = model->weights + place->weight,
-        .y = activation(model, place->filter),
-        .d = model->gradients + place->weight,
-    };
+    struct filter_args args = layer_filter_args(&model->network.layers[i]);
+    args.weight = model->weights + place->weight;
+    args.y = activation(model, place->filter);
+    args.d = model->gradients + place->weight;
+    return args;
 }
 
 struct norm_args model_norm_args(const struct model *model, int i, const struct device_batch *batch,
                                  bool training) {
     const struct layer *layer = &model->network.layers[i];
     const struct layer_plan *place = &model->plan.layers[i];
-    bool running = layer->norm == NORM_BATCH;
-    return (struct norm_args){
-        .batch = batch->count,
-        .channels = layer->out.channels,
-        .pixels = layer->out.height * layer->out.width,
-        .groups = layer->groups,
-        .per_element = layer->per_element,
-        .training = training,
-        .relu_place = layer->relu_first ? RELU_BEFORE : RELU_AFTER,
-        .epsilon = layer->epsilon,
-        .stat_momentum = layer->stat_momentum,
-        .dropout = layer->dropout,
-        .seed = model->options.seed,
-        .layer = i,
-        .state = batch->state,
-        .x = layer_input(model, i),
-        .weight = model->weights + place->weight,
-        .bias = model->weights + place->bias,
-        .y = layer_output(model, i),
-        .mean = activation(model, place->mean),
-        .rstd = activation(model, place->rstd),
-        .running_mean = running ? model->statistics + place->running_mean : NULL,
-        .running_var = running ? model->statistics + place->running_var : NULL,
-        .dy = layer_gradient(model, i),
-        .dx = layer_gradient(model, layer->input),
-        .dweight = model->gradients + place->weight,
-        .dbias = model->gradients + place->bias,
-        .workspace = model->workspace,
-    };
+    struct norm_args args = layer_norm_args(layer, i, batch->count, training);
+    args.seed = model->options.seed;
+    args.state = batch->state;
+    args.x = layer_input(model, i);
+    args.weight = model->weights + place->weight;
+    args.bias = model->weights + place->bias;
+    args.y = layer_output(model, i);
+    args.mean = activation(model, place->mean);
+    args.rstd = activation(model, place->rstd);
+    if (layer->norm == NORM_BATCH) {
+        args.running_mean = model->statistics + place->running_mean;
+        args.running_var = model->statistics + place->running_var;
+    }
+    args.dy = layer_gradient(model, i);
+    args.dx = layer_gradient(model, layer->input);
+    args.dweight = model->gradients + place->weight;
+    args.dbias = model->gradients + place->bias;
+    args.workspace = model->workspace;
+    return args;
 }
 
 static struct pool_args pool_of(const struct model *model, int i, int batch, bool training) {
     const struct layer *layer = &model->network.layers[i];
-    return (struct pool_args){
-        .batch = batch,
-        .channels = layer->in.channels,
-        .height = layer->in.height,
-        .width = layer->in.width,
-        .x = layer_input(model, i),
-        .skip = layer->skip == LAYER_NONE ? NULL : layer_output(model, layer->skip),
-        .y = layer_output(model, i),
-        .code = training ? model->activations + model->plan.layers[i].code : NULL,
-        .dy = layer_gradient(model, i),
-        .ds = layer_gradient(model, layer->input),
-    };
+    struct pool_args args = layer_pool_args(layer, batch);
+    args.x = layer_input(model, i);
+    args.skip = layer->skip == LAYER_NONE ? NULL : layer_output(model, layer->skip);
+    args.y = layer_output(model, i);
+    args.code = training ? model->activations + model->plan.layers[i].code : NULL;
+    args.dy = layer_gradient(model, i);
+    args.ds = layer_gradient(model, layer->input);
+    return args;
 }
 
 static struct average_args average_of(const struct model *model, int i, int batch) {
     const struct layer *layer = &model->network.layers[i];
-    return (struct average_args){
-        .batch = batch,
-        .channels = layer->in.channels,
-        .pixels = layer->in.height * layer->in.width,
-        .x = layer_input(model, i),
-        .y = layer_output(model, i),
-        .dy = layer_gradient(model, i),
-        .dx = layer_gradient(model, layer->input),
-    };
+    struct average_args args = layer_average_args(layer, batch);
+    args.x = layer_input(model, i);
+    args.y = layer_output(model, i);
+    args.dy = layer_gradient(model, i);
+    args.dx = layer_gradient(model, layer->input);
+    return args;
 }
 
 static struct linear_args linear_of(const struct model *model, int i, int batch) {
     const struct layer *layer = &model->network.layers[i];
     const struct layer_plan *place = &model->plan.layers[i];
-    return (struct linear_args){
-        .batch = batch,
-        .inputs = layer->in.channels,
-        .outputs = layer->out.channels,
-        .x = layer_input(model, i),
-        .weight = model->weights + place->weight,
-        .y = layer_output(model, i),
-        .dy = layer_gradient(model, i),
-        .dx = layer_gradient(model, layer->input),
-        .dweight = model->gradients + place->weight,
-    };
+    struct linear_args args = layer_linear_args(layer, batch);
+    args.x = layer_input(model, i);
+    args.weight = model->weights + place->weight;
+    args.y = layer_output(model, i);
+    args.dy = layer_gradient(model, i);
+    args.dx = layer_gradient(model, layer->input);
+    args.dweight = model->gradients + place->weight;
+    return args;
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */
@@ -252,11 +222,8 @@ static enum status backward(struct error *error, struct model *model,
     return STATUS_OK;
 }
 
-enum status model_train_step(struct error *error, struct model *model,
-                             const struct device_batch *batch) {
-    if (forward(error, model, batch, true) != STATUS_OK ||
-        backward(error, model, batch) != STATUS_OK)
-        return error->status;
+static enum status update_weights(struct error *error, struct model *model,
+                                  const struct device_batch *batch) {
     struct sgd_args sgd = {
         .count = model->plan.parameter_count,
         .decayed = model->plan.decayed_count,
@@ -271,7 +238,13 @@ enum status model_train_step(struct error *error, struct model *model,
     return model->operations->sgd(error, model->device, &sgd);
 }
 
-enum status model_evaluate_step(struct error *error, struct model *model,
-                                const struct device_batch *batch) {
-    return forward(error, model, batch, false);
+enum status model_walk(struct error *error, struct model *model, const struct device_batch *batch,
+                       bool training) {
+    if (forward(error, model, batch, training) != STATUS_OK)
+        return error->status;
+    if (!training)
+        return STATUS_OK;
+    if (backward(error, model, batch) != STATUS_OK)
+        return error->status;
+    return update_weights(error, model, batch);
 }

@@ -4,6 +4,18 @@
 
 #include "model.h"
 
+enum {
+    MAX_REPLAYS = 16
+}; /* two slots of two feeds, each with two sizes of batch, and as much again */
+
+/* A step that was run before: what its operations depend on, and their recording. */
+struct replay {
+    const struct step_state *state; /* names the slot of the batch */
+    int count;
+    bool training;
+    struct recording *recording; /* NULL: run once, not yet recorded */
+};
+
 struct model {
     const struct backend *backend;
     struct device *device;
@@ -22,7 +34,17 @@ struct model {
     struct counters *counters_host; /* pinned */
     void *staging;                  /* pinned, parameter_count + statistics_count floats */
     struct event *done;
+
+    int replay_count;
+    struct replay replays[MAX_REPLAYS];
 };
+
+/* One whole step as operations, called one by one: forward and, training, backward and SGD. */
+enum status model_walk(struct error *error, struct model *model, const struct device_batch *batch,
+                       bool training);
+
+/* Drops all recordings (model_replay.c). */
+void model_replay_clear(struct model *model);
 
 /* The arguments of layer i's operations, with every pointer from the plan (model.c). */
 struct conv_args model_conv_args(const struct model *model, int i, int batch);

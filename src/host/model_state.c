@@ -1,5 +1,6 @@
 /* model_state.c: a model's memory on the device, its initial weights, its counters, and its weights
  * by name. */
+#include "dataset.h"
 #include "memory.h"
 #include "model_private.h"
 #include "philox.h"
@@ -27,8 +28,47 @@ static size_t workspace_bytes(const struct model *model) {
     return most;
 }
 
+/* Bytes of device memory for batches of up to `batch`, given the workspace for model->plan.batch:
+ * no operation's workspace grows faster than the batch. The batches themselves are in it: four
+ * slots of the two feeds. */
+static size_t bytes_needed(const struct model *model, size_t workspace, int batch) {
+    struct plan plan;
+    plan_make(&plan, &model->network, batch);
+    size_t share = workspace / (size_t)model->plan.batch + 1;
+    return 3 * plan.parameter_count * sizeof(float) + plan.statistics_count * sizeof(float) +
+           plan.activation_bytes + share * (size_t)batch + (size_t)4 * (size_t)batch * IMAGE_BYTES;
+}
+
+/* Whether it will fit, before anything is taken; a backend that does not know its memory is asked
+ * by allocating. */
+static enum status check_memory(struct error *error, struct model *model, size_t workspace) {
+    const double gibibyte = 1024.0 * 1024 * 1024;
+    size_t left = model->backend->memory_left(model->device);
+    size_t needed = bytes_needed(model, workspace, model->plan.batch);
+    if (left == 0 || needed <= left)
+        return STATUS_OK;
+    size_t usable = left - left / 16; /* allocations are rounded up */
+    int fits = 0;
+    for (int step = 1 << 16; step > 0; step /= 2)
+        if (fits + step < model->plan.batch &&
+            bytes_needed(model, workspace, fits + step) <= usable)
+            fits += step;
+    if (fits == 0)
+        return error_set(error, STATUS_FAILED,
+                         "out of device memory: %.3f GiB are needed, %.3f GiB are free, and no "
+                         "batch fits; end what else runs on the device, or use --device cpu",
+                         (double)needed / gibibyte, (double)left / gibibyte);
+    return error_set(error, STATUS_FAILED,
+                     "out of device memory: --batch-size %d needs %.3f GiB, %.3f GiB are free; "
+                     "--batch-size %d would fit",
+                     model->plan.batch, (double)needed / gibibyte, (double)left / gibibyte, fits);
+}
+
 static enum status allocate(struct error *error, struct model *model) {
     const struct backend *backend = model->backend;
+    size_t workspace = workspace_bytes(model);
+    if (check_memory(error, model, workspace) != STATUS_OK)
+        return error->status;
     struct device *device = model->device;
     size_t parameters = model->plan.parameter_count * sizeof(float);
     size_t statistics = model->plan.statistics_count * sizeof(float);
@@ -39,7 +79,7 @@ static enum status allocate(struct error *error, struct model *model) {
         backend->alloc(error, device, &model->counters, sizeof *model->counters, "counters") ||
         backend->alloc(error, device, &model->activations, model->plan.activation_bytes,
                        "the activations (a smaller --batch-size needs less)") ||
-        backend->alloc(error, device, &model->workspace, workspace_bytes(model),
+        backend->alloc(error, device, &model->workspace, workspace,
                        "the workspace (a smaller --batch-size needs less)") ||
         backend->alloc_pinned(error, device, &model->counters_host, sizeof *model->counters_host,
                               "counters on the host") ||
@@ -74,6 +114,7 @@ enum status model_create(struct error *error, struct model **out, const struct b
 void model_destroy(struct model *model) {
     if (model == NULL)
         return;
+    model_replay_clear(model);
     void *on_device[] = {model->weights,     model->gradients, model->velocity, model->statistics,
                          model->activations, model->workspace, model->counters};
     for (size_t i = 0; i < sizeof on_device / sizeof on_device[0]; i++)

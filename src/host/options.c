@@ -20,7 +20,9 @@ static const struct {
 } commands[COMMAND_COUNT] = {
     [COMMAND_TRAIN] = {"train", "train one network (the default command)"},
     [COMMAND_SUMMARY] = {"summary", "print the layer table and the parameter count"},
-    [COMMAND_INFO] = {"info", "print version, backends built in, devices found, library versions"},
+    [COMMAND_INFO] = {"info",
+                      "print version, backends built in, devices found, library versions and the "
+                      "convolution algorithms chosen for a network"},
 };
 
 /* Commands that take an option. */
@@ -34,16 +36,17 @@ enum {
 static const char *const norm_words[] = {"bn", "gn", "ln", NULL};
 static const char *const recipe_words[] = {"tuned", "reference", NULL};
 static const char *const augment_words[] = {"none", "flip-crop", NULL};
+static const char *const precision_words[] = {"fp32", "tf32", NULL}; /* enum precision */
 
 #define AT(member) offsetof(struct options, member)
 
 /* clang-format off */
 static const struct option table[] = {
     {"norm", "bn|gn|ln", "normalization: batch, group or layer norm (gn)",
-     TRAIN | SUMMARY, VALUE_WORD, AT(recipe.norm), norm_words, 0, 0},
+     TRAIN | SUMMARY | INFO, VALUE_WORD, AT(recipe.norm), norm_words, 0, 0},
     {"recipe", "tuned|reference", "reference: the published network and hyper-parameters; "
      "tuned: ours (tuned)",
-     TRAIN | SUMMARY, VALUE_WORD, AT(recipe.kind), recipe_words, 0, 0},
+     TRAIN | SUMMARY | INFO, VALUE_WORD, AT(recipe.kind), recipe_words, 0, 0},
     {"data", "DIR|synthetic", "folder of the six CIFAR-10 binary files, or a built-in set for trying "
      "things out ($CIFAR10_DIR, else data/cifar-10-batches-bin)",
      TRAIN, VALUE_PATH, AT(data), NULL, 0, 0},
@@ -52,7 +55,7 @@ static const struct option table[] = {
     {"epochs", "N", "passes over the training set (the recipe's)",
      TRAIN, VALUE_INT, AT(recipe.epochs), NULL, 1, 100000},
     {"batch-size", "N", "images of an optimizer step (the recipe's)",
-     TRAIN, VALUE_INT, AT(recipe.batch_size), NULL, 1, 50000},
+     TRAIN | INFO, VALUE_INT, AT(recipe.batch_size), NULL, 1, 50000},
     {"lr", "X", "peak learning rate; the schedule stays the recipe's (the recipe's)",
      TRAIN, VALUE_POSITIVE, AT(recipe.learning_rate), NULL, 0, 0},
     {"momentum", "X", "momentum of SGD (the recipe's)",
@@ -71,6 +74,14 @@ static const struct option table[] = {
      TRAIN, VALUE_NONE, AT(no_shuffle), NULL, 0, 0},
     {"max-steps", "N", "stop after N optimizer steps (no limit)",
      TRAIN, VALUE_INT64, AT(max_steps), NULL, 1, 1000000000000},
+    {"precision", "fp32|tf32", "matrix arithmetic on the GPU (fp32)",
+     TRAIN | INFO, VALUE_WORD, AT(device.precision), precision_words, 0, 0},
+    {"fast-algorithms", NULL, "GPU: time all convolution algorithms and take the fastest, even where its "
+     "last bits differ from run to run",
+     TRAIN | INFO, VALUE_NONE, AT(device.fast_algorithms), NULL, 0, 0},
+    {"no-graph", NULL, "GPU: issue every step call by call instead of replaying a recorded CUDA graph "
+     "(for debugging)",
+     TRAIN, VALUE_NONE, AT(no_graph), NULL, 0, 0},
     {"threads", "N", "threads of the CPU backend (one a core)",
      TRAIN, VALUE_INT, AT(device.threads), NULL, 1, 1024},
     {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED)",

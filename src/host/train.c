@@ -59,6 +59,7 @@ static enum status create_model(struct error *error, struct training *training,
         .momentum = recipe->momentum,
         .weight_decay = recipe->weight_decay,
         .nesterov = recipe->nesterov,
+        .replay = !options->no_graph,
     };
     if (model_create(error, &training->model, training->device.backend, training->device.device,
                      &training->network, &model_options) != STATUS_OK)
@@ -88,8 +89,7 @@ static enum status set_up(struct error *error, struct training *training,
         .options = options,
         .dataset = dataset,
         .network = &training->network,
-        .backend = training->device.backend->name,
-        .device = training->device.text,
+        .device = &training->device,
         .steps_per_epoch = loader_batches(dataset->train.count, options->recipe.batch_size),
     };
     if (create_model(error, training, options) != STATUS_OK ||

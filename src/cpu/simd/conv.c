@@ -433,7 +433,7 @@ static struct layout layout_of(const struct device *device, const struct conv_ar
     return l;
 }
 
-size_t NAME(conv_workspace)(const struct device *device, const struct conv_args *a) {
+size_t NAME(conv_workspace)(struct device *device, const struct conv_args *a) {
     return layout_of(device, a).total * sizeof(float);
 }
 

@@ -28,7 +28,7 @@ OPERATION(linear_backward, linear_args);
 OPERATION(loss, loss_args);
 OPERATION(sgd, sgd_args);
 
-size_t NAME(conv_workspace)(const struct device *, const struct conv_args *);
+size_t NAME(conv_workspace)(struct device *, const struct conv_args *);
 size_t NAME(batch_norm_workspace)(const struct device *, const struct norm_args *);
 size_t NAME(group_norm_workspace)(const struct device *, const struct norm_args *);
 size_t NAME(layer_norm_workspace)(const struct device *, const struct norm_args *);
