@@ -2,7 +2,11 @@
  * network from the same seed, with shuffling, augmentation and dropout, give the same losses.
  *
  * Both draw the same random numbers, so the losses differ by rounding alone; training makes that
- * difference grow, so the bound is tight for the first steps and wider for the last one. */
+ * difference grow, so the bound is tight for the first steps and wider for the last one. At the
+ * recipes' own rates it grows beyond any bound, wherever a rounding turns the winner of a pool
+ * around: two instruction sets of the CPU, which sum in different orders, then part by up to 1e-1
+ * of the loss within twenty steps. So the rates are lower here: the tuned recipe's warm-up by a
+ * factor of 0.3, the reference recipe, which has none, at 0.0005. */
 #include "compare.h"
 #include "device_choice.h"
 #include "feed.h"
@@ -16,7 +20,7 @@
 #include <string.h>
 
 /* Five steps an epoch, the last one of a smaller batch. */
-enum { IMAGES = 72, BATCH = 16, STEPS = 20, STEPS_PER_EPOCH = 391 };
+enum { IMAGES = 36, BATCH = 8, STEPS = 20, STEPS_PER_EPOCH = 391 };
 
 static bool gpu_required(void) {
     const char *value = getenv("REQUIRE_GPU");
@@ -28,6 +32,7 @@ static struct recipe random_recipe(enum recipe_kind kind, enum norm_kind norm) {
     struct recipe recipe = *recipe_find(kind, norm);
     recipe.dropout = 0.05f;
     recipe.augment = AUGMENT_FLIP_CROP;
+    recipe.learning_rate = kind == RECIPE_REFERENCE ? 5e-4f : 0.3f * recipe.learning_rate;
     return recipe;
 }
 

@@ -118,10 +118,12 @@ static void events_order_the_streams(void **state) {
     case_begin(f, "streams");
     struct average_args a = {.batch = 1, .channels = COUNT / 4, .pixels = 4};
     struct event *uploaded = NULL, *computed = NULL, *downloaded = NULL;
-    float *pinned = NULL, *x = device_output(f, COUNT);
+    float *pinned = NULL, *averages = NULL, *x = device_output(f, COUNT);
     double *expected = doubles(COUNT / 4);
     must(f, "alloc_pinned",
          b->alloc_pinned(&f->error, f->device, &pinned, COUNT * sizeof(float), "a test"));
+    must(f, "alloc_pinned",
+         b->alloc_pinned(&f->error, f->device, &averages, COUNT / 4 * sizeof(float), "a test"));
     must(f, "event_create", b->event_create(&f->error, f->device, &uploaded));
     must(f, "event_create", b->event_create(&f->error, f->device, &computed));
     must(f, "event_create", b->event_create(&f->error, f->device, &downloaded));
@@ -142,14 +144,15 @@ static void events_order_the_streams(void **state) {
     must(f, "event_record", b->event_record(&f->error, f->device, computed, STREAM_COMPUTE));
     must(f, "event_wait", b->event_wait(&f->error, f->device, computed, STREAM_COPY));
     must(f, "download",
-         b->download(&f->error, f->device, STREAM_COPY, pinned, a.y, COUNT / 4 * sizeof(float)));
+         b->download(&f->error, f->device, STREAM_COPY, averages, a.y, COUNT / 4 * sizeof(float)));
     must(f, "event_record", b->event_record(&f->error, f->device, downloaded, STREAM_COPY));
     must(f, "event_synchronize", b->event_synchronize(&f->error, f->device, downloaded));
-    check_floats("averages", pinned, expected, COUNT / 4, 1e-6, 0);
+    check_floats("averages", averages, expected, COUNT / 4, 1e-6, 0);
     b->event_destroy(f->device, uploaded);
     b->event_destroy(f->device, computed);
     b->event_destroy(f->device, downloaded);
     b->release_pinned(f->device, pinned);
+    b->release_pinned(f->device, averages);
     case_end(f);
 }
 

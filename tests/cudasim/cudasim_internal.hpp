@@ -1,0 +1,36 @@
+// cudasim_internal.hpp: what the files of the stand-in share. The runtime (memory, streams,
+// kernels) fills it; the stand-ins for cuDNN and cuBLAS use it.
+#ifndef CUDASIM_INTERNAL_HPP
+#define CUDASIM_INTERNAL_HPP
+
+#include "cudasim.h"
+
+#include <cuda_runtime.h>
+#include <functional>
+
+namespace cudasim {
+
+// Prints "cudasim: " and the message to standard error and aborts: the program under test did what
+// a GPU would punish later, or not at all.
+[[noreturn]] void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// Appends work to a stream, or to the graph that the stream is captured into. The work may read and
+// write device memory; it counts as one kernel launch of that name.
+void enqueue(cudaStream_t stream, const char *name, std::function<void()> work);
+
+// Whether the bytes lie inside one live allocation of device memory.
+bool on_device(const void *start, size_t bytes);
+
+// Whether the stream exists; whether it is captured now.
+bool stream_exists(cudaStream_t stream);
+bool capturing(cudaStream_t stream);
+
+// A handle or descriptor was made or is gone; what is left at the end of the program is reported as
+// leaked.
+void handle_made(const void *handle, const char *kind);
+void handle_gone(const void *handle, const char *kind); // fails the program if it is not there
+bool handle_exists(const void *handle, const char *kind);
+
+} // namespace cudasim
+
+#endif

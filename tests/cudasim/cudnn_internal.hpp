@@ -1,0 +1,109 @@
+// cudnn_internal.hpp: what the files of the stand-in for cuDNN share.
+#ifndef CUDASIM_CUDNN_INTERNAL_HPP
+#define CUDASIM_CUDNN_INTERNAL_HPP
+
+#include "library.hpp"
+
+#include <cudnn.h>
+
+// A tensor (n, c, h, w) or a filter (n = output channels).
+struct shape {
+    bool set;
+    cudnnTensorFormat_t format;
+    cudnnDataType_t type;
+    int n, c, h, w;
+
+    size_t count() const {
+        return (size_t)n * (size_t)c * (size_t)h * (size_t)w;
+    }
+};
+
+struct cudnnTensorStruct : shape {};
+struct cudnnFilterStruct : shape {};
+
+struct cudnnConvolutionStruct {
+    bool set;
+    int pad_h, pad_w, stride_h, stride_w, dilation_h, dilation_w;
+    cudnnConvolutionMode_t mode;
+    cudnnDataType_t compute_type;
+    cudnnMathType_t math;
+};
+
+struct cudnnContext {
+    cudaStream_t stream;
+    void *scratch; // device memory, as the real handle has
+};
+
+namespace cudasim {
+
+// Notes what cudnnGetLastErrorString says, and returns the status.
+cudnnStatus_t refuse(cudnnStatus_t status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+// Each call begins with one of these two. The first is for calls without a handle; the second
+// refuses a handle that is NULL and fails the program for one that is gone.
+cudnnStatus_t enter(const char *call);
+cudnnStatus_t enter(const char *call, cudnnHandle_t handle);
+
+// Refuses a descriptor that is NULL or was never set; fails the program for one that is gone.
+cudnnStatus_t known(const char *call, const cudnnTensorStruct *tensor);
+cudnnStatus_t known(const char *call, const cudnnFilterStruct *filter);
+cudnnStatus_t known(const char *call, const cudnnConvolutionStruct *convolution);
+
+// ---- convolution --------------------------------------------------------------------------------
+
+enum direction { FORWARD, BACKWARD_DATA, BACKWARD_FILTER };
+
+// A convolution of stride 1 whose descriptors fit one another; x is n x c x h x w, the filters k x
+// c x r x s, y is n x k x out_h x out_w.
+struct problem {
+    int n, c, h, w, k, r, s, pad_h, pad_w, out_h, out_w;
+    cudnnMathType_t math;
+
+    size_t x_count() const {
+        return (size_t)n * (size_t)c * (size_t)h * (size_t)w;
+    }
+    size_t w_count() const {
+        return (size_t)k * (size_t)c * (size_t)r * (size_t)s;
+    }
+    size_t y_count() const {
+        return (size_t)n * (size_t)k * (size_t)out_h * (size_t)out_w;
+    }
+    bool tf32() const {
+        return math != CUDNN_FMA_MATH;
+    }
+};
+
+// Fills the problem, or refuses.
+cudnnStatus_t problem_of(problem *p, const char *call, const cudnnTensorStruct *x,
+                         const cudnnFilterStruct *w, const cudnnConvolutionStruct *convolution,
+                         const cudnnTensorStruct *y);
+
+// What is known of an algorithm for a problem.
+struct algorithm {
+    cudnnStatus_t status; // CUDNN_STATUS_SUCCESS if it can do it
+    const char *reason;   // why not
+    size_t workspace;     // bytes
+    bool deterministic;
+};
+// CUDNN_STATUS_BAD_PARAM for a number that is no algorithm.
+algorithm algorithm_for(const problem &p, direction direction, int algo);
+
+// The loops. Sums go in another order for each `order` but 0; only algorithms that are not
+// deterministic give one.
+struct blend {
+    float alpha, beta; // beta 0: what was there is not read
+};
+void convolve(float *y, const float *x, const float *w, const problem &p, blend blend);
+void convolve_backward_data(float *dx, const float *w, const float *dy, const problem &p,
+                            blend blend, unsigned order);
+void convolve_backward_filter(float *dw, const float *x, const float *dy, const problem &p,
+                              blend blend, unsigned order);
+
+inline float blended(float value, float old, blend b) {
+    return b.beta == 0 ? b.alpha * value : b.alpha * value + b.beta * old;
+}
+
+} // namespace cudasim
+
+#endif

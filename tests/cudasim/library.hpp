@@ -1,0 +1,45 @@
+// library.hpp: what the stand-ins for cuDNN and cuBLAS share: failures on request, checks of the
+// memory that a call is given, rounding to TF32.
+#ifndef CUDASIM_LIBRARY_HPP
+#define CUDASIM_LIBRARY_HPP
+
+#include "cudasim_internal.hpp"
+
+#include <vector>
+
+namespace cudasim {
+
+// Counts a call; true if it is the one that cudasim_fail_library_call named: it is to fail with
+// *status.
+bool library_call_fails(int *status);
+
+// Memory that an operation reads or writes; NULL with 0 bytes for none.
+struct span {
+    const char *name;
+    const void *start;
+    size_t bytes;
+    size_t alignment;
+    bool written;
+};
+
+inline span floats_in(const char *name, const void *start, size_t count) {
+    return {name, start, count * sizeof(float), sizeof(float), false};
+}
+
+inline span floats_out(const char *name, const void *start, size_t count) {
+    return {name, start, count * sizeof(float), sizeof(float), true};
+}
+
+// Enqueues work as cudasim::enqueue does, but first fails the program for what would be a memory
+// fault or a wrong result on a GPU: a span that is not device memory from end to end or is
+// misaligned, or overlaps one that is written. That memory still exists is looked at again when the
+// work runs.
+void enqueue_on(cudaStream_t stream, const char *name, std::vector<span> spans,
+                std::function<void()> work);
+
+// The bits that tensor cores see of a float32: 10 of the mantissa, rounded to nearest even.
+float to_tf32(float x);
+
+} // namespace cudasim
+
+#endif

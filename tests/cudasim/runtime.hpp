@@ -1,0 +1,202 @@
+// runtime.hpp: what the files of the stand-in's runtime tell each other: calls (calls.cpp), memory
+// (memory.cpp, faults.cpp), streams (stream.cpp, capture.cpp) and kernels (kernel.cpp, block.cpp,
+// shared.cpp).
+#ifndef CUDASIM_RUNTIME_HPP
+#define CUDASIM_RUNTIME_HPP
+
+#include "cudasim_internal.hpp"
+
+#include <cudasim_kernel.h>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace cudasim {
+
+// ---- calls.cpp: what every call has in common --------------------------------------------------
+
+// Lives as long as a call of the CUDA runtime: holds the lock, and knows whether the call is to
+// fail whatever it does: because the test wants it to, after an error that lasts, or for want of a
+// device.
+class api_call {
+  public:
+    explicit api_call(const char *name, bool needs_device = true);
+    cudaError_t refused() const {
+        return refused_;
+    }
+    // The call's result, refused() before `result`; an error becomes the last error.
+    cudaError_t end(cudaError_t result);
+
+  private:
+    std::lock_guard<std::recursive_mutex> lock_;
+    cudaError_t refused_;
+};
+
+std::recursive_mutex &the_lock();
+struct cudasim_counts &the_counts();
+// A launch begins: its error, if the test wants one or one lasts. Its end: an error waits for
+// cudaGetLastError.
+cudaError_t launch_begins();
+void launch_ends(const char *name, cudaError_t result);
+
+// ---- memory.cpp: allocations -------------------------------------------------------------------
+
+enum class place { device, pinned };
+enum class opened : unsigned char { no, to_read, to_write };
+
+// Pages between guards that nobody may touch. The bytes given away end at most 255 bytes before the
+// second guard; what they leave of their pages (the margins) holds a pattern that is checked.
+struct allocation {
+    long number;
+    place where;
+    bool live;
+    unsigned char *map, *pages, *pages_end, *map_end; // guard: map to pages, pages_end to map_end
+    unsigned char *start;                             // what the program got
+    size_t bytes;
+    size_t granule;                // bytes that are opened to work at once
+    std::vector<opened> opened_to; // each granule, for the work that runs
+};
+
+allocation *allocate(place where, size_t bytes); // null: no memory
+void release(allocation *);
+// The live allocation that starts there, or that holds all of the bytes; null: none.
+allocation *allocation_at(const void *start, place where);
+allocation *allocation_of(const void *start, size_t bytes, place where);
+// The allocation, live or not, whose pages or guards hold the address; null: none.
+allocation *allocation_near(const void *address);
+std::string describe(const allocation *);
+size_t device_memory_used();
+size_t device_memory_limit();
+void report_leaked_memory(std::vector<std::string> *lines);
+
+// Device memory is open to work between the first and the last of these. Work that runs twice must
+// write the same bytes in both runs, or work_ends fails.
+void work_begins(bool twice);
+void second_run_begins();
+void work_ends();
+// A fault of the work: true if the access may be repeated now. `write`: it certainly was a write.
+bool open_touched(const void *address, bool write);
+bool in_second_run();
+
+// ---- faults.cpp --------------------------------------------------------------------------------
+
+// Signals come here from now on, whoever else (cmocka) asked for them since.
+void catch_faults();
+
+// ---- copy.cpp ----------------------------------------------------------------------------------
+
+// Fail unless device memory lies wholly in one allocation, and the direction is what the addresses
+// say.
+void check_copy(const char *call, const void *to, const void *from, size_t bytes,
+                enum cudaMemcpyKind kind);
+void check_device_range(const char *call, const void *start, size_t bytes);
+
+// ---- stream.cpp --------------------------------------------------------------------------------
+
+// A place in a stream: where an event was recorded.
+struct mark {
+    cudaStream_t stream;
+    bool done;
+    double time;           // when it was reached, in seconds
+    unsigned long capture; // number of the capture that it belongs to, 0: none
+};
+
+struct operation {
+    // What is done when the operation enters a stream's queue (not: a graph), returning what is
+    // done when it runs.
+    std::function<std::function<void()>()> issue;
+    std::function<void()> work;        // what issue returned
+    bool launch = false, copy = false; // counts as
+    const void *host = nullptr;        // pinned memory that it uses
+    std::shared_ptr<mark> reached;     // set when it has run
+    std::shared_ptr<mark> awaited;     // set before it runs
+};
+
+struct capture_state {
+    unsigned long number;
+    enum cudaStreamCaptureMode mode;
+    bool valid;
+    std::thread::id thread;
+    std::vector<operation> operations;
+};
+
+} // namespace cudasim
+
+struct CUstream_st {
+    long number;
+    bool blocking; // waits for the default stream
+    std::deque<cudasim::operation> queue;
+    std::unique_ptr<cudasim::capture_state> capture;
+};
+
+struct CUevent_st {
+    long number;
+    bool timing;
+    std::shared_ptr<cudasim::mark> recorded; // the most recent record; null: never
+};
+
+namespace cudasim {
+
+// Fails unless the stream exists and is not the default stream.
+void need_stream(cudaStream_t stream, const char *call);
+const std::vector<cudaStream_t> &all_streams();
+void report_leaked_streams(std::vector<std::string> *lines);
+// Into the queue or the graph; an error if the capture is broken.
+cudaError_t append(cudaStream_t stream, operation op);
+// Into the queue.
+void issue(cudaStream_t stream, operation op);
+void run_until(cudaStream_t stream, const mark *goal); // goal null: everything
+void run_everything();
+void run_blocking_streams();
+bool uses_pinned(const allocation *); // by work that is still queued
+
+// ---- capture.cpp -------------------------------------------------------------------------------
+
+// What a call gets that would wait or allocate while a stream is captured in a mode that forbids
+// it; the capture is broken then. The others are for calls that no mode allows: waiting for all
+// streams, or for this one.
+cudaError_t refused_by_capture();
+cudaError_t refused_by_any_capture();
+cudaError_t refused_by_capture_of(cudaStream_t stream);
+void report_leaked_graphs(std::vector<std::string> *lines);
+
+// ---- kernel.cpp, block.cpp, shared.cpp ---------------------------------------------------------
+
+enum barrier { SYNCTHREADS, SYNCWARP, SHUFFLE };
+
+struct kernel_launch {
+    std::string name;
+    const void *kernel;
+    dim3 grid, block;
+    size_t shared_bytes, shared_limit; // dynamic; static and dynamic together
+    std::function<void()> thread;
+};
+
+size_t shared_opt_in_limit();
+bool has_kernel_image();
+
+// Runs work that is no kernel, and may touch device memory.
+void run_work(const std::string &name, const std::function<void()> &work);
+
+// The work that runs now, for messages: "kernel NAME, block (x,y,z), thread (x,y,z)"; empty: none.
+std::string who_runs();
+bool work_runs_in_this_thread();
+
+// Runs the block `blockIdx` of the launch, its threads in order or in reverse order.
+void run_block(const kernel_launch &launch, bool reverse);
+std::string thread_name(int thread); // "thread (x,y,z)" of the running block
+int running_thread();
+
+// Order among accesses to shared memory: what happened before a barrier, happened before what comes
+// after.
+void shared_launch_begins(const kernel_launch &launch);
+void shared_block_begins();
+void shared_block_barrier();
+void shared_warp_barrier(int warp);
+
+} // namespace cudasim
+
+#endif

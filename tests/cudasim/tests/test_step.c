@@ -1,0 +1,162 @@
+/* test_step.c: what a training step asks of CUDA, and what happens when the device's memory is too
+ * small. On the stand-in only, since it counts. */
+#include "cudasim.h"
+#include "feed.h"
+#include "memory.h"
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { IMAGES = 10, BATCH = 4, EPOCHS = 5 }; /* three steps an epoch, the last one of 2 images */
+
+struct run {
+    struct device *device;
+    struct network network;
+    struct model *model;
+    struct image_set set;
+    struct feed *feed;
+};
+
+static void run_open(struct run *run, enum recipe_kind kind, enum norm_kind norm, bool replay) {
+    struct error error;
+    const struct device_options device_options = {0};
+    const struct recipe *recipe = recipe_find(kind, norm);
+    const struct model_options options = {
+        .batch = BATCH, .seed = 3, .augment = true, .momentum = 0.9f, .replay = replay};
+    const struct loader_options order = {.batch_size = BATCH, .shuffle = true, .seed = 3};
+    *run = (struct run){0};
+    assert_succeeded(cuda_backend.open(&error, &run->device, &device_options), &error);
+    assert_succeeded(network_build(&error, &run->network, recipe), &error);
+    assert_succeeded(
+        model_create(&error, &run->model, &cuda_backend, run->device, &run->network, &options),
+        &error);
+    assert_succeeded(model_initialize(&error, run->model, 3), &error);
+    assert_succeeded(synthetic_fill(&error, &run->set, 3, 0, IMAGES), &error);
+    assert_succeeded(feed_create(&error, &run->feed, &cuda_backend, run->device, &run->set, &order),
+                     &error);
+}
+
+static void run_close(struct run *run) {
+    feed_destroy(run->feed);
+    model_destroy(run->model);
+    memory_free(run->set.images);
+    memory_free(run->set.labels);
+    cuda_backend.close(run->device);
+}
+
+/* What one step took, or one evaluation step; zeroed between the feed's calls and the step. */
+static struct cudasim_counts step(struct run *run, const struct device_batch *batch,
+                                  bool training) {
+    struct error error;
+    cudasim_reset_counts();
+    if (training)
+        assert_succeeded(model_train_step(&error, run->model, batch), &error);
+    else
+        assert_succeeded(model_evaluate_step(&error, run->model, batch), &error);
+    return cudasim_counts();
+}
+
+static void check_step(const struct cudasim_counts *counts, int epoch, bool replay) {
+    assert_int_equal(counts->copies, 0);
+    if (epoch >= 1) /* each kind of step was walked once */
+        assert_int_equal(counts->synchronizations, 0);
+    if (epoch >= EPOCHS - 2) { /* and recorded: either slot had either size of batch */
+        assert_int_equal(counts->allocations, 0);
+        assert_int_equal(counts->graph_launches, replay ? 1 : 0);
+    }
+}
+
+/* Every step of every epoch; returns the launches of the last whole one. */
+static long check_steps(struct run *run, bool training, bool replay) {
+    struct error error;
+    const struct step_state state = {.step = 1, .learning_rate = 0.01f};
+    struct device_batch batch;
+    long launches = 0;
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        assert_succeeded(feed_begin(&error, run->feed, epoch, 0), &error);
+        assert_succeeded(feed_next(&error, run->feed, &batch, &state), &error);
+        while (batch.count > 0) {
+            struct cudasim_counts counts = step(run, &batch, training);
+            check_step(&counts, epoch, replay);
+            launches = counts.launches;
+            assert_succeeded(feed_release(&error, run->feed), &error);
+            assert_succeeded(feed_next(&error, run->feed, &batch, &state), &error);
+        }
+    }
+    return launches;
+}
+
+static void counts_of_a_step(void **state) {
+    (void)state;
+    const enum recipe_kind recipes[] = {RECIPE_REFERENCE, RECIPE_TUNED};
+    for (int r = 0; r < 2; r++)
+        for (int norm = 0; norm < NORM_COUNT; norm++) {
+            long launches[2];
+            for (int replay = 0; replay < 2; replay++) {
+                struct run run;
+                run_open(&run, recipes[r], (enum norm_kind)norm, replay);
+                launches[replay] = check_steps(&run, true, replay);
+                (void)check_steps(&run, false, replay);
+                run_close(&run);
+            }
+            assert_int_equal(launches[0], launches[1]);
+            print_message("# %s, %s: %ld launches a step\n", norm_option((enum norm_kind)norm),
+                          recipe_option(recipes[r]), launches[0]);
+        }
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static enum status model_of(struct error *error, struct run *run, int batch) {
+    const struct model_options options = {.batch = batch, .seed = 3, .momentum = 0.9f};
+    return model_create(error, &run->model, &cuda_backend, run->device, &run->network, &options);
+}
+
+/* The batch that the message names is taken. */
+static void memory_too_small(void **state) {
+    (void)state;
+    struct error error;
+    struct run run = {0};
+    const struct device_options options = {0};
+    assert_succeeded(network_build(&error, &run.network, recipe_find(RECIPE_TUNED, NORM_GROUP)),
+                     &error);
+    cudasim_set_memory((size_t)100 << 20);
+    assert_succeeded(cuda_backend.open(&error, &run.device, &options), &error);
+    FAILED(model_of(&error, &run, 5000), STATUS_FAILED, &error, "out of device memory",
+           "--batch-size 5000 needs", "GiB are free", "would fit");
+    assert_null(run.model);
+    const char *text = strstr(error.text, "; --batch-size ");
+    assert_non_null(text);
+    int fits = atoi(text + strlen("; --batch-size "));
+    assert_in_range(fits, 10, 100);
+    assert_succeeded(model_of(&error, &run, fits), &error);
+    model_destroy(run.model);
+    cuda_backend.close(run.device);
+    cudasim_set_memory((size_t)2 << 30);
+}
+
+static void no_memory_at_all(void **state) {
+    (void)state;
+    struct error error;
+    struct run run = {0};
+    const struct device_options options = {0};
+    assert_succeeded(network_build(&error, &run.network, recipe_find(RECIPE_TUNED, NORM_GROUP)),
+                     &error);
+    assert_succeeded(cuda_backend.open(&error, &run.device, &options), &error);
+    cudasim_set_memory(((size_t)2 << 30) - cuda_backend.memory_left(run.device) + (1 << 20));
+    FAILED(model_of(&error, &run, 64), STATUS_FAILED, &error, "out of device memory",
+           "no batch fits", "--device cpu");
+    cuda_backend.close(run.device);
+    cudasim_set_memory((size_t)2 << 30);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_of_a_step),
+        cmocka_unit_test(memory_too_small),
+        cmocka_unit_test(no_memory_at_all),
+    };
+    return cmocka_run_group_tests_name("step", tests, NULL, NULL);
+}
