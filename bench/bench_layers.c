@@ -6,6 +6,7 @@
  * GB/s, next to a plain copy's. Usage: bench_layers [bn|gn|ln] [tuned|reference] [threads] */
 #include "backend.h"
 #include "clock.h"
+#include "layer_calls.h"
 #include "memory.h"
 #include "network.h"
 
@@ -19,127 +20,19 @@ enum { BATCH = 128, REPETITIONS = 9 };
 struct bench {
     struct device *device;
     const struct operations *operations;
-    float *x, *y, *gradient, *weight, *weight_gradient, *bias_gradient, *statistics;
-    uint8_t *code;
-    void *workspace;
+    struct layer_buffers buffers;
     struct step_state state;
 };
 
-/* What a layer's operation reads and writes at least, forward and backward, in bytes; and its
- * arithmetic. */
-struct cost {
-    double flops[2], bytes[2];
-};
-
-static int compare_times(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static struct conv_args conv_args(const struct bench *bench, const struct layer *layer) {
-    return (struct conv_args){
-        .batch = BATCH,
-        .in_channels = layer->in.channels,
-        .height = layer->in.height,
-        .width = layer->in.width,
-        .out_channels = layer->out.channels,
-        .kernel = layer->kernel,
-        .padding = layer->padding,
-        .x = bench->x,
-        .weight = bench->weight,
-        .y = bench->y,
-        .dy = bench->y,
-        .dx = layer->input == LAYER_NONE ? NULL : bench->gradient,
-        .dweight = bench->weight_gradient,
-        .workspace = bench->workspace,
-    };
-}
-
-static struct norm_args norm_args(const struct bench *bench, const struct layer *layer) {
-    float *statistics = bench->statistics;
-    return (struct norm_args){
-        .batch = BATCH,
-        .channels = layer->out.channels,
-        .pixels = layer->out.height * layer->out.width,
-        .groups = layer->groups,
-        .per_element = layer->per_element,
-        .training = true,
-        .relu_place = layer->relu_first ? RELU_BEFORE : RELU_AFTER,
-        .epsilon = layer->epsilon,
-        .stat_momentum = layer->stat_momentum,
-        .dropout = layer->dropout,
-        .state = &bench->state,
-        .x = bench->x,
-        .weight = bench->weight,
-        .bias = bench->weight,
-        .y = bench->y,
-        .mean = statistics,
-        .rstd = statistics + BATCH * 64,
-        .running_mean = statistics + 2 * BATCH * 64,
-        .running_var = statistics + 2 * BATCH * 64 + 64,
-        .dy = bench->gradient,
-        .dx = bench->gradient,
-        .dweight = bench->weight_gradient,
-        .dbias = bench->bias_gradient,
-        .workspace = bench->workspace,
-    };
-}
-
-static struct pool_args pool_args(const struct bench *bench, const struct layer *layer) {
-    return (struct pool_args){
-        .batch = BATCH,
-        .channels = layer->in.channels,
-        .height = layer->in.height,
-        .width = layer->in.width,
-        .x = bench->x,
-        .skip = layer->skip == LAYER_NONE ? NULL : bench->gradient,
-        .y = bench->y,
-        .code = bench->code,
-        .dy = bench->y,
-        .ds = bench->gradient,
-    };
-}
-
-/* Runs the layer once, forward (0) or backward (1). Average and linear layers are too small to
- * matter. */
+/* Runs the layer once, forward (0) or backward (1). */
 static enum status run_layer(struct error *error, const struct bench *bench,
                              const struct layer *layer, int backward) {
-    const struct operations *op = bench->operations;
-    struct conv_args conv = conv_args(bench, layer);
-    struct norm_args norm = norm_args(bench, layer);
-    struct pool_args pool = pool_args(bench, layer);
-    switch (layer->kind) {
-    case LAYER_CONV:
-        return (backward ? op->conv_backward : op->conv_forward)(error, bench->device, &conv);
-    case LAYER_NORM:
-        return (backward ? op->norm[layer->norm].backward
-                         : op->norm[layer->norm].forward)(error, bench->device, &norm);
-    case LAYER_POOL:
-        return (backward ? op->pool_backward : op->pool_forward)(error, bench->device, &pool);
-    case LAYER_AVERAGE:
-    case LAYER_LINEAR:
-        return STATUS_OK;
-    }
-    return STATUS_OK;
+    return (backward ? layer_backward : layer_forward)(error, bench->device, bench->operations,
+                                                       &bench->buffers, layer);
 }
 
-static struct cost layer_cost(const struct layer *layer) {
-    double in = 4.0 * BATCH * shape_elements(layer->in);
-    double out = 4.0 * BATCH * shape_elements(layer->out);
-    double flops = 2.0 * BATCH * (double)layer->multiply_adds;
-    bool skips = layer->skip != LAYER_NONE;
-    switch (layer->kind) {
-    case LAYER_CONV:
-        return (struct cost){{flops, layer->input == LAYER_NONE ? flops : 2 * flops}, {0, 0}};
-    case LAYER_NORM:
-        return (struct cost){{0, 0}, {in + out, in + 2 * out}};
-    case LAYER_POOL:
-        return (struct cost){{0, 0}, {in * (skips ? 2 : 1) + out * 1.25, in + out * 1.25}};
-    case LAYER_AVERAGE:
-    case LAYER_LINEAR:
-        break;
-    }
-    return (struct cost){{0, 0}, {0, 0}};
+static struct layer_cost layer_cost(const struct layer *layer, int backward) {
+    return (backward ? layer_backward_cost : layer_forward_cost)(layer, BATCH);
 }
 
 /* Median seconds of the layer. */
@@ -152,8 +45,7 @@ static enum status time_layer(struct error *error, double *seconds, const struct
             return error->status;
         times[i] = clock_seconds() - start;
     }
-    qsort(times, REPETITIONS, sizeof times[0], compare_times);
-    *seconds = times[REPETITIONS / 2];
+    *seconds = median(times, REPETITIONS);
     return STATUS_OK;
 }
 
@@ -165,23 +57,24 @@ static void print_rate(double seconds, double flops, double bytes) {
         printf(" %6.1f GB/s   ", bytes / seconds / 1e9);
 }
 
+/* Average and linear layers are too small to matter. */
 static enum status bench_network(struct error *error, const struct bench *bench,
                                  const struct network *network) {
     double total = 0, flops = 0;
     for (int i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
-        struct cost cost = layer_cost(layer);
-        if (cost.flops[0] + cost.bytes[0] <= 0)
+        if (layer->kind == LAYER_AVERAGE || layer->kind == LAYER_LINEAR)
             continue;
         printf("%-14s %-11s %2d -> %2d %2dx%-2d", layer->name, layer_type(layer),
                layer->in.channels, layer->out.channels, layer->out.height, layer->out.width);
         for (int backward = 0; backward < 2; backward++) {
+            struct layer_cost cost = layer_cost(layer, backward);
             double seconds = 0;
             if (time_layer(error, &seconds, bench, layer, backward) != STATUS_OK)
                 return error->status;
-            print_rate(seconds, cost.flops[backward], cost.bytes[backward]);
+            print_rate(seconds, cost.flops, cost.bytes);
             total += seconds;
-            flops += cost.flops[backward];
+            flops += cost.flops;
         }
         putchar('\n');
     }
@@ -194,7 +87,7 @@ static double copy_rate(struct bench *bench, size_t bytes) {
     double best = 0;
     for (int i = 0; i < REPETITIONS; i++) {
         double start = clock_seconds();
-        memcpy(bench->y, bench->gradient, bytes);
+        memcpy(bench->buffers.y, bench->buffers.gradient, bytes);
         double rate = 2.0 * (double)bytes / (clock_seconds() - start) / 1e9;
         best = rate > best ? rate : best;
     }
@@ -204,57 +97,47 @@ static double copy_rate(struct bench *bench, size_t bytes) {
 static size_t workspace_bytes(const struct bench *bench, const struct network *network) {
     size_t most = 1;
     for (int i = 0; i < network->layer_count; i++) {
-        const struct layer *layer = &network->layers[i];
-        struct conv_args conv = conv_args(bench, layer);
-        struct norm_args norm = norm_args(bench, layer);
-        size_t bytes = layer->kind == LAYER_CONV
-                           ? bench->operations->conv_workspace(bench->device, &conv)
-                       : layer->kind == LAYER_NORM
-                           ? bench->operations->norm[layer->norm].workspace(bench->device, &norm)
-                           : 0;
+        size_t bytes =
+            layer_workspace(bench->device, bench->operations, &network->layers[i], BATCH);
         most = bytes > most ? bytes : most;
     }
     return most;
 }
 
-/* Random maps, so that ReLU and pool meet what they meet in training. */
-static void fill(float *values, size_t count) {
-    uint32_t state = 1;
-    for (size_t i = 0; i < count; i++) {
-        state = state * 1664525u + 1013904223u;
-        values[i] = (float)(state >> 8) * 0x1p-23f - 1;
-    }
-}
-
 static enum status set_up(struct error *error, struct bench *bench, const struct network *network) {
     size_t largest = (size_t)BATCH * 32 * 32 * 32, weights = 32 * 32 * 32;
-    if (memory_alloc(error, &bench->x, largest, sizeof(float), "a map") ||
-        memory_alloc(error, &bench->y, largest, sizeof(float), "a map") ||
-        memory_alloc(error, &bench->gradient, largest, sizeof(float), "a map") ||
-        memory_alloc(error, &bench->code, largest, 1, "codes") ||
-        memory_alloc(error, &bench->weight, weights, sizeof(float), "weights") ||
-        memory_alloc(error, &bench->weight_gradient, weights, sizeof(float), "gradients") ||
-        memory_alloc(error, &bench->bias_gradient, weights, sizeof(float), "gradients") ||
-        memory_alloc(error, &bench->statistics, (size_t)BATCH * 256, sizeof(float), "statistics") ||
-        memory_alloc(error, &bench->workspace, workspace_bytes(bench, network), 1, "workspace"))
+    struct layer_buffers *b = &bench->buffers;
+    b->batch = BATCH;
+    b->state = &bench->state;
+    if (memory_alloc(error, &b->x, largest, sizeof(float), "a map") ||
+        memory_alloc(error, &b->y, largest, sizeof(float), "a map") ||
+        memory_alloc(error, &b->gradient, largest, sizeof(float), "a map") ||
+        memory_alloc(error, &b->code, largest, 1, "codes") ||
+        memory_alloc(error, &b->weight, weights, sizeof(float), "weights") ||
+        memory_alloc(error, &b->weight_gradient, weights, sizeof(float), "gradients") ||
+        memory_alloc(error, &b->bias_gradient, weights, sizeof(float), "gradients") ||
+        memory_alloc(error, &b->statistics, (size_t)BATCH * 256, sizeof(float), "statistics") ||
+        memory_alloc(error, &b->workspace, workspace_bytes(bench, network), 1, "workspace"))
         return error->status;
-    fill(bench->x, largest);
-    fill(bench->y, largest);
-    fill(bench->gradient, largest);
-    fill(bench->weight, weights);
+    b->bias = b->weight;
+    fill_random(b->x, largest);
+    fill_random(b->y, largest);
+    fill_random(b->gradient, largest);
+    fill_random(b->weight, weights);
     return STATUS_OK;
 }
 
 static void tear_down(struct bench *bench) {
-    void *blocks[] = {bench->x,
-                      bench->y,
-                      bench->gradient,
-                      bench->code,
-                      bench->weight,
-                      bench->weight_gradient,
-                      bench->bias_gradient,
-                      bench->statistics,
-                      bench->workspace};
+    const struct layer_buffers *b = &bench->buffers;
+    void *blocks[] = {b->x,
+                      b->y,
+                      b->gradient,
+                      b->code,
+                      b->weight,
+                      b->weight_gradient,
+                      b->bias_gradient,
+                      b->statistics,
+                      b->workspace};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         memory_free(blocks[i]);
     cpu_backend.close(bench->device);

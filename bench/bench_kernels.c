@@ -1,0 +1,325 @@
+/* bench_kernels.c: the bandwidth of each operation that is bound by memory, through the seam, with
+ * the shapes that it has in the networks, next to a plain copy's in the same run.
+ *
+ * Bandwidth is the least that an operation has to move (each input read once, each output written
+ * once) over the median time of it. An operation is timed as training runs it: many in a row
+ * without a wait between them, replayed from a recording where the backend has recordings. Each
+ * works on the next of several sets of buffers, so that no cache holds what it reads; where all
+ * sets of a run together are smaller than --cache, the table says "cached". Small operations show
+ * what a launch costs rather than a bandwidth. Convolutions and the classifier, bound by
+ * arithmetic, are in bench_layers and bench_step. */
+#include "arguments.h"
+#include "clock.h"
+#include "device_choice.h"
+#include "device_copy.h"
+#include "files.h"
+#include "kernel_list.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_SAMPLES = 999, MIB = 1 << 20 };
+
+/* The time that a sample should take at least, in seconds: much more than the wait at its end. */
+static const double sample_seconds = 3e-3;
+
+struct request {
+    struct device_request device;
+    int batch, samples, launches, cache;
+    char only[PATH_CAPACITY], json[PATH_CAPACITY];
+};
+
+struct bench {
+    const struct request *request;
+    const struct backend *backend;
+    struct device *device;
+    const struct operations *operations;
+    struct event *event;
+    struct step_state *state; /* in device memory */
+    uint8_t *arena;           /* device memory that all kernels' sets are carved out of */
+    size_t arena_bytes;
+    double copy_rate; /* bytes a second, read and written */
+    json_t *results;
+};
+
+/* ---- timing ---------------------------------------------------------------------------------- */
+
+static enum status wait_for_device(struct error *error, const struct bench *bench) {
+    if (bench->backend->event_record(error, bench->device, bench->event, STREAM_COMPUTE))
+        return error->status;
+    return bench->backend->event_synchronize(error, bench->device, bench->event);
+}
+
+/* A kernel with its sets of buffers, which follow one another in the arena. */
+struct run {
+    const struct kernel *kernel;
+    size_t set_bytes, workspace;
+    int sets, launches; /* launches: of a sample */
+    struct recording *recording;
+};
+
+static enum status launch(struct error *error, const struct bench *bench, const struct run *run,
+                          int index) {
+    struct kernel_buffers buffers;
+    kernel_carve(&buffers, run->kernel, bench->request->batch, run->workspace,
+                 bench->arena + (size_t)(index % run->sets) * run->set_bytes, bench->state);
+    return kernel_run(error, bench->device, bench->operations, run->kernel, &buffers);
+}
+
+static enum status launch_all(struct error *error, const struct bench *bench,
+                              const struct run *run) {
+    for (int i = 0; i < run->launches; i++)
+        if (launch(error, bench, run, i) != STATUS_OK)
+            return error->status;
+    return STATUS_OK;
+}
+
+/* Seconds of a sample, which ends with a wait. */
+static enum status time_sample(struct error *error, double *seconds, const struct bench *bench,
+                               const struct run *run) {
+    double start = clock_seconds();
+    if ((run->recording == NULL
+             ? launch_all(error, bench, run)
+             : bench->backend->replay(error, bench->device, run->recording)) != STATUS_OK ||
+        wait_for_device(error, bench) != STATUS_OK)
+        return error->status;
+    *seconds = clock_seconds() - start;
+    return STATUS_OK;
+}
+
+/* As many sets as exceed the cache, every one prepared. */
+static enum status prepare_sets(struct error *error, struct run *run, const struct bench *bench) {
+    const struct request *request = bench->request;
+    struct kernel_buffers buffers;
+    run->workspace = run->kernel->kind != KERNEL_LAYER
+                         ? 0
+                         : layer_workspace(bench->device, bench->operations, &run->kernel->layer,
+                                           request->batch);
+    run->set_bytes =
+        kernel_carve(&buffers, run->kernel, request->batch, run->workspace, NULL, NULL);
+    size_t sets = (size_t)request->cache * MIB / run->set_bytes + 1;
+    run->sets = sets < (size_t)request->launches ? (int)sets : request->launches;
+    if ((size_t)run->sets * run->set_bytes > bench->arena_bytes)
+        run->sets = (int)(bench->arena_bytes / run->set_bytes);
+    for (int i = 0; i < run->sets; i++) {
+        kernel_carve(&buffers, run->kernel, request->batch, run->workspace,
+                     bench->arena + (size_t)i * run->set_bytes, bench->state);
+        if (kernel_prepare(error, bench->backend, bench->device, run->kernel, &buffers))
+            return error->status;
+    }
+    return wait_for_device(error, bench);
+}
+
+/* Runs the kernel once to warm up and once to see how many launches make a sample, and records
+ * them. Every set gets its turn. */
+static enum status prepare_run(struct error *error, struct run *run, const struct bench *bench) {
+    const struct backend *backend = bench->backend;
+    double seconds = 0;
+    run->launches = 1;
+    for (int i = 0; i < 2; i++)
+        if (time_sample(error, &seconds, bench, run) != STATUS_OK)
+            return error->status;
+    double wanted = sample_seconds / seconds;
+    run->launches = bench->request->launches;
+    if (wanted < run->launches)
+        run->launches = wanted > run->sets ? (int)wanted : run->sets;
+    if (backend->record_begin == NULL)
+        return STATUS_OK;
+    if (backend->record_begin(error, bench->device) != STATUS_OK)
+        return error->status;
+    struct error end = {STATUS_OK, ""};
+    enum status launched = launch_all(error, bench, run);
+    enum status ended = backend->record_end(&end, bench->device, &run->recording);
+    if (launched == STATUS_OK && ended != STATUS_OK)
+        *error = end;
+    return launched != STATUS_OK ? launched : ended;
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static void report(const struct bench *bench, const struct run *run, double seconds) {
+    const struct kernel *kernel = run->kernel;
+    double bytes = kernel_bytes(kernel, bench->request->batch), rate = bytes / seconds;
+    bool cached = (size_t)run->sets * run->set_bytes < (size_t)bench->request->cache * MIB;
+    printf("%-21s %-42s %10.2f us %9.3f MB %8.1f GB/s %5.1f %%%s\n", kernel->operation,
+           kernel->shape, 1e6 * seconds, 1e-6 * bytes, 1e-9 * rate, 100 * rate / bench->copy_rate,
+           cached ? "  cached" : "");
+    fflush(stdout);
+    json_array_append_new(json_object_get(bench->results, "kernels"),
+                          json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:b, s:i, s:i}", "operation",
+                                    kernel->operation, "shape", kernel->shape, "microseconds",
+                                    1e6 * seconds, "bytes", bytes, "gb_per_second", 1e-9 * rate,
+                                    "fraction_of_copy", rate / bench->copy_rate, "cached", cached,
+                                    "buffer_sets", run->sets, "launches", run->launches));
+}
+
+static enum status bench_kernel(struct error *error, const struct bench *bench,
+                                const struct kernel *kernel) {
+    struct run run = {.kernel = kernel};
+    double times[MAX_SAMPLES];
+    int samples = bench->request->samples;
+    enum status status = prepare_sets(error, &run, bench);
+    if (status == STATUS_OK)
+        status = prepare_run(error, &run, bench);
+    for (int i = 0; i < samples && status == STATUS_OK; i++) {
+        double seconds = 0;
+        status = time_sample(error, &seconds, bench, &run);
+        times[i] = seconds / run.launches;
+    }
+    if (run.recording != NULL)
+        bench->backend->recording_destroy(bench->device, run.recording);
+    if (status == STATUS_OK)
+        report(bench, &run, median(times, samples));
+    return status;
+}
+
+/* Half of the arena to the other half, a few times in a row. */
+static enum status bench_copy(struct error *error, struct bench *bench) {
+    enum { COPIES = 4 };
+    const size_t half = bench->arena_bytes / 2;
+    double times[MAX_SAMPLES];
+    for (int i = -1; i < bench->request->samples; i++) { /* -1: to warm up */
+        double start = clock_seconds();
+        for (int k = 0; k < COPIES; k++)
+            if (device_copy(error, bench->backend, bench->device, bench->arena + half, bench->arena,
+                            half) != STATUS_OK)
+                return error->status;
+        if (wait_for_device(error, bench) != STATUS_OK)
+            return error->status;
+        if (i >= 0)
+            times[i] = (clock_seconds() - start) / COPIES;
+    }
+    double seconds = median(times, bench->request->samples);
+    bench->copy_rate = 2 * (double)half / seconds;
+    printf("copy of %.1f MB: %.2f us, %.1f GB/s read and written\n", 1e-6 * (double)half,
+           1e6 * seconds, 1e-9 * bench->copy_rate);
+    json_object_set_new(bench->results, "copy",
+                        json_pack("{s:f, s:f, s:f}", "microseconds", 1e6 * seconds, "bytes",
+                                  2 * (double)half, "gb_per_second", 1e-9 * bench->copy_rate));
+    return STATUS_OK;
+}
+
+/* ---- set-up ---------------------------------------------------------------------------------- */
+
+/* The arena: as large as the cache and one set more of the largest kernel. */
+static enum status size_arena(struct error *error, struct bench *bench,
+                              const struct kernel_list *list) {
+    struct kernel_buffers buffers;
+    size_t largest = 0;
+    for (int i = 0; i < list->count; i++) {
+        const struct kernel *kernel = &list->kernels[i];
+        size_t workspace = kernel->kind != KERNEL_LAYER
+                               ? 0
+                               : layer_workspace(bench->device, bench->operations, &kernel->layer,
+                                                 bench->request->batch);
+        size_t bytes = kernel_carve(&buffers, kernel, bench->request->batch, workspace, NULL, NULL);
+        largest = bytes > largest ? bytes : largest;
+    }
+    bench->arena_bytes = (largest + (size_t)bench->request->cache * MIB + MIB) / MIB * MIB;
+    return bench->backend->alloc(error, bench->device, &bench->arena, bench->arena_bytes,
+                                 "the buffers of the kernels");
+}
+
+/* Random floats in all of the arena, and a step. */
+static enum status fill_arena(struct error *error, struct bench *bench) {
+    const struct backend *b = bench->backend;
+    float *block = NULL;
+    if (b->alloc_pinned(error, bench->device, &block, MIB, "random numbers") != STATUS_OK)
+        return error->status;
+    fill_random(block, MIB / sizeof *block);
+    enum status status = STATUS_OK;
+    for (size_t at = 0; at < bench->arena_bytes && status == STATUS_OK; at += MIB)
+        status = b->upload(error, bench->device, STREAM_COMPUTE, bench->arena + at, block, MIB);
+    if (status == STATUS_OK)
+        status = wait_for_device(error, bench);
+    if (status == STATUS_OK) {
+        const struct step_state state = {.step = 1, .learning_rate = 0.01f};
+        memcpy(block, &state, sizeof state);
+        status = b->upload(error, bench->device, STREAM_COMPUTE, bench->state, block, sizeof state);
+    }
+    if (status == STATUS_OK)
+        status = wait_for_device(error, bench);
+    b->release_pinned(bench->device, block);
+    return status;
+}
+
+static enum status bench_all(struct error *error, struct bench *bench,
+                             const struct kernel_list *list) {
+    const struct backend *b = bench->backend;
+    if (b->event_create(error, bench->device, &bench->event) != STATUS_OK ||
+        b->alloc(error, bench->device, &bench->state, sizeof *bench->state, "a step's state") ||
+        size_arena(error, bench, list) != STATUS_OK || fill_arena(error, bench) != STATUS_OK ||
+        bench_copy(error, bench) != STATUS_OK || fill_arena(error, bench) != STATUS_OK)
+        return error->status;
+    for (int i = 0; i < list->count; i++)
+        if (strstr(list->kernels[i].operation, bench->request->only) != NULL &&
+            bench_kernel(error, bench, &list->kernels[i]) != STATUS_OK)
+            return error->status;
+    return STATUS_OK;
+}
+
+static void tear_down(struct bench *bench) {
+    bench->backend->release(bench->device, bench->arena);
+    bench->backend->release(bench->device, bench->state);
+    if (bench->event != NULL)
+        bench->backend->event_destroy(bench->device, bench->event);
+    json_decref(bench->results);
+}
+
+static enum status run_request(struct error *error, const struct request *request) {
+    static struct kernel_list list;
+    struct device_choice choice;
+    if (kernel_list_make(error, &list) != STATUS_OK ||
+        device_choose(error, &choice, backends, &request->device) != STATUS_OK)
+        return error->status;
+    struct bench bench = {.request = request,
+                          .backend = choice.backend,
+                          .device = choice.device,
+                          .operations = choice.backend->operations(choice.device)};
+    bool replays = choice.backend->record_begin != NULL;
+    bench.results = json_pack(
+        "{s:s, s:s, s:i, s:i, s:i, s:b, s:[]}", "device", choice.backend->describe(choice.device),
+        "backend", choice.backend->name, "batch", request->batch, "samples", request->samples,
+        "cache_mib", request->cache, "replayed", replays, "kernels");
+    printf("%s, batch %d, %s\n", choice.text, request->batch, replays ? "replayed" : "called");
+    enum status status = bench_all(error, &bench, &list);
+    if (status == STATUS_OK && request->json[0] != '\0' &&
+        json_dump_file(bench.results, request->json, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) != 0)
+        status = error_set(error, STATUS_FAILED, "%s: cannot be written", request->json);
+    tear_down(&bench);
+    device_close(&choice);
+    return status;
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+#define OPTION(name, argument, help, kind, member, low, high)                                      \
+    { name, argument, help, 0, kind, offsetof(struct request, member), NULL, low, high }
+
+static const struct option options[] = {
+    OPTION("device", "auto|cuda|cuda:N|cpu", "where (auto)", VALUE_DEVICE, device, 0, 0),
+    OPTION("threads", "N", "of the CPU (one a core)", VALUE_INT, device.threads, 1, 1024),
+    OPTION("batch", "N", "images (128)", VALUE_INT, batch, 1, 50000),
+    OPTION("samples", "N", "of each operation; the median counts (9)", VALUE_INT, samples, 1,
+           MAX_SAMPLES),
+    OPTION("launches", "N", "of a sample at most (500)", VALUE_INT, launches, 1, 10000),
+    OPTION("cache", "MIB", "what the buffer sets of a run exceed (256)", VALUE_INT, cache, 1,
+           65536),
+    OPTION("only", "TEXT", "operations whose name holds it (all)", VALUE_PATH, only, 0, 0),
+    OPTION("json", "FILE", "the results as one JSON object", VALUE_PATH, json, 0, 0),
+};
+enum { OPTION_COUNT = sizeof options / sizeof options[0] };
+
+int main(int argc, char *argv[]) {
+    struct error error = {STATUS_OK, ""};
+    static struct request request = {.batch = 128, .samples = 9, .launches = 500, .cache = 256};
+    if (arguments_help("bench_kernels", options, OPTION_COUNT, argc, argv))
+        return 0;
+    enum status status = arguments_parse(&error, &request, options, OPTION_COUNT, argc, argv);
+    if (status == STATUS_OK)
+        status = run_request(&error, &request);
+    if (status != STATUS_OK)
+        fprintf(stderr, "bench_kernels: %s\n", error.text);
+    return (int)status;
+}

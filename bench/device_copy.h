@@ -1,0 +1,12 @@
+/* device_copy.h: a plain copy within a device's memory, what the bandwidth of kernels is measured
+ * against. The seam has none, since training has no use for it. */
+#ifndef DEVICE_COPY_H
+#define DEVICE_COPY_H
+
+#include "backend.h"
+
+/* On STREAM_COMPUTE; may return before the copy is done. */
+enum status device_copy(struct error *error, const struct backend *backend, struct device *device,
+                        void *to, const void *from, size_t bytes);
+
+#endif
