@@ -1,6 +1,7 @@
 # train_gpu: `make help` lists the targets.
 #
-# MODE=release (default) or asan (AddressSanitizer and UBSan); each has its own folder under build/.
+# MODE=release (default), asan (AddressSanitizer and UBSan, CPU only) or sim (the CUDA backend on its stand-in,
+# tests/cudasim); each has its own folder under build/.
 # V=1 prints the whole commands.
 
 MODE    ?= release
@@ -8,8 +9,11 @@ V       ?= 0
 SAY     := $(if $(filter 1,$(V)),@true,@printf '  %-4s %s\n')
 Q       := $(if $(filter 1,$(V)),,@)
 CC      ?= cc
+CXX     ?= c++
 OUT     := build/$(MODE)
 ARCH    := $(shell uname -m)
+# For the builds inside other targets: as many jobs as there are cores, unless make was told a number.
+JOBS     = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS  ?= -O3 -g
@@ -18,6 +22,27 @@ LDLIBS  := -ljansson -lpthread -lm
 ifeq ($(MODE),asan)
 SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 endif
+
+# ---- CUDA -------------------------------------------------------------------------------------
+
+# tools/find-cuda prints NAME=VALUE: NVCC, CUDA_CFLAGS, CUDA_LIBS, CUDA_GENCODE, and WITH_CUDA=1; nothing if a part is
+# missing. CUDA_HOME, CUDNN_HOME or CUDA_ARCH that are given and wrong are an error.
+ifeq ($(MODE),release)
+FOUND_CUDA := $(shell CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/find-cuda)
+ifneq ($(.SHELLSTATUS),0)
+$(error what was given for CUDA cannot be used, see above)
+endif
+$(foreach line,$(FOUND_CUDA),$(eval $(subst |, ,$(line))))
+endif
+ifeq ($(MODE),sim)
+WITH_CUDA   := 1
+SIM         := tests/cudasim
+CUDA_CFLAGS := -isystem $(SIM)/include -DCUDASIM
+CUDA_LIBS   := -lstdc++
+endif
+NVCCFLAGS := -std=c++17 -O3 -lineinfo -Xcompiler -iquote,include,-iquote,src/kernels -Werror all-warnings -Xcompiler -Wall,-Wextra
+CXXFLAGS  ?= -O2 -g
+BASE_CXX  := -std=c++17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Werror -iquote include -iquote src/kernels -MMD -MP
 
 # ---- what is built ----------------------------------------------------------------------------
 
@@ -34,16 +59,33 @@ FLAGS_avx512   := -march=x86-64-v4 -mprefer-vector-width=512
 
 HOST_SOURCES := $(filter-out src/host/main.c,$(wildcard src/host/*.c)) $(wildcard src/cpu/*.c)
 SIMD_SOURCES := $(wildcard src/cpu/simd/*.c)
+KERNEL_SOURCES := $(wildcard src/kernels/*.c)
+KERNELS        := $(wildcard src/kernels/*.cu)
+SIM_SOURCES    := $(if $(SIM),$(wildcard $(SIM)/*.cpp))
 OBJECTS := $(HOST_SOURCES:%.c=$(OUT)/%.o) \
-  $(foreach v,$(VARIANTS),$(SIMD_SOURCES:%.c=$(OUT)/%.$(v).o))
-FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] tests/*.[ch] bench/*.c tools/*.c)
+  $(foreach v,$(VARIANTS),$(SIMD_SOURCES:%.c=$(OUT)/%.$(v).o)) \
+  $(if $(WITH_CUDA),$(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o)) \
+  $(SIM_SOURCES:%.cpp=$(OUT)/%.o)
+FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] src/kernels/*.cu src/kernels/*.cuh tests/*.[ch] \
+  tests/cudasim/*.[ch]* tests/cudasim/include/*.h bench/*.c bench/*.cu tools/*.c)
+# The stand-in's build runs the tests that need a device, and those of the stand-in itself; the others belong to
+# no backend.
+DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train
+ifeq ($(MODE),sim)
+TEST_SOURCES := $(DEVICE_TESTS:%=tests/test_%.c)
+TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%) \
+  $(patsubst $(SIM)/tests/%.c,$(OUT)/tests/%,$(wildcard $(SIM)/tests/test_*.c)) \
+  $(patsubst $(SIM)/tests/%.cpp,$(OUT)/tests/%,$(wildcard $(SIM)/tests/test_*.cpp))
+else
 TEST_SOURCES := $(wildcard tests/test_*.c)
 TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%)
+endif
+BENCH_HELPERS := $(patsubst bench/%.c,$(OUT)/bench/%.o,$(filter-out bench/bench_%.c,$(wildcard bench/*.c)))
 TEST_HELPERS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/test_%.c,$(wildcard tests/*.c)))
 
 
 .DEFAULT_GOAL := all
-.PHONY: all help run parts setup test test-long tests bench data lint format clean
+.PHONY: all help run parts setup test test-long tests sim cuda-toolkit gpu-check bench data lint format clean
 .SECONDARY:
 
 ## ---- targets ---------------------------------------------------------------------------------
@@ -54,17 +96,27 @@ run: ## installs what is missing, builds, fetches CIFAR-10, trains: make run ARG
 	@tools/run $(ARGS)
 
 test: setup ## installs what is missing, builds, runs every test, plain and under the sanitizers
-	@$(MAKE) --no-print-directory MODE=release OUT=build/release tests
-	@$(MAKE) --no-print-directory MODE=asan OUT=build/asan tests
-	@tests/run build/release build/asan
+	@$(MAKE) $(JOBS) --no-print-directory MODE=release OUT=build/release tests
+	@$(MAKE) $(JOBS) --no-print-directory MODE=asan OUT=build/asan tests
+	@$(MAKE) $(JOBS) --no-print-directory MODE=sim OUT=build/sim tests
+	@tests/run build/release build/asan build/sim
 
 test-long: setup ## the tests in their long forms: 20 epochs of each network on the real data among them
 	@$(MAKE) --no-print-directory MODE=release OUT=build/release tests
 	@TEST_LONG=1 tests/run build/release
 
+sim: setup ## builds build/sim/train_gpu: the CUDA backend on its stand-in, for machines without a GPU
+	@$(MAKE) $(JOBS) --no-print-directory MODE=sim OUT=build/sim build/sim/train_gpu
+
 bench: setup ## what each layer of the reference networks costs on this machine
 	@$(MAKE) --no-print-directory MODE=release OUT=build/release build/release/bench/bench_layers
 	@for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference || exit; done
+
+cuda-toolkit: ## fetches what is missing of nvcc, CUDA runtime, cuBLAS and cuDNN into build/cuda (up to 2 GB), without root
+	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" tools/cuda-toolkit
+
+gpu-check: ## on a machine with a GPU: tests, sanitizers and benchmarks on it: make gpu-check PARTS="tests step"
+	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/gpu-check $(PARTS)
 
 data: ## puts CIFAR-10 into data/cifar-10-batches-bin
 	@tools/fetch-cifar10
@@ -77,19 +129,19 @@ format: ## formats the C sources in place
 	@tools/setup lint
 	clang-format -i $(FORMATTED)
 
-clean: ## removes what was built; data and runs stay
-	rm -rf build train_gpu
+clean: ## removes what was built; data, runs and build/cuda stay
+	rm -rf $(filter-out build/cuda build/cuda.part,$(wildcard build/*)) train_gpu
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 setup:
 	@tools/setup
 
 parts:
-	@CC="$(CC)" tools/parts
+	@CC="$(CC)" CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/parts
 
-tests: $(OUT)/train_gpu $(TESTS) $(OUT)/bench/bench_layers
+tests: $(OUT)/train_gpu $(TESTS) $(addprefix $(OUT)/bench/,bench_layers bench_step bench_kernels)
 
 ## ---- rules -----------------------------------------------------------------------------------
 
@@ -98,7 +150,7 @@ train_gpu: $(OUT)/train_gpu
 
 $(OUT)/train_gpu: $(OUT)/src/host/main.o $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS) $(CUDA_LIBS)
 
 $(OUT)/libtrain.a: $(OBJECTS)
 	@rm -f $@
@@ -108,6 +160,44 @@ $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
 	$(SAY) CC $@
 	$(Q)$(CC) $(BASE) $(CFLAGS) $(SANITIZE) $(VARIANT_FLAGS) -c -o $@ $<
+
+$(OUT)/src/host/backends.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA)
+$(OUT)/src/kernels/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS)
+$(OUT)/bench/device_copy.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA -iquote src/kernels $(CUDA_CFLAGS))
+
+# What depends on the toolkit is built again when another one is found, or none any more.
+CUDA_SETTINGS := WITH_CUDA=$(WITH_CUDA) $(NVCC) $(CUDA_CFLAGS) $(CUDA_GENCODE) $(CUDA_LIBS)
+$(OUT)/src/host/backends.o $(OUT)/bench/device_copy.o $(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o): \
+  $(OUT)/cuda-settings
+$(OUT)/cuda-settings: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(CUDA_SETTINGS))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(CUDA_SETTINGS))' >$@
+.PHONY: FORCE
+FORCE:
+
+ifeq ($(MODE),sim)
+# No optimization across what the stand-in watches; misaligned 16-byte accesses trap.
+$(OUT)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(SAY) SIM $@
+	$(Q)$(CXX) $(BASE_CXX) $(CXXFLAGS) -fsanitize=alignment -fsanitize-undefined-trap-on-error $(CUDA_CFLAGS) -x c++ -c -o $@ $<
+
+$(OUT)/%.o: %.cpp
+	@mkdir -p $(@D)
+	$(SAY) CXX $@
+	$(Q)$(CXX) $(BASE_CXX) $(CXXFLAGS) -fsanitize=alignment -fsanitize-undefined-trap-on-error -iquote $(SIM) $(CUDA_CFLAGS) -c -o $@ $<
+
+$(OUT)/tests/%: $(OUT)/$(SIM)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS) $(CUDA_LIBS)
+
+$(OUT)/$(SIM)/tests/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS) -iquote $(SIM) -iquote tests -iquote src/kernels
+else
+$(OUT)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(SAY) NVCC $@
+	$(Q)$(NVCC) $(NVCCFLAGS) $(CUDA_GENCODE) $(CUDA_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+endif
 
 define variant_rule
 $(OUT)/src/cpu/simd/%.$(1).o: src/cpu/simd/%.c
@@ -119,11 +209,11 @@ $(foreach v,$(VARIANTS),$(eval $(call variant_rule,$(v))))
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS) $(CUDA_LIBS)
 
-$(OUT)/bench/%: $(OUT)/bench/%.o $(OUT)/libtrain.a
+$(OUT)/bench/%: $(OUT)/bench/%.o $(BENCH_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS) $(CUDA_LIBS)
 
 build/tools/sheets_to_bin: tools/sheets_to_bin.c
 	@mkdir -p $(@D)

@@ -2,9 +2,16 @@
  * against the double loops. */
 #include "compare.h"
 #include "device_fixture.h"
+#include "offset_buffers.h"
 #include "reference_ops.h"
 
 #include <math.h>
+
+/* How many elements behind a 256-byte boundary the arrays start: x and dx, y and dy, weight and
+ * bias and their gradients. In place, dx starts where dy does. */
+struct norm_starts {
+    size_t x, y, weight;
+};
 
 /* One case: the operation's arguments, what x is like, and how exact the answer has to be. */
 struct norm_case {
@@ -13,6 +20,7 @@ struct norm_case {
     double offset;      /* x is around this */
     double spread;      /* uniform, this far to both sides; 0: constant */
     uint64_t step;
+    struct norm_starts start;
     bool in_place;     /* backward with dx == dy */
     bool dead_channel; /* channel 1 is negative: ReLU before the norm makes it constant */
     size_t count, sets, weights;
@@ -55,9 +63,9 @@ static double xhat_error(const struct norm_case *c) {
 
 static void upload_common(struct fixture *f, const struct norm_case *c, struct norm_args *a) {
     size_t channels = (size_t)a->channels;
-    a->x = device_floats(f, c->host.x, c->count);
-    a->weight = device_floats(f, c->host.weight, c->weights);
-    a->bias = device_floats(f, c->host.bias, c->weights);
+    a->x = offset_floats(f, c->host.x, c->count, c->start.x);
+    a->weight = offset_floats(f, c->host.weight, c->weights, c->start.weight);
+    a->bias = offset_floats(f, c->host.bias, c->weights, c->start.weight);
     a->mean = device_output(f, c->sets);
     a->rstd = device_output(f, c->sets);
     a->state = device_state(f, c->step, 0);
@@ -73,11 +81,11 @@ static void upload_common(struct fixture *f, const struct norm_case *c, struct n
 }
 
 static void check_forward(struct fixture *f, const struct norm_case *c, struct norm_args *a) {
-    a->y = device_output(f, c->count);
+    a->y = offset_output(f, c->count, c->start.y);
     reference_norm_forward(&c->host, c->kind, a, c->step);
     must(f, "norm forward", f->ops->norm[c->kind].forward(&f->error, f->device, a));
     double error = xhat_error(c), relative = 1e-5 + 0.1 * error;
-    check_device(f, "y", a->y, c->host.y, 1e-5, error * 1.5 / (1 - (double)a->dropout));
+    check_offset(f, "y", a->y, c->start.y, c->host.y, 1e-5, error * 1.5 / (1 - (double)a->dropout));
     if (!a->training)
         return; /* nobody reads mean and rstd then */
     check_device(f, "mean", a->mean, c->host.mean, 1e-6, 1e-6 * (c->spread + 0.1));
@@ -99,38 +107,41 @@ static void check_backward(struct fixture *f, struct norm_case *c, struct norm_a
             dy[i] = 0;
     c->host.dy = dy;
     reference_norm_backward(&c->host, c->kind, a, c->step);
-    a->y = NULL; /* backward has no use for them */
-    a->running_mean = a->running_var = NULL;
+    device_freeze(f, a->y - c->start.y);
+    a->running_mean = a->running_var = NULL; /* backward has no use for them */
     device_poison(f, a->workspace);
-    a->dweight = device_output(f, c->weights);
-    a->dbias = device_output(f, c->weights);
+    a->dweight = offset_output(f, c->weights, c->start.weight);
+    a->dbias = offset_output(f, c->weights, c->start.weight);
+    size_t dx_start = c->in_place ? c->start.y : c->start.x;
     if (c->in_place) {
-        a->dx = device_in_out(f, dy, c->count);
+        a->dx = offset_in_out(f, dy, c->count, dx_start);
         a->dy = a->dx;
     } else {
-        a->dx = device_output(f, c->count);
-        a->dy = device_floats(f, dy, c->count);
+        a->dx = offset_output(f, c->count, dx_start);
+        a->dy = offset_floats(f, dy, c->count, c->start.y);
     }
     must(f, "norm backward", f->ops->norm[c->kind].backward(&f->error, f->device, a));
     double error = xhat_error(c), terms = (double)c->count / (double)c->weights;
-    check_device(f, "dx", a->dx, c->host.dx, 1e-4,
+    check_offset(f, "dx", a->dx, dx_start, c->host.dx, 1e-4,
                  (3e-6 + 2 * error) * largest_magnitude(c->host.dx, c->count) +
                      5e-7 * largest_magnitude(c->host.rstd, c->sets));
-    check_device(f, "dweight", a->dweight, c->host.dweight, 1e-5,
+    check_offset(f, "dweight", a->dweight, c->start.weight, c->host.dweight, 1e-5,
                  error * (sqrt(terms) + largest_magnitude(c->host.dbias, c->weights)) + 1e-6);
-    check_device(f, "dbias", a->dbias, c->host.dbias, 1e-5, 1e-6 * sqrt(terms) + 1e-6);
+    check_offset(f, "dbias", a->dbias, c->start.weight, c->host.dbias, 1e-5,
+                 1e-6 * sqrt(terms) + 1e-6);
 }
 
 static void begin_norm_case(struct fixture *f, const struct norm_case *c) {
     static const char *const words[] = {"batch", "group", "layer"};
-    case_begin(
-        f,
-        "%s norm %d x %d x %d, groups %d, %s, %s, relu %s, epsilon %g, dropout %g, "
-        "x %g +- %g, step %d%s",
-        words[c->kind], c->a.batch, c->a.channels, c->a.pixels, c->a.groups,
-        c->a.per_element ? "per element" : "per channel", c->a.training ? "training" : "evaluation",
-        c->a.relu_place == RELU_BEFORE ? "before" : "after", (double)c->a.epsilon,
-        (double)c->a.dropout, c->offset, c->spread, (int)c->step, c->in_place ? ", in place" : "");
+    case_begin(f,
+               "%s norm %d x %d x %d, groups %d, %s, %s, relu %s, epsilon %g, dropout %g, "
+               "x %g +- %g, step %d%s, starts %zu %zu %zu",
+               words[c->kind], c->a.batch, c->a.channels, c->a.pixels, c->a.groups,
+               c->a.per_element ? "per element" : "per channel",
+               c->a.training ? "training" : "evaluation",
+               c->a.relu_place == RELU_BEFORE ? "before" : "after", (double)c->a.epsilon,
+               (double)c->a.dropout, c->offset, c->spread, (int)c->step,
+               c->in_place ? ", in place" : "", c->start.x, c->start.y, c->start.weight);
 }
 
 static void check_norm(struct fixture *f, struct norm_case c) {
@@ -164,18 +175,24 @@ static struct norm_case norm_of(enum norm_kind kind, int batch, int channels, in
 
 /* ---- shapes ---------------------------------------------------------------------------------- */
 
-/* Both places of ReLU, in place and not, training and evaluation, for one shape. */
-static void check_shape(struct fixture *f, struct norm_case c) {
+/* Both places of ReLU, in place and not, in training. */
+static void check_training(struct fixture *f, struct norm_case c) {
     for (int place = RELU_BEFORE; place <= RELU_AFTER; place++) {
         c.a.relu_place = (enum relu_place)place;
         c.in_place = place == RELU_AFTER;
         check_norm(f, c);
     }
+}
+
+/* And both in evaluation. */
+static void check_shape(struct fixture *f, struct norm_case c) {
+    check_training(f, c);
     c.a.training = false;
     c.a.dropout = 0.25f; /* which evaluation ignores */
-    check_norm(f, c);
-    c.a.relu_place = RELU_BEFORE;
-    check_norm(f, c);
+    for (int place = RELU_BEFORE; place <= RELU_AFTER; place++) {
+        c.a.relu_place = (enum relu_place)place;
+        check_norm(f, c);
+    }
 }
 
 /* batch, channels, pixels of every norm of the networks */
@@ -216,6 +233,66 @@ static void layer_norm_of_the_networks(void **state) {
         const int *s = network_shapes[i];
         check_shape(f, norm_of(NORM_LAYER, s[0], s[1], s[2], 1));
     }
+}
+
+/* Groups from the largest that the networks have to those that a block of threads cannot hold:
+ * 32,768 numbers are the most that a GPU block keeps. */
+static void norms_of_large_groups(void **state) {
+    struct fixture *f = fixture_of(state);
+    check_training(f, norm_of(NORM_LAYER, 2, 32, 1024, 1));
+    check_training(f, norm_of(NORM_LAYER, 1, 10, 900, 1));
+    check_training(f, norm_of(NORM_GROUP, 2, 32, 900, 4));
+    check_training(f, norm_of(NORM_LAYER, 2, 8, 1023, 1));  /* no vectors */
+    check_training(f, norm_of(NORM_LAYER, 2, 17, 1017, 1)); /* and too large */
+    check_training(f, norm_of(NORM_GROUP, 2, 66, 1024, 2)); /* too large for a block */
+    check_training(f, norm_of(NORM_LAYER, 2, 300, 4, 1)); /* more channels than a block has parts */
+    check_training(f, norm_of(NORM_LAYER, 2, 1100, 1, 1));
+    struct norm_case c = norm_of(NORM_LAYER, 2, 36, 1000, 1);
+    c.a.per_element = true;
+    check_training(f, c);
+    c = norm_of(NORM_LAYER, 3, 20, 1024, 1); /* fits a block of threads, but with shared memory */
+    c.a.per_element = true;
+    check_training(f, c);
+    c = norm_of(NORM_LAYER, 2, 31, 1057, 1); /* 32,767 */
+    c.a.per_element = true;
+    check_training(f, c);
+    for (int channels = 8; channels <= 24; channels += 8) {
+        c = norm_of(NORM_LAYER, 1, channels, 1024, 1);
+        c.a.dropout = 0.125f;
+        check_training(f, c);
+    }
+}
+
+/* Batches up to thousands: sums over the batch, and launches of many blocks. */
+static void norms_of_large_batches(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (int kind = 0; kind < NORM_COUNT; kind++) {
+        check_norm(f, norm_of((enum norm_kind)kind, 2048, 4, 4, kind == NORM_GROUP ? 2 : 1));
+        check_norm(f, norm_of((enum norm_kind)kind, 301, 8, 49, kind == NORM_GROUP ? 4 : 1));
+        if (kind == NORM_BATCH)
+            continue;
+        struct norm_case c = norm_of((enum norm_kind)kind, 515, 6, 6, kind == NORM_GROUP ? 3 : 1);
+        c.a.per_element = true;
+        check_training(f, c);
+    }
+}
+
+/* Arrays that start anywhere; nothing in the seam asks for more than a float's alignment. */
+static void norms_of_any_start(void **state) {
+    static const struct norm_starts starts[] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {2, 2, 2},
+                                                {3, 3, 3}, {4, 8, 4}, {0, 0, 0}};
+    struct fixture *f = fixture_of(state);
+    for (int kind = 0; kind < NORM_COUNT; kind++)
+        for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+            struct norm_case c =
+                norm_of((enum norm_kind)kind, 3, 12, 20, kind == NORM_GROUP ? 3 : 1);
+            c.start = starts[i];
+            c.a.dropout = i % 2 == 0 ? 0.25f : 0;
+            check_training(f, c);
+            c.a.training = kind != NORM_BATCH; /* elsewhere evaluation takes the same ways */
+            c.a.per_element = c.a.training;
+            check_norm(f, c);
+        }
 }
 
 /* Numbers of pixels with every remainder of a vector or a warp; few channels; single pixels. */
@@ -321,6 +398,34 @@ static void norms_of_hard_numbers(void **state) {
             }
 }
 
+/* NaN passes ReLU and the statistics: all of its set is NaN in y, and nothing else. */
+static void norms_of_nan(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (int kind = 0; kind < NORM_COUNT; kind++)
+        for (int place = RELU_BEFORE; place <= RELU_AFTER; place++) {
+            struct norm_case c = typical(kind);
+            c.a.relu_place = (enum relu_place)place;
+            begin_norm_case(f, &c);
+            make_numbers(&c);
+            double *x = copied_doubles(c.host.x, c.count);
+            x[0] = (double)NAN;
+            c.host.x = x;
+            struct norm_args a = c.a;
+            upload_common(f, &c, &a);
+            a.y = device_output(f, c.count);
+            must(f, "norm forward", f->ops->norm[kind].forward(&f->error, f->device, &a));
+            const float *y = device_read(f, a.y);
+            size_t pixels = (size_t)a.pixels, image = pixels * (size_t)a.channels;
+            size_t own = image / (size_t)a.groups; /* the first of this many of all */
+            for (size_t i = 0; i < c.count; i++) {
+                bool expected = kind == NORM_BATCH ? i % image < pixels : i < own;
+                if ((isnan(y[i]) != 0) != expected)
+                    fail_msg("%s: y[%zu] is %g", case_text(), i, (double)y[i]);
+            }
+            case_end(f);
+        }
+}
+
 /* Batch norm refuses weights for each pixel, forward and backward. */
 static void batch_norm_per_element(void **state) {
     struct fixture *f = fixture_of(state);
@@ -346,12 +451,16 @@ int main(void) {
         cmocka_unit_test(batch_norm_of_the_networks),
         cmocka_unit_test(group_norm_of_the_networks),
         cmocka_unit_test(layer_norm_of_the_networks),
+        cmocka_unit_test(norms_of_large_groups),
+        cmocka_unit_test(norms_of_large_batches),
+        cmocka_unit_test(norms_of_any_start),
         cmocka_unit_test(norms_of_odd_shapes),
         cmocka_unit_test(norms_of_small_shapes),
         cmocka_unit_test(norms_of_single_numbers),
         cmocka_unit_test(norms_by_epsilon_and_momentum),
         cmocka_unit_test(norms_with_dropout),
         cmocka_unit_test(norms_of_hard_numbers),
+        cmocka_unit_test(norms_of_nan),
         cmocka_unit_test(batch_norm_per_element),
     };
     return run_on_backends(tests, sizeof tests / sizeof tests[0]);

@@ -1,0 +1,11 @@
+/* architecture.cu: whether this build has kernels for the current device. All kernel files are
+ * compiled for the same architectures, so one kernel speaks for all. */
+#include "kernel.cuh"
+
+static __global__ void present() {
+}
+
+extern "C" cudaError_t cuda_kernel_image(void) {
+    cudaFuncAttributes attributes;
+    return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void *>(present));
+}

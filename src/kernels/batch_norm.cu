@@ -1,0 +1,304 @@
+/* batch_norm.cu: normalization over N, H, W for each channel (Ioffe and Szegedy 2015). In training
+ * cuDNN normalizes (cudnn_ops.h); the kernels here are ReLU and dropout around it, and all of it in
+ * evaluation, where each element is on its own.
+ *
+ * Elements are taken by eights: that many share a block of dropout draws. Each kernel's comment
+ * gives the bytes of an element that it reads and writes, which is also its floor. */
+#include "dropout.cuh"
+
+extern "C" {
+#include "cudnn_ops.h"
+}
+
+enum { THREADS = 256, BLOCKS_A_MULTIPROCESSOR = 8, EIGHT = 8 };
+
+struct eight {
+    float at[EIGHT];
+};
+
+/* How a kernel goes through the batch. */
+struct span {
+    size_t count; /* elements */
+    bool vectors; /* all pointers are multiples of 16 bytes */
+};
+
+/* ---- eight elements -------------------------------------------------------------------------- */
+
+/* Zeros behind the end. */
+__device__ static struct eight load_eight(const float *p, size_t first, const struct span &s) {
+    struct eight v = {};
+    if (s.vectors && first + EIGHT <= s.count) {
+        const struct values<4> low = load<4>(p + first), high = load<4>(p + first + 4);
+        UNROLL
+        for (int i = 0; i < 4; i++)
+            v.at[i] = low.at[i], v.at[i + 4] = high.at[i];
+    } else {
+        UNROLL
+        for (int i = 0; i < EIGHT; i++)
+            v.at[i] = first + (size_t)i < s.count ? p[first + (size_t)i] : 0;
+    }
+    return v;
+}
+
+__device__ static void store_eight(float *p, size_t first, const struct span &s,
+                                   const struct eight &v) {
+    if (s.vectors && first + EIGHT <= s.count) {
+        store4(p + first, make_float4(v.at[0], v.at[1], v.at[2], v.at[3]));
+        store4(p + first + 4, make_float4(v.at[4], v.at[5], v.at[6], v.at[7]));
+        return;
+    }
+    UNROLL
+    for (int i = 0; i < EIGHT; i++)
+        if (first + (size_t)i < s.count)
+            p[first + (size_t)i] = v.at[i];
+}
+
+__device__ static struct eight relu_eight(struct eight v) {
+    UNROLL
+    for (int i = 0; i < EIGHT; i++)
+        v.at[i] = relu(v.at[i]);
+    return v;
+}
+
+__device__ static struct eight drop_eight(struct eight v, const struct dropout &d, size_t first) {
+    const struct philox_block block =
+        philox(d.seed, d.stream, d.state->step, (uint32_t)(first / 8));
+    UNROLL
+    for (int i = 0; i < 4; i++) {
+        v.at[2 * i] *= dropout_low(d, block.word[i]);
+        v.at[2 * i + 1] *= dropout_high(d, block.word[i]);
+    }
+    return v;
+}
+
+__device__ static size_t first_eight(void) {
+    return ((size_t)blockIdx.x * THREADS + threadIdx.x) * EIGHT;
+}
+
+__device__ static size_t eights_step(void) {
+    return (size_t)gridDim.x * THREADS * EIGHT;
+}
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+/* Before cuDNN, where ReLU comes first: u = relu(x), 8 bytes; in a backward pass with dropout also
+ * dv = dy behind its mask, 8 more. dv may be dy. */
+__global__ void __launch_bounds__(THREADS)
+    batch_norm_input(float *u, float *dv, const float *x, const float *dy,
+                     const struct dropout dropout, const struct span s) {
+    for (size_t i = first_eight(); i < s.count; i += eights_step()) {
+        store_eight(u, i, s, relu_eight(load_eight(x, i, s)));
+        if (dv != NULL)
+            store_eight(dv, i, s, drop_eight(load_eight(dy, i, s), dropout, i));
+    }
+}
+
+/* Behind cuDNN: a ReLU that comes after the norm, and dropout, in place; 8 bytes. */
+__global__ void __launch_bounds__(THREADS)
+    batch_norm_output(float *y, bool relu_after, const struct dropout dropout,
+                      const struct span s) {
+    for (size_t i = first_eight(); i < s.count; i += eights_step()) {
+        struct eight v = load_eight(y, i, s);
+        if (relu_after)
+            v = relu_eight(v);
+        if (dropout.on)
+            v = drop_eight(v, dropout, i);
+        store_eight(y, i, s, v);
+    }
+}
+
+/* dv behind dropout and a ReLU after the norm; 12 bytes. The mask need not be drawn again: y > 0
+ * says that v > 0 and that dropout kept it. */
+__global__ void __launch_bounds__(THREADS)
+    batch_norm_output_gradient(float *dv, const float *y, const float *dy,
+                               const struct dropout dropout, const struct span s) {
+    const float scale = dropout.on ? dropout.scale : 1;
+    for (size_t i = first_eight(); i < s.count; i += eights_step()) {
+        const struct eight out = load_eight(y, i, s);
+        struct eight d = load_eight(dy, i, s);
+        UNROLL
+        for (int j = 0; j < EIGHT; j++)
+            d.at[j] = out.at[j] > 0 ? d.at[j] * scale : 0;
+        store_eight(dv, i, s, d);
+    }
+}
+
+/* dx = du where the ReLU before the norm let x through; 12 bytes. */
+__global__ void __launch_bounds__(THREADS)
+    batch_norm_input_gradient(float *dx, const float *x, const float *du, const struct span s) {
+    for (size_t i = first_eight(); i < s.count; i += eights_step()) {
+        const struct eight in = load_eight(x, i, s);
+        struct eight d = load_eight(du, i, s);
+        UNROLL
+        for (int j = 0; j < EIGHT; j++)
+            d.at[j] = in.at[j] > 0 ? d.at[j] : 0;
+        store_eight(dx, i, s, d);
+    }
+}
+
+static bool all_aligned(const void *p, const void *q, const void *r, const void *s) {
+    return vectors_allowed(p) && vectors_allowed(q) && vectors_allowed(r) && vectors_allowed(s);
+}
+
+static struct span span_of(const struct norm_args *a, bool vectors) {
+    struct span s;
+    s.count = (size_t)a->batch * (size_t)a->channels * (size_t)a->pixels;
+    s.vectors = vectors;
+    return s;
+}
+
+/* Enough blocks to fill the device; their loops take the rest. */
+static unsigned blocks_for(const struct device *device, size_t threads) {
+    const size_t wanted = (threads + THREADS - 1) / THREADS;
+    const size_t most = (size_t)device->multiprocessors * BLOCKS_A_MULTIPROCESSOR;
+    return (unsigned)(wanted < most ? wanted : most);
+}
+
+static unsigned blocks_of(const struct device *device, const struct span *s) {
+    return blocks_for(device, (s->count + EIGHT - 1) / EIGHT);
+}
+
+/* ---- evaluation ------------------------------------------------------------------------------ */
+
+/* All of batch norm with the running statistics; 8 bytes. `row_threads` neighbouring threads take
+ * a plane, the [pixels] of a channel of an image, V elements at a time; mean and rstd are written
+ * on the way. */
+template <int V>
+__global__ void __launch_bounds__(THREADS)
+    batch_norm_evaluate(const struct norm_args a, int row_threads) {
+    const int planes = a.batch * a.channels, planes_at_once = THREADS / row_threads;
+    const int first = (int)threadIdx.x % row_threads;
+    for (int plane = (int)blockIdx.x * planes_at_once + (int)threadIdx.x / row_threads;
+         plane < planes; plane += (int)gridDim.x * planes_at_once) {
+        const int c = plane % a.channels;
+        const float mean = a.running_mean[c], weight = a.weight[c], bias = a.bias[c];
+        const float rstd = 1 / sqrtf(a.running_var[c] + a.epsilon);
+        if (first == 0 && plane < a.channels) {
+            a.mean[c] = mean;
+            a.rstd[c] = rstd;
+        }
+        const size_t start = (size_t)plane * (size_t)a.pixels;
+        UNROLL_BY(4)
+        for (int p = first * V; p < a.pixels; p += row_threads * V) {
+            struct values<V> v = load<V>(a.x + start + (size_t)p);
+            UNROLL
+            for (int i = 0; i < V; i++) {
+                const float u = a.relu_place == RELU_BEFORE ? relu(v.at[i]) : v.at[i];
+                v.at[i] = affine(normalized(u, mean, rstd), weight, bias);
+                v.at[i] = a.relu_place == RELU_AFTER ? relu(v.at[i]) : v.at[i];
+            }
+            store<V>(a.y + start + (size_t)p, v);
+        }
+    }
+}
+
+static enum status evaluate(struct error *error, struct device *device, const struct norm_args *a) {
+    const bool vectors = a->pixels % 4 == 0 && vectors_allowed(a->x) && vectors_allowed(a->y);
+    const int vector = vectors ? 4 : 1;
+    int row_threads = 1;
+    while (row_threads < WARP && row_threads * vector < a->pixels)
+        row_threads *= 2;
+    const size_t planes = (size_t)a->batch * (size_t)a->channels;
+    const unsigned blocks = blocks_for(device, planes * (size_t)row_threads);
+    if (vectors)
+        LAUNCH(batch_norm_evaluate<4>, blocks, THREADS, 0, device->compute, *a, row_threads);
+    else
+        LAUNCH(batch_norm_evaluate<1>, blocks, THREADS, 0, device->compute, *a, row_threads);
+    return check_launch(error, "batch norm evaluation");
+}
+
+/* ---- the operations -------------------------------------------------------------------------- */
+
+static enum status check_affine(struct error *error, const struct norm_args *a) {
+    if (!a->per_element)
+        return STATUS_OK;
+    return error_set(error, STATUS_FAILED,
+                     "batch norm: weight and bias are per channel, not per element");
+}
+
+static enum status launch_input(struct error *error, struct device *device,
+                                const struct norm_args *a, float *u, float *dv) {
+    const struct span s = span_of(a, all_aligned(u, dv, a->x, dv == NULL ? NULL : a->dy));
+    LAUNCH(batch_norm_input, blocks_of(device, &s), THREADS, 0, device->compute, u, dv, a->x, a->dy,
+           dropout_of(a), s);
+    return check_launch(error, "batch norm input");
+}
+
+static enum status launch_output(struct error *error, struct device *device,
+                                 const struct norm_args *a) {
+    const struct span s = span_of(a, vectors_allowed(a->y));
+    const struct dropout dropout = dropout_of(a);
+    const bool relu_after = a->relu_place == RELU_AFTER;
+    if (!relu_after && !dropout.on)
+        return STATUS_OK;
+    LAUNCH(batch_norm_output, blocks_of(device, &s), THREADS, 0, device->compute, a->y, relu_after,
+           dropout, s);
+    return check_launch(error, "batch norm output");
+}
+
+enum status cuda_batch_norm_forward(struct error *error, struct device *device,
+                                    const struct norm_args *a) {
+    if (check_affine(error, a) != STATUS_OK)
+        return error->status;
+    if (!a->training)
+        return evaluate(error, device, a);
+    const float *u = a->x;
+    if (a->relu_place == RELU_BEFORE) {
+        u = static_cast<float *>(a->workspace);
+        if (launch_input(error, device, a, static_cast<float *>(a->workspace), NULL) != STATUS_OK)
+            return error->status;
+    }
+    if (cudnn_batch_norm_forward(error, device, a, u, a->y) != STATUS_OK)
+        return error->status;
+    return launch_output(error, device, a);
+}
+
+/* Bytes of one map of the batch in the workspace. */
+static size_t map_bytes(const struct norm_args *a) {
+    const size_t bytes = (size_t)a->batch * (size_t)a->channels * (size_t)a->pixels * sizeof(float);
+    return (bytes + 255) / 256 * 256;
+}
+
+/* u and du where ReLU comes first, dv where it comes last. */
+size_t cuda_batch_norm_workspace(const struct device *device, const struct norm_args *a) {
+    (void)device;
+    return map_bytes(a) * (a->relu_place == RELU_BEFORE ? 2 : 1);
+}
+
+static enum status backward_relu_before(struct error *error, struct device *device,
+                                        const struct norm_args *a) {
+    float *u = static_cast<float *>(a->workspace);
+    float *du = u + map_bytes(a) / sizeof(float);
+    const bool drops = dropout_of(a).on;
+    if (launch_input(error, device, a, u, drops ? a->dx : NULL) != STATUS_OK ||
+        cudnn_batch_norm_backward(error, device, a, du, u, drops ? a->dx : a->dy) != STATUS_OK)
+        return error->status;
+    const struct span s = span_of(a, all_aligned(a->dx, a->x, du, NULL));
+    LAUNCH(batch_norm_input_gradient, blocks_of(device, &s), THREADS, 0, device->compute, a->dx,
+           a->x, static_cast<const float *>(du), s);
+    return check_launch(error, "batch norm input gradient");
+}
+
+static enum status backward_relu_after(struct error *error, struct device *device,
+                                       const struct norm_args *a) {
+    float *dv = static_cast<float *>(a->workspace);
+    const struct span s = span_of(a, all_aligned(dv, a->y, a->dy, NULL));
+    LAUNCH(batch_norm_output_gradient, blocks_of(device, &s), THREADS, 0, device->compute, dv,
+           static_cast<const float *>(a->y), a->dy, dropout_of(a), s);
+    if (check_launch(error, "batch norm output gradient") != STATUS_OK)
+        return error->status;
+    return cudnn_batch_norm_backward(error, device, a, a->dx, a->x, dv);
+}
+
+enum status cuda_batch_norm_backward(struct error *error, struct device *device,
+                                     const struct norm_args *a) {
+    if (check_affine(error, a) != STATUS_OK)
+        return error->status;
+    switch (a->relu_place) {
+    case RELU_BEFORE:
+        return backward_relu_before(error, device, a);
+    case RELU_AFTER:
+        return backward_relu_after(error, device, a);
+    }
+    return STATUS_OK;
+}

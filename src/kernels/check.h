@@ -1,0 +1,34 @@
+/* check.h: from the status codes of CUDA, cuDNN and cuBLAS to this program's errors. Every call to
+ * them goes through one of the three macros:
+ *
+ *     if (CUDA(error, cudaStreamCreate(&stream)) != STATUS_OK)
+ *         return error->status;
+ *
+ * The message names the call, the file and line, the reason in words and, where there is one, the
+ * remedy. */
+#ifndef KERNELS_CHECK_H
+#define KERNELS_CHECK_H
+
+#include "error.h"
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+#include <cudnn.h>
+
+#define CUDA(error, call) check_cuda(error, call, #call, __FILE__, __LINE__)
+#define CUDNN(error, call) check_cudnn(error, call, #call, __FILE__, __LINE__)
+#define CUBLAS(error, call) check_cublas(error, call, #call, __FILE__, __LINE__)
+
+/* STATUS_OK for success. A fault that leaves the device unusable (a kernel that read beyond its
+ * memory, say) shows at some later call: the message then says so, and how to find the kernel. */
+enum status check_cuda(struct error *error, cudaError_t result, const char *call, const char *file,
+                       int line);
+enum status check_cudnn(struct error *error, cudnnStatus_t result, const char *call,
+                        const char *file, int line);
+enum status check_cublas(struct error *error, cublasStatus_t result, const char *call,
+                         const char *file, int line);
+
+/* After a kernel launch: `kernel` is what the message names. */
+enum status check_launch(struct error *error, const char *kernel);
+
+#endif

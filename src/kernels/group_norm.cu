@@ -1,0 +1,475 @@
+/* group_norm.cu: normalization over the channels of a group, H and W for each image (Wu and He
+ * 2018), and layer norm as group norm with one group.
+ *
+ * A block keeps its group in registers, or part of it in shared memory, from the first look to the
+ * last: so nothing crosses the memory bus twice. Groups that no block can hold are streamed. */
+#include "image_norm.cuh"
+
+enum { STREAM_THREADS = 512 };     /* at most, of the kernels for groups of any size */
+enum { SUM_THREADS = 128 };        /* of sum_partials */
+enum { COLUMNS = 8, SLICES = 32 }; /* of element_gradients: a block's threads are their product */
+enum { STATIC_SHARED = 1024 }; /* bytes, more than backward_shared has besides its dynamic ones */
+
+/* ---- forward kernels ------------------------------------------------------------------------- */
+
+/* K vectors of V elements a thread, kept in registers. One pass: reads x, writes y; 8 bytes an
+ * element is the floor. */
+template <int V, int K>
+__global__ void __launch_bounds__(MOST_THREADS) forward_kept(const struct image_norm n) {
+    const struct row row = row_of<V>(n, first_row(n));
+    const int first = first_position(n);
+    struct values<V> u[K];
+    float sum = 0, square = 0;
+    UNROLL
+    for (int k = 0; k < K; k++) {
+        const int position = first + k * n.row_threads;
+        u[k] = position < row.length ? load_input<V>(n, row, position) : broadcast<V>(0);
+        sum += total<V>(u[k]);
+    }
+    const float mean = group_mean(n, V, block_sum<0>(sum));
+    UNROLL
+    for (int k = 0; k < K; k++)
+        square += first + k * n.row_threads < row.length ? squares<V>(u[k], mean) : 0;
+    const float rstd = group_rstd(n, V, block_sum<1>(square));
+    if (threadIdx.x == 0) {
+        n.a.mean[blockIdx.x] = mean;
+        n.a.rstd[blockIdx.x] = rstd;
+    }
+    UNROLL
+    for (int k = 0; k < K; k++) {
+        const int position = first + k * n.row_threads;
+        if (position < row.length)
+            store_output<V>(n, row, position, u[k], mean, rstd);
+    }
+}
+
+/* Groups of any size. Three passes: reads x for the mean, again for the variance, again for y; 16
+ * bytes an element, of which the second and third reading may come from a cache. */
+template <int V>
+__global__ void __launch_bounds__(STREAM_THREADS, 1) forward_streamed(const struct image_norm n) {
+    const int rows_at_once = (int)blockDim.x / n.row_threads;
+    float sum = 0, square = 0;
+    for (int r = first_row(n); r < n.rows; r += rows_at_once) {
+        const struct row row = row_of<V>(n, r);
+        UNROLL_BY(4)
+        for (int p = first_position(n); p < row.length; p += n.row_threads)
+            sum += total<V>(load_input<V>(n, row, p));
+    }
+    const float mean = group_mean(n, V, block_sum<0>(sum));
+    for (int r = first_row(n); r < n.rows; r += rows_at_once) {
+        const struct row row = row_of<V>(n, r);
+        UNROLL_BY(4)
+        for (int p = first_position(n); p < row.length; p += n.row_threads)
+            square += squares<V>(load_input<V>(n, row, p), mean);
+    }
+    const float rstd = group_rstd(n, V, block_sum<1>(square));
+    if (threadIdx.x == 0) {
+        n.a.mean[blockIdx.x] = mean;
+        n.a.rstd[blockIdx.x] = rstd;
+    }
+    for (int r = first_row(n); r < n.rows; r += rows_at_once) {
+        const struct row row = row_of<V>(n, r);
+        for (int p = first_position(n); p < row.length; p += n.row_threads)
+            store_output<V>(n, row, p, load_input<V>(n, row, p), mean, rstd);
+    }
+}
+
+/* ---- backward kernels ------------------------------------------------------------------------ */
+
+/* Per channel: each warp's part of the row's sums goes to the workspace, [dweight, dbias][channels]
+ * [batch][partials], for sum_partials. Returns the thread's share of the group's weighted sums. */
+__device__ static struct row_sums weigh_row(const struct image_norm &n, const struct row &row,
+                                            struct row_sums sums) {
+    if (n.a.per_element)
+        return sums;
+    const int width = n.row_threads < WARP ? n.row_threads : WARP;
+    const int position = first_position(n);
+    sums.d = lanes_sum(sums.d, width);
+    sums.d_hat = lanes_sum(sums.d_hat, width);
+    if (position % width != 0 || row.length == 0)
+        return {0, 0};
+    const size_t columns = (size_t)n.a.batch * (size_t)n.partials;
+    const size_t column =
+        blockIdx.x / (unsigned)n.a.groups * (size_t)n.partials + (size_t)(position / width);
+    float *dweight = static_cast<float *>(n.a.workspace);
+    float *dbias = dweight + (size_t)n.a.channels * columns;
+    dweight[row.affine * columns + column] = sums.d_hat;
+    dbias[row.affine * columns + column] = sums.d;
+    return {sums.d * row.weight, sums.d_hat * row.weight};
+}
+
+/* The means that store_gradient needs, from all threads' shares. */
+__device__ static struct row_sums gradient_means(const struct image_norm &n, int vector,
+                                                 struct row_sums share) {
+    const float d = block_sum<0>(share.d), d_hat = block_sum<1>(share.d_hat);
+    return {group_mean(n, vector, d), group_mean(n, vector, d_hat)};
+}
+
+/* K vectors of V elements of x and as many of weight dv a thread, kept in registers; a block has at
+ * most T threads, a multiprocessor room for B blocks of so many. One pass: reads x and dy, writes
+ * dx; 12 bytes an element is the floor. */
+template <int V, int K, int T, int B, bool DROPS>
+__global__ void __launch_bounds__(T, B) backward_kept(const struct image_norm n) {
+    const struct row row = row_of<V>(n, first_row(n));
+    const int first = first_position(n);
+    const float mean = n.a.mean[blockIdx.x], rstd = n.a.rstd[blockIdx.x];
+    struct values<V> x[K], d[K];
+    struct row_sums sums = {0, 0};
+    UNROLL
+    for (int k = 0; k < K; k++) { /* a loop of its own, so that all is under way at once */
+        const int position = first + k * n.row_threads;
+        x[k] = position < row.length ? load_at<V>(n.a.x, row, position) : broadcast<V>(0);
+        d[k] = position < row.length ? load_at<V>(n.a.dy, row, position) : broadcast<V>(0);
+    }
+    UNROLL
+    for (int k = 0; k < K; k++) {
+        const int position = first + k * n.row_threads;
+        if (position < row.length)
+            weigh_gradient<V, DROPS>(d[k], sums, n, row, position, x[k], mean, rstd);
+    }
+    const struct row_sums means = gradient_means(n, V, weigh_row(n, row, sums));
+    UNROLL
+    for (int k = 0; k < K; k++) {
+        const int position = first + k * n.row_threads;
+        if (position < row.length)
+            store_gradient<V>(n, row, position, x[k], d[k], mean, rstd, means);
+    }
+}
+
+/* As backward_kept with V = 4, for groups of which registers hold x but not all of weight dv: of
+ * its K vectors a thread keeps the first S in shared memory, where only it looks at them. No
+ * dropout. The same 12 bytes an element. */
+template <int K, int S, int T>
+__global__ void __launch_bounds__(T, 1) backward_shared(const struct image_norm n) {
+    SHARED_DYNAMIC(float4, kept);
+    const struct row row = row_of<4>(n, first_row(n));
+    const int first = first_position(n), thread = (int)threadIdx.x, threads = (int)blockDim.x;
+    const float mean = n.a.mean[blockIdx.x], rstd = n.a.rstd[blockIdx.x];
+    struct values<4> x[K], d[K - S];
+    struct row_sums sums = {0, 0};
+    UNROLL_BY(6)
+    for (int k = 0; k < S; k++) {
+        const int position = first + k * n.row_threads;
+        if (position < row.length)
+            kept[k * threads + thread] = packed(load_at<4>(n.a.dy, row, position));
+    }
+    UNROLL
+    for (int k = 0; k < K; k++) {
+        const int position = first + k * n.row_threads;
+        x[k] = position < row.length ? load_at<4>(n.a.x, row, position) : broadcast<4>(0);
+        if (k >= S)
+            d[k - S] = position < row.length ? load_at<4>(n.a.dy, row, position) : broadcast<4>(0);
+    }
+    UNROLL
+    for (int k = 0; k < K; k++) {
+        const int position = first + k * n.row_threads;
+        if (position >= row.length)
+            continue;
+        struct values<4> g = k < S ? unpacked(kept[k * threads + thread]) : d[k - S];
+        weigh_gradient<4, false>(g, sums, n, row, position, x[k], mean, rstd);
+        if (k < S)
+            kept[k * threads + thread] = packed(g);
+        else
+            d[k - S] = g;
+    }
+    const struct row_sums means = gradient_means(n, 4, weigh_row(n, row, sums));
+    UNROLL
+    for (int k = 0; k < K; k++) {
+        const int position = first + k * n.row_threads;
+        if (position >= row.length)
+            continue;
+        const struct values<4> g = k < S ? unpacked(kept[k * threads + thread]) : d[k - S];
+        store_gradient<4>(n, row, position, x[k], g, mean, rstd, means);
+    }
+}
+
+/* Groups of any size. Two passes: reads x and dy for the sums, and again for dx; 20 bytes an
+ * element, of which the second reading may come from a cache. A warp has whole rows, or all of the
+ * block has the only one. */
+template <int V>
+__global__ void __launch_bounds__(STREAM_THREADS, 1) backward_streamed(const struct image_norm n) {
+    const int rows_at_once = (int)blockDim.x / n.row_threads;
+    const float mean = n.a.mean[blockIdx.x], rstd = n.a.rstd[blockIdx.x];
+    struct row_sums share = {0, 0};
+    for (int r = first_row(n); r < n.rows; r += rows_at_once) {
+        const struct row row = row_of<V>(n, r);
+        struct row_sums sums = {0, 0};
+        UNROLL_BY(2)
+        for (int p = first_position(n); p < row.length; p += n.row_threads) {
+            const struct values<V> x = load_at<V>(n.a.x, row, p);
+            struct values<V> d = load_at<V>(n.a.dy, row, p);
+            weigh_gradient<V, true>(d, sums, n, row, p, x, mean, rstd);
+        }
+        sums = weigh_row(n, row, sums);
+        share.d += sums.d;
+        share.d_hat += sums.d_hat;
+    }
+    const struct row_sums means = gradient_means(n, V, share);
+    for (int r = first_row(n); r < n.rows; r += rows_at_once) {
+        const struct row row = row_of<V>(n, r);
+        UNROLL_BY(2)
+        for (int p = first_position(n); p < row.length; p += n.row_threads) {
+            struct row_sums again = {0, 0};
+            const struct values<V> x = load_at<V>(n.a.x, row, p);
+            struct values<V> d = load_at<V>(n.a.dy, row, p);
+            weigh_gradient<V, true>(d, again, n, row, p, x, mean, rstd);
+            store_gradient<V>(n, row, p, x, d, mean, rstd, means);
+        }
+    }
+}
+
+/* ---- gradients of weight and bias ------------------------------------------------------------ */
+
+/* Per channel: adds up what weigh_row left, a warp for each of the 2 [channels] rows of `columns`
+ * numbers. Some kilobytes, which the cache still has. */
+__global__ void __launch_bounds__(SUM_THREADS)
+    sum_partials(float *dweight, float *dbias, const float *partials, int channels, int columns) {
+    const int lane = (int)threadIdx.x % WARP;
+    const int row = ((int)blockIdx.x * SUM_THREADS + (int)threadIdx.x) / WARP;
+    if (row >= 2 * channels)
+        return;
+    float sum = 0;
+    UNROLL_BY(4)
+    for (int column = lane; column < columns; column += WARP)
+        sum += partials[(size_t)row * (size_t)columns + (size_t)column];
+    sum = warp_sum(sum);
+    if (lane == 0)
+        *(row < channels ? dweight + row : dbias + (row - channels)) = sum;
+}
+
+/* The sum over the lanes of a warp that have the same column. */
+__device__ static float columns_sum(float v) {
+    UNROLL
+    for (int distance = COLUMNS; distance < WARP; distance *= 2)
+        v += __shfl_xor_sync(ALL_LANES, v, distance);
+    return v;
+}
+
+/* Per element: reads x and dy once more, before dx takes the place of dy; 8 bytes an element of the
+ * batch is the floor. A block has COLUMNS neighbouring vectors of the weights and goes through the
+ * batch SLICES images at a time; a thread adds up the images of its slice, then the slices are put
+ * together: those of a warp by shuffles, those of the warps in their order. */
+template <int V>
+__global__ void __launch_bounds__(COLUMNS *SLICES, 1) element_gradients(const struct image_norm n) {
+    enum { WARPS = COLUMNS * SLICES / WARP, NUMBERS = COLUMNS * V };
+    SHARED(float, slices, 2 * WARPS * NUMBERS);
+    const int column = (int)threadIdx.x % COLUMNS, warp = (int)threadIdx.x / WARP;
+    const size_t image = (size_t)n.a.groups * (size_t)n.length * V; /* elements */
+    const size_t element = ((size_t)blockIdx.x * COLUMNS + (size_t)column) * V;
+    const int end = element < image ? n.a.batch : 0;
+    const unsigned group = (unsigned)element / (unsigned)(n.length * V);
+    struct values<V> weight = {}, bias = {}, dweight = {}, dbias = {};
+    if (n.a.relu_place == RELU_AFTER && end > 0) {
+        weight = load<V>(n.a.weight + element);
+        bias = load<V>(n.a.bias + element);
+    }
+    UNROLL_BY(2)
+    for (int i = (int)threadIdx.x / COLUMNS; i < end; i += SLICES) {
+        const size_t at = (size_t)i * image + element, set = (size_t)i * (size_t)n.a.groups + group;
+        const struct values<V> hat =
+            hat_of<V>(load<V>(n.a.x + at), n, n.a.mean[set], n.a.rstd[set]);
+        struct values<V> d = load<V>(n.a.dy + at);
+        undo_output<V, true>(d, n, at, hat, weight, bias);
+        UNROLL
+        for (int j = 0; j < V; j++) {
+            dweight.at[j] = fmaf(d.at[j], hat.at[j], dweight.at[j]);
+            dbias.at[j] += d.at[j];
+        }
+    }
+    UNROLL
+    for (int j = 0; j < V; j++) {
+        const float w = columns_sum(dweight.at[j]), b = columns_sum(dbias.at[j]);
+        if ((int)threadIdx.x % WARP < COLUMNS) {
+            slices[warp * NUMBERS + column * V + j] = w;
+            slices[(WARPS + warp) * NUMBERS + column * V + j] = b;
+        }
+    }
+    __syncthreads();
+    const int number = (int)threadIdx.x % NUMBERS, of_bias = (int)threadIdx.x / NUMBERS;
+    const size_t out = (size_t)blockIdx.x * NUMBERS + (size_t)number;
+    if (of_bias > 1 || out >= image)
+        return;
+    float sum = 0;
+    for (int i = 0; i < WARPS; i++)
+        sum += slices[(of_bias * WARPS + i) * NUMBERS + number];
+    (of_bias == 0 ? n.a.dweight : n.a.dbias)[out] = sum;
+}
+
+/* ---- which kernel ---------------------------------------------------------------------------- */
+
+/* A compiled kernel and the groups it is for: those that take at most `most_threads`. */
+struct variant {
+    int vector, per_thread; /* V and K; K = 0: streamed */
+    int most_threads;
+    int shared; /* S: vectors a thread in shared memory */
+    bool drops; /* does dropout */
+    void (*kernel)(const struct image_norm);
+    const char *name;
+};
+
+/* The first row that fits is taken. Small blocks where there is a choice: several of them share a
+ * multiprocessor, and one loads while another adds up. */
+static const struct variant forward_variants[] = {
+    {4, 1, 256, 0, true, forward_kept<4, 1>, "group norm forward"},
+    {4, 2, 256, 0, true, forward_kept<4, 2>, "group norm forward"},
+    {4, 4, MOST_THREADS, 0, true, forward_kept<4, 4>, "group norm forward"},
+    {4, 8, MOST_THREADS, 0, true, forward_kept<4, 8>, "group norm forward"},
+    {4, 0, STREAM_THREADS, 0, true, forward_streamed<4>, "group norm forward, streamed"},
+    {1, 4, MOST_THREADS, 0, true, forward_kept<1, 4>, "group norm forward"},
+    {1, 16, MOST_THREADS, 0, true, forward_kept<1, 16>, "group norm forward"},
+    {1, 0, STREAM_THREADS, 0, true, forward_streamed<1>, "group norm forward, streamed"},
+};
+
+static const struct variant backward_variants[] = {
+    {4, 1, 256, 0, false, backward_kept<4, 1, 256, 4, false>, "group norm backward"},
+    {4, 2, 256, 0, false, backward_kept<4, 2, 256, 4, false>, "group norm backward"},
+    {4, 4, 512, 0, false, backward_kept<4, 4, 512, 2, false>, "group norm backward"},
+    {4, 8, 512, 0, false, backward_kept<4, 8, 512, 1, false>, "group norm backward"},
+    {4, 16, 512, 12, false, backward_shared<16, 12, 512>, "group norm backward"},
+    {4, 4, 512, 0, true, backward_kept<4, 4, 512, 1, true>, "group norm backward"},
+    {4, 8, 512, 0, true, backward_kept<4, 8, 512, 1, true>, "group norm backward"},
+    {4, 0, STREAM_THREADS, 0, true, backward_streamed<4>, "group norm backward, streamed"},
+    {1, 4, MOST_THREADS, 0, true, backward_kept<1, 4, MOST_THREADS, 1, true>,
+     "group norm backward"},
+    {1, 16, 512, 0, true, backward_kept<1, 16, 512, 1, true>, "group norm backward"},
+    {1, 0, STREAM_THREADS, 0, true, backward_streamed<1>, "group norm backward, streamed"},
+};
+
+struct choice {
+    const struct variant *variant;
+    struct image_norm n;
+    int threads;
+    int shared_bytes;
+};
+
+static int round_up(int number, int multiple) {
+    return (number + multiple - 1) / multiple * multiple;
+}
+
+static int row_threads(int length, int per_thread) {
+    const int least = (length + per_thread - 1) / per_thread;
+    if (least > WARP)
+        return least < MOST_THREADS ? round_up(least, WARP) : least;
+    int threads = FEWEST_ROW_THREADS;
+    while (threads < least)
+        threads *= 2;
+    return threads;
+}
+
+/* Divides a group among the threads of a block as `v` has it; false where that cannot be.
+ * `shared_limit`: bytes of shared memory that a block may have. */
+static bool divide(struct choice *out, const struct variant *v, const struct norm_args *a,
+                   bool vectors, int shared_limit) {
+    const int channels = a->channels / a->groups;
+    const int row = a->per_element ? channels * a->pixels : a->pixels; /* elements */
+    if (v->vector > 1 && (!vectors || row % v->vector != 0))
+        return false;
+    if (!v->drops && dropout_of(a).on)
+        return false;
+    struct image_norm *n = &out->n;
+    n->a = *a;
+    n->dropout = dropout_of(a);
+    n->rows = a->per_element ? 1 : channels;
+    n->length = row / v->vector;
+    int rows_at_once = n->rows;
+    if (v->per_thread > 0) {
+        n->row_threads = row_threads(n->length, v->per_thread);
+    } else {
+        n->row_threads = WARP;
+        if (n->rows == 1)
+            n->row_threads =
+                n->length < STREAM_THREADS ? round_up(n->length, WARP) : STREAM_THREADS;
+        if (rows_at_once > STREAM_THREADS / n->row_threads)
+            rows_at_once = STREAM_THREADS / n->row_threads;
+    }
+    if (n->row_threads > v->most_threads || rows_at_once > v->most_threads / n->row_threads)
+        return false;
+    n->partials = a->per_element ? 0 : (n->row_threads + WARP - 1) / WARP;
+    out->variant = v;
+    out->threads = round_up(rows_at_once * n->row_threads, WARP);
+    out->shared_bytes = out->threads * v->shared * (int)sizeof(float4);
+    return v->shared == 0 || out->shared_bytes + STATIC_SHARED <= shared_limit;
+}
+
+/* The last variant takes everything. */
+static struct choice choose(const struct variant *variants, const struct norm_args *a, bool vectors,
+                            int shared_limit) {
+    struct choice choice = {};
+    for (int i = 0; !divide(&choice, &variants[i], a, vectors, shared_limit);)
+        i++;
+    return choice;
+}
+
+static enum status launch(struct error *error, struct device *device, const struct choice *c) {
+    const struct variant *v = c->variant;
+    /* More than 48 KB must be asked for: CUDA C++ Programming Guide, "Shared Memory". */
+    if (v->shared > 0 &&
+        CUDA(error, cudaFuncSetAttribute(reinterpret_cast<const void *>(v->kernel),
+                                         cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                         c->shared_bytes)) != STATUS_OK)
+        return error->status;
+    const unsigned groups = (unsigned)c->n.a.batch * (unsigned)c->n.a.groups;
+    LAUNCH(v->kernel, groups, c->threads, c->shared_bytes, device->compute, c->n);
+    return check_launch(error, v->name);
+}
+
+/* ---- the operations -------------------------------------------------------------------------- */
+
+enum status cuda_group_norm_forward(struct error *error, struct device *device,
+                                    const struct norm_args *a) {
+    const bool vectors =
+        vectors_allowed(a->x) && vectors_allowed(a->y) &&
+        (!a->per_element || (vectors_allowed(a->weight) && vectors_allowed(a->bias)));
+    const struct choice choice = choose(forward_variants, a, vectors, device->shared_bytes);
+    return launch(error, device, &choice);
+}
+
+static enum status launch_element_gradients(struct error *error, struct device *device,
+                                            const struct image_norm *n, int vector) {
+    const int vectors = n->a.groups * n->length;
+    const unsigned blocks = (unsigned)((vectors + COLUMNS - 1) / COLUMNS);
+    if (vector == 4)
+        LAUNCH(element_gradients<4>, blocks, COLUMNS * SLICES, 0, device->compute, *n);
+    else
+        LAUNCH(element_gradients<1>, blocks, COLUMNS * SLICES, 0, device->compute, *n);
+    return check_launch(error, "group norm element gradients");
+}
+
+static enum status launch_sum_partials(struct error *error, struct device *device,
+                                       const struct image_norm *n) {
+    const int rows = 2 * n->a.channels, rows_a_block = SUM_THREADS / WARP;
+    const unsigned blocks = (unsigned)((rows + rows_a_block - 1) / rows_a_block);
+    LAUNCH(sum_partials, blocks, SUM_THREADS, 0, device->compute, n->a.dweight, n->a.dbias,
+           static_cast<const float *>(n->a.workspace), n->a.channels, n->a.batch * n->partials);
+    return check_launch(error, "group norm sum of partials");
+}
+
+enum status cuda_group_norm_backward(struct error *error, struct device *device,
+                                     const struct norm_args *a) {
+    const bool vectors =
+        vectors_allowed(a->x) && vectors_allowed(a->dy) && vectors_allowed(a->dx) &&
+        (!a->per_element || (vectors_allowed(a->weight) && vectors_allowed(a->bias)));
+    const struct choice choice = choose(backward_variants, a, vectors, device->shared_bytes);
+    if (a->per_element &&
+        launch_element_gradients(error, device, &choice.n, choice.variant->vector) != STATUS_OK)
+        return error->status;
+    if (launch(error, device, &choice) != STATUS_OK)
+        return error->status;
+    return a->per_element ? STATUS_OK : launch_sum_partials(error, device, &choice.n);
+}
+
+/* The partial sums of weigh_row, whether or not the pointers allow vectors and there is dropout. */
+size_t cuda_group_norm_workspace(const struct device *device, const struct norm_args *a) {
+    struct norm_args any = *a;
+    size_t most = 0;
+    any.training = true;
+    for (int i = 0; i < 4; i++) {
+        any.dropout = i / 2 == 0 ? 0 : 0.5f;
+        const struct choice choice =
+            choose(backward_variants, &any, i % 2 == 0, device->shared_bytes);
+        const size_t columns = (size_t)a->batch * (size_t)choice.n.partials;
+        const size_t bytes = 2 * (size_t)a->channels * columns * sizeof(float);
+        most = bytes > most ? bytes : most;
+    }
+    return (most + 255) / 256 * 256;
+}

@@ -1,0 +1,210 @@
+/* image_norm.cuh: how the kernels of group and layer norm divide a group among threads, and what
+ * they compute for each vector of it. Notation as in backend.h: u is x behind ReLU_BEFORE, hat the
+ * normalized value, v that with weight and bias; dv is the gradient of v.
+ *
+ * One block works on one group of one image, which is contiguous in NCHW. To a kernel it is `rows`
+ * rows: the channels where weight and bias are per channel, so that a row has one weight and its
+ * gradient is a sum over the row; a single row where they are per element. `row_threads`
+ * neighbouring threads work on a row: whole warps, or a part of one warp that is a power of two. */
+#ifndef KERNELS_IMAGE_NORM_CUH
+#define KERNELS_IMAGE_NORM_CUH
+
+#include "dropout.cuh"
+#include "reduce.cuh"
+
+enum {
+    MOST_THREADS = 1024,   /* of a block, on every architecture */
+    FEWEST_ROW_THREADS = 4 /* a power of two */
+};
+
+/* What a kernel is given, by value. */
+struct image_norm {
+    struct norm_args a;
+    struct dropout dropout;
+    int rows, length; /* a group is [rows][length] vectors */
+    int row_threads;
+    int partials; /* backward, per channel: sums of a row that go to the workspace, one a warp */
+};
+
+/* One row of the block's group, as one thread sees it. */
+struct row {
+    int length;         /* vectors; 0 for a thread behind the last row */
+    size_t start;       /* of the row in the batch, in elements */
+    size_t affine;      /* where its weight and bias begin */
+    float weight, bias; /* where they are per channel */
+};
+
+template <int V> __device__ inline struct row row_of(const struct image_norm &n, int number) {
+    const size_t group = blockIdx.x, in_image = blockIdx.x % (unsigned)n.a.groups;
+    const size_t elements = (size_t)n.length * V;
+    struct row row;
+    row.length = number < n.rows ? n.length : 0;
+    row.start = (group * (size_t)n.rows + (size_t)number) * elements;
+    row.affine = in_image * (size_t)n.rows + (size_t)number;
+    row.weight = row.bias = 0;
+    if (n.a.per_element) {
+        row.affine *= elements;
+    } else if (number < n.rows) {
+        row.weight = n.a.weight[row.affine];
+        row.bias = n.a.bias[row.affine];
+    }
+    return row;
+}
+
+__device__ inline int first_row(const struct image_norm &n) {
+    return (int)threadIdx.x / n.row_threads;
+}
+
+__device__ inline int first_position(const struct image_norm &n) {
+    return (int)threadIdx.x % n.row_threads;
+}
+
+/* a tensor of the batch at a position of the row */
+template <int V>
+__device__ inline struct values<V> load_at(const float *tensor, const struct row &row,
+                                           int position) {
+    return load<V>(tensor + row.start + (size_t)position * V);
+}
+
+/* weight or bias there */
+template <int V>
+__device__ inline struct values<V> affine_at(const struct image_norm &n, const float *all,
+                                             float of_channel, const struct row &row,
+                                             int position) {
+    if (n.a.per_element)
+        return load<V>(all + row.affine + (size_t)position * V);
+    return broadcast<V>(of_channel);
+}
+
+/* ---- forward --------------------------------------------------------------------------------- */
+
+template <int V>
+__device__ inline struct values<V> load_input(const struct image_norm &n, const struct row &row,
+                                              int position) {
+    struct values<V> u = load_at<V>(n.a.x, row, position);
+    UNROLL
+    for (int i = 0; i < V; i++)
+        u.at[i] = n.a.relu_place == RELU_BEFORE ? relu(u.at[i]) : u.at[i];
+    return u;
+}
+
+template <int V>
+__device__ inline float total(const struct values<V> &u) {
+    float sum = 0;
+    UNROLL
+    for (int i = 0; i < V; i++)
+        sum += u.at[i];
+    return sum;
+}
+
+template <int V> __device__ inline float squares(const struct values<V> &u, float mean) {
+    float sum = 0;
+    UNROLL
+    for (int i = 0; i < V; i++)
+        sum = fmaf(u.at[i] - mean, u.at[i] - mean, sum);
+    return sum;
+}
+
+/* y at a position of the row, from u */
+template <int V>
+__device__ inline void store_output(const struct image_norm &n, const struct row &row, int position,
+                                    const struct values<V> &u, float mean, float rstd) {
+    const size_t at = row.start + (size_t)position * V;
+    const struct values<V> weight = affine_at<V>(n, n.a.weight, row.weight, row, position);
+    const struct values<V> bias = affine_at<V>(n, n.a.bias, row.bias, row, position);
+    struct values<V> y;
+    UNROLL
+    for (int i = 0; i < V; i++) {
+        const float v = affine(normalized(u.at[i], mean, rstd), weight.at[i], bias.at[i]);
+        y.at[i] = n.a.relu_place == RELU_AFTER ? relu(v) : v;
+    }
+    if (n.dropout.on)
+        dropout_apply<V>(y, n.dropout, at);
+    store<V>(n.a.y + at, y);
+}
+
+/* Mean of a group, and rstd from the sum of squared differences from it. */
+__device__ inline float group_mean(const struct image_norm &n, int vector, float sum) {
+    return sum / ((float)n.rows * (float)n.length * (float)vector);
+}
+
+__device__ inline float group_rstd(const struct image_norm &n, int vector, float square) {
+    return 1 / sqrtf(group_mean(n, vector, square) + n.a.epsilon);
+}
+
+/* ---- backward -------------------------------------------------------------------------------- */
+
+/* Sums over a row: with weights per channel of dv and of dv hat, which are the row's parts of dbias
+ * and dweight; with weights per element of weight dv and of weight dv hat. */
+struct row_sums {
+    float d, d_hat;
+};
+
+/* dy becomes dv: behind dropout and a ReLU that came after the norm, whose gradient at 0 is 0.
+ * DROPS: there may be dropout; drawing the mask takes registers that a kernel without it has to
+ * itself. */
+template <int V, bool DROPS>
+__device__ inline void undo_output(struct values<V> &dy, const struct image_norm &n, size_t at,
+                                   const struct values<V> &hat, const struct values<V> &weight,
+                                   const struct values<V> &bias) {
+    if (DROPS && n.dropout.on)
+        dropout_apply<V>(dy, n.dropout, at);
+    if (n.a.relu_place == RELU_BEFORE)
+        return;
+    UNROLL
+    for (int i = 0; i < V; i++)
+        dy.at[i] = affine(hat.at[i], weight.at[i], bias.at[i]) > 0 ? dy.at[i] : 0;
+}
+
+template <int V>
+__device__ inline struct values<V> hat_of(const struct values<V> &x, const struct image_norm &n,
+                                          float mean, float rstd) {
+    struct values<V> hat;
+    UNROLL
+    for (int i = 0; i < V; i++)
+        hat.at[i] = normalized(n.a.relu_place == RELU_BEFORE ? relu(x.at[i]) : x.at[i], mean, rstd);
+    return hat;
+}
+
+/* dy at a position of the row becomes weight dv; added to the sums. */
+template <int V, bool DROPS>
+__device__ inline void weigh_gradient(struct values<V> &d, struct row_sums &sums,
+                                      const struct image_norm &n, const struct row &row,
+                                      int position, const struct values<V> &x, float mean,
+                                      float rstd) {
+    const size_t at = row.start + (size_t)position * V;
+    const struct values<V> weight = affine_at<V>(n, n.a.weight, row.weight, row, position);
+    const struct values<V> hat = hat_of<V>(x, n, mean, rstd);
+    struct values<V> bias = {};
+    if (n.a.relu_place == RELU_AFTER)
+        bias = affine_at<V>(n, n.a.bias, row.bias, row, position);
+    undo_output<V, DROPS>(d, n, at, hat, weight, bias);
+    UNROLL
+    for (int i = 0; i < V; i++) {
+        const float weighted = d.at[i] * weight.at[i];
+        const float summed = n.a.per_element ? weighted : d.at[i];
+        sums.d += summed;
+        sums.d_hat = fmaf(summed, hat.at[i], sums.d_hat);
+        d.at[i] = weighted;
+    }
+}
+
+/* dx = rstd (weight dv - mean of weight dv - hat * mean of weight dv hat): Ioffe and Szegedy 2015,
+ * section 3, with the three partial derivatives put together; zero where ReLU_BEFORE let nothing
+ * through. */
+template <int V>
+__device__ inline void store_gradient(const struct image_norm &n, const struct row &row,
+                                      int position, const struct values<V> &x,
+                                      const struct values<V> &weighted, float mean, float rstd,
+                                      const struct row_sums &means) {
+    const struct values<V> hat = hat_of<V>(x, n, mean, rstd);
+    struct values<V> dx;
+    UNROLL
+    for (int i = 0; i < V; i++) {
+        const float du = rstd * (weighted.at[i] - means.d - hat.at[i] * means.d_hat);
+        dx.at[i] = n.a.relu_place == RELU_AFTER || x.at[i] > 0 ? du : 0;
+    }
+    store<V>(n.a.dx + row.start + (size_t)position * V, dx);
+}
+
+#endif

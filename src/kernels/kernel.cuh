@@ -1,0 +1,55 @@
+/* kernel.cuh: what every kernel file includes. Three macros stand for the parts of CUDA C++ that no
+ * other compiler reads, so that the stand-in for CUDA (tests/cudasim) can give them its own
+ * meaning:
+ *
+ *     SHARED(float, sums, 32)          __shared__ float sums[32]
+ *     SHARED_DYNAMIC(float4, kept)     extern __shared__ float4 kept[]; float4 in every kernel
+ *     LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)   kernel<<<...>>>(...)
+ *
+ * Elements of shared arrays are read and written whole (`float4 v = kept[i]`, never kept[i].x), and
+ * no pointer to them is taken: the stand-in watches each access. */
+#ifndef KERNELS_KERNEL_CUH
+#define KERNELS_KERNEL_CUH
+
+#include <cublas_v2.h> /* both have C++ in them and so stand before the 'extern "C"' */
+#include <cuda_runtime.h>
+#include <cudnn.h>
+
+extern "C" {
+#include "check.h"
+#include "device.h"
+#include "philox.h"
+}
+
+#ifdef __CUDACC__
+#define SHARED(type, name, count) __shared__ type name[count]
+#define SHARED_DYNAMIC(type, name) extern __shared__ type name[]
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
+    kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#else
+#include <cudasim_kernel.h>
+#endif
+
+/* Before a loop: unrolled wholly, or `count` times. */
+#ifdef __CUDACC__
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL PRAGMA(unroll)
+#define UNROLL_BY(count) PRAGMA(unroll count)
+#else
+#define UNROLL
+#define UNROLL_BY(count)
+#endif
+
+enum { WARP = 32 };
+#define ALL_LANES 0xffffffffu
+
+/* 16 bytes at once: p is a multiple of 16 bytes. */
+__device__ inline float4 load4(const float *p) {
+    return *reinterpret_cast<const float4 *>(p);
+}
+
+__device__ inline void store4(float *p, float4 v) {
+    *reinterpret_cast<float4 *>(p) = v;
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* reduce.cuh: sums over the lanes of a warp and the threads of a block, in an order that depends on
+ * nothing but their number. T is float, double or int. */
+#ifndef KERNELS_REDUCE_CUH
+#define KERNELS_REDUCE_CUH
+
+#include "kernel.cuh"
+
+/* The sum over each `width` neighbouring lanes (a power of two, at most WARP), in all of them. */
+template <typename T> __device__ inline T lanes_sum(T v, int width) {
+    for (int distance = 1; distance < width; distance *= 2)
+        v += __shfl_xor_sync(ALL_LANES, v, distance);
+    return v;
+}
+
+template <typename T> __device__ inline T warp_sum(T v) {
+    UNROLL
+    for (int distance = 1; distance < WARP; distance *= 2)
+        v += __shfl_xor_sync(ALL_LANES, v, distance);
+    return v;
+}
+
+/* The sum over a block of whole warps, in every thread. A kernel that calls it several times gives
+ * each call its own number, and with it its own shared memory: so one barrier is enough. */
+template <int CALL, typename T> __device__ inline T block_sum(T v) {
+    SHARED(T, sums, WARP);
+    const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
+    const T own = warp_sum(v);
+    if (lane == 0)
+        sums[warp] = own;
+    __syncthreads();
+    return warp_sum(lane < (int)blockDim.x / WARP ? (T)sums[lane] : T(0));
+}
+
+#endif
