@@ -10,7 +10,8 @@ enum {
 
 /* A step that was run before: what its operations depend on, and their recording. */
 struct replay {
-    const struct step_state *state; /* names the slot of the batch */
+    const uint8_t *images;          /* where the batch lies: its images ... */
+    const struct step_state *state; /* ... and its state (and its labels, between them) */
     int count;
     bool training;
     struct recording *recording; /* NULL: run once, not yet recorded */

@@ -10,8 +10,8 @@
 static struct replay *find(struct model *model, const struct device_batch *batch, bool training) {
     for (int i = 0; i < model->replay_count; i++) {
         struct replay *replay = &model->replays[i];
-        if (replay->state == batch->state && replay->count == batch->count &&
-            replay->training == training)
+        if (replay->images == batch->images && replay->state == batch->state &&
+            replay->count == batch->count && replay->training == training)
             return replay;
     }
     return NULL;
@@ -20,8 +20,10 @@ static struct replay *find(struct model *model, const struct device_batch *batch
 /* Notes that this kind of step was walked; with no room left it is walked every time. */
 static void remember(struct model *model, const struct device_batch *batch, bool training) {
     if (model->replay_count < MAX_REPLAYS)
-        model->replays[model->replay_count++] =
-            (struct replay){.state = batch->state, .count = batch->count, .training = training};
+        model->replays[model->replay_count++] = (struct replay){.images = batch->images,
+                                                                .state = batch->state,
+                                                                .count = batch->count,
+                                                                .training = training};
 }
 
 static enum status record(struct error *error, struct model *model, struct replay *replay,

@@ -45,9 +45,9 @@ static enum status check_memory(struct error *error, struct model *model, size_t
     const double gibibyte = 1024.0 * 1024 * 1024;
     size_t left = model->backend->memory_left(model->device);
     size_t needed = bytes_needed(model, workspace, model->plan.batch);
-    if (left == 0 || needed <= left)
+    size_t usable = left - left / 16; /* allocations are rounded up, and libraries load kernels */
+    if (left == 0 || needed <= usable)
         return STATUS_OK;
-    size_t usable = left - left / 16; /* allocations are rounded up */
     int fits = 0;
     for (int step = 1 << 16; step > 0; step /= 2)
         if (fits + step < model->plan.batch &&

@@ -20,9 +20,8 @@ static const struct {
 } commands[COMMAND_COUNT] = {
     [COMMAND_TRAIN] = {"train", "train one network (the default command)"},
     [COMMAND_SUMMARY] = {"summary", "print the layer table and the parameter count"},
-    [COMMAND_INFO] = {"info",
-                      "print version, backends built in, devices found, library versions and the "
-                      "convolution algorithms chosen for a network"},
+    [COMMAND_INFO] =
+        {"info", "print version, backends, devices with the algorithms they choose, libraries"},
 };
 
 /* Commands that take an option. */

@@ -2,8 +2,9 @@
  * cuDNN normalizes (cudnn_ops.h); the kernels here are ReLU and dropout around it, and all of it in
  * evaluation, where each element is on its own.
  *
- * Elements are taken by eights: that many share a block of dropout draws. Each kernel's comment
- * gives the bytes of an element that it reads and writes, which is also its floor. */
+ * A block takes a tile of elements at once, a thread of it two vectors of four that lie half a tile
+ * apart: so neighbouring lanes access neighbouring 16 bytes. Each kernel goes once over the batch;
+ * its comment gives the bytes of an element that it reads and writes, which is also its floor. */
 #include "dropout.cuh"
 
 extern "C" {
@@ -11,7 +12,9 @@ extern "C" {
 }
 
 enum { THREADS = 256, BLOCKS_A_MULTIPROCESSOR = 8, EIGHT = 8 };
+enum { TILE = THREADS * EIGHT, HALF = TILE / 2 };
 
+/* A thread's part of a tile: its vector of the first half, then that of the second. */
 struct eight {
     float at[EIGHT];
 };
@@ -24,33 +27,43 @@ struct span {
 
 /* ---- eight elements -------------------------------------------------------------------------- */
 
+/* Where at[i] is in the batch; `tile` is the tile's first element. */
+__device__ static size_t place(size_t tile, int i) {
+    return tile + (size_t)(i / 4 * HALF) + threadIdx.x * 4 + (size_t)(i % 4);
+}
+
+__device__ static bool whole_vectors(size_t tile, const struct span &s) {
+    return s.vectors && tile + TILE <= s.count;
+}
+
 /* Zeros behind the end. */
-__device__ static struct eight load_eight(const float *p, size_t first, const struct span &s) {
-    struct eight v = {};
-    if (s.vectors && first + EIGHT <= s.count) {
-        const struct values<4> low = load<4>(p + first), high = load<4>(p + first + 4);
+__device__ static struct eight load_eight(const float *p, size_t tile, const struct span &s) {
+    struct eight v;
+    if (whole_vectors(tile, s)) {
+        const struct values<4> first = load<4>(p + place(tile, 0)),
+                               second = load<4>(p + place(tile, 4));
         UNROLL
         for (int i = 0; i < 4; i++)
-            v.at[i] = low.at[i], v.at[i + 4] = high.at[i];
+            v.at[i] = first.at[i], v.at[i + 4] = second.at[i];
     } else {
         UNROLL
         for (int i = 0; i < EIGHT; i++)
-            v.at[i] = first + (size_t)i < s.count ? p[first + (size_t)i] : 0;
+            v.at[i] = place(tile, i) < s.count ? p[place(tile, i)] : 0;
     }
     return v;
 }
 
-__device__ static void store_eight(float *p, size_t first, const struct span &s,
+__device__ static void store_eight(float *p, size_t tile, const struct span &s,
                                    const struct eight &v) {
-    if (s.vectors && first + EIGHT <= s.count) {
-        store4(p + first, make_float4(v.at[0], v.at[1], v.at[2], v.at[3]));
-        store4(p + first + 4, make_float4(v.at[4], v.at[5], v.at[6], v.at[7]));
+    if (whole_vectors(tile, s)) {
+        store4(p + place(tile, 0), make_float4(v.at[0], v.at[1], v.at[2], v.at[3]));
+        store4(p + place(tile, 4), make_float4(v.at[4], v.at[5], v.at[6], v.at[7]));
         return;
     }
     UNROLL
     for (int i = 0; i < EIGHT; i++)
-        if (first + (size_t)i < s.count)
-            p[first + (size_t)i] = v.at[i];
+        if (place(tile, i) < s.count)
+            p[place(tile, i)] = v.at[i];
 }
 
 __device__ static struct eight relu_eight(struct eight v) {
@@ -60,23 +73,34 @@ __device__ static struct eight relu_eight(struct eight v) {
     return v;
 }
 
-__device__ static struct eight drop_eight(struct eight v, const struct dropout &d, size_t first) {
+/* An even lane and the odd one after it have the lower and the upper elements of the same two
+ * blocks of draws. The even lane draws the first block, the odd one the second, and each hands over
+ * the two words that the other needs: so no block is drawn twice. Whole warps must come here. */
+__device__ static struct eight drop_eight(struct eight v, const struct dropout &d, size_t tile) {
+    const bool odd = threadIdx.x % 2 != 0;
     const struct philox_block block =
-        philox(d.seed, d.stream, d.state->step, (uint32_t)(first / 8));
+        philox(d.seed, d.stream, d.state->step, (uint32_t)(place(tile, odd ? 4 : 0) / 8));
     UNROLL
-    for (int i = 0; i < 4; i++) {
-        v.at[2 * i] *= dropout_low(d, block.word[i]);
-        v.at[2 * i + 1] *= dropout_high(d, block.word[i]);
+    for (int i = 0; i < 2; i++) {
+        const uint32_t lower = block.word[i], upper = block.word[i + 2];
+        const uint32_t other = __shfl_xor_sync(ALL_LANES, odd ? lower : upper, 1);
+        const uint32_t first = odd ? other : lower, second = odd ? upper : other;
+        v.at[2 * i] *= dropout_low(d, first);
+        v.at[2 * i + 1] *= dropout_high(d, first);
+        v.at[2 * i + 4] *= dropout_low(d, second);
+        v.at[2 * i + 5] *= dropout_high(d, second);
     }
     return v;
 }
 
-__device__ static size_t first_eight(void) {
-    return ((size_t)blockIdx.x * THREADS + threadIdx.x) * EIGHT;
+/* The tiles of a block begin here; the same for all of its threads, so that none leaves the loop
+ * before the others. */
+__device__ static size_t first_tile(void) {
+    return (size_t)blockIdx.x * TILE;
 }
 
-__device__ static size_t eights_step(void) {
-    return (size_t)gridDim.x * THREADS * EIGHT;
+__device__ static size_t tile_step(void) {
+    return (size_t)gridDim.x * TILE;
 }
 
 /* ---- training -------------------------------------------------------------------------------- */
@@ -86,10 +110,11 @@ __device__ static size_t eights_step(void) {
 __global__ void __launch_bounds__(THREADS)
     batch_norm_input(float *u, float *dv, const float *x, const float *dy,
                      const struct dropout dropout, const struct span s) {
-    for (size_t i = first_eight(); i < s.count; i += eights_step()) {
-        store_eight(u, i, s, relu_eight(load_eight(x, i, s)));
+    for (size_t tile = first_tile(); tile < s.count; tile += tile_step()) {
+        const struct eight in = load_eight(x, tile, s);
         if (dv != NULL)
-            store_eight(dv, i, s, drop_eight(load_eight(dy, i, s), dropout, i));
+            store_eight(dv, tile, s, drop_eight(load_eight(dy, tile, s), dropout, tile));
+        store_eight(u, tile, s, relu_eight(in));
     }
 }
 
@@ -97,13 +122,13 @@ __global__ void __launch_bounds__(THREADS)
 __global__ void __launch_bounds__(THREADS)
     batch_norm_output(float *y, bool relu_after, const struct dropout dropout,
                       const struct span s) {
-    for (size_t i = first_eight(); i < s.count; i += eights_step()) {
-        struct eight v = load_eight(y, i, s);
+    for (size_t tile = first_tile(); tile < s.count; tile += tile_step()) {
+        struct eight v = load_eight(y, tile, s);
         if (relu_after)
             v = relu_eight(v);
         if (dropout.on)
-            v = drop_eight(v, dropout, i);
-        store_eight(y, i, s, v);
+            v = drop_eight(v, dropout, tile);
+        store_eight(y, tile, s, v);
     }
 }
 
@@ -113,26 +138,26 @@ __global__ void __launch_bounds__(THREADS)
     batch_norm_output_gradient(float *dv, const float *y, const float *dy,
                                const struct dropout dropout, const struct span s) {
     const float scale = dropout.on ? dropout.scale : 1;
-    for (size_t i = first_eight(); i < s.count; i += eights_step()) {
-        const struct eight out = load_eight(y, i, s);
-        struct eight d = load_eight(dy, i, s);
+    for (size_t tile = first_tile(); tile < s.count; tile += tile_step()) {
+        const struct eight out = load_eight(y, tile, s);
+        struct eight d = load_eight(dy, tile, s);
         UNROLL
         for (int j = 0; j < EIGHT; j++)
             d.at[j] = out.at[j] > 0 ? d.at[j] * scale : 0;
-        store_eight(dv, i, s, d);
+        store_eight(dv, tile, s, d);
     }
 }
 
 /* dx = du where the ReLU before the norm let x through; 12 bytes. */
 __global__ void __launch_bounds__(THREADS)
     batch_norm_input_gradient(float *dx, const float *x, const float *du, const struct span s) {
-    for (size_t i = first_eight(); i < s.count; i += eights_step()) {
-        const struct eight in = load_eight(x, i, s);
-        struct eight d = load_eight(du, i, s);
+    for (size_t tile = first_tile(); tile < s.count; tile += tile_step()) {
+        const struct eight in = load_eight(x, tile, s);
+        struct eight d = load_eight(du, tile, s);
         UNROLL
         for (int j = 0; j < EIGHT; j++)
             d.at[j] = in.at[j] > 0 ? d.at[j] : 0;
-        store_eight(dx, i, s, d);
+        store_eight(dx, tile, s, d);
     }
 }
 

@@ -400,13 +400,22 @@ static struct choice choose(const struct variant *variants, const struct norm_ar
     return choice;
 }
 
+/* Dynamic shared memory for the largest block that the variant ever has on this device. It is what
+ * is asked for at every launch: the limit belongs to the kernel, not to a launch, and no launch,
+ * nor one in a recording, shall find it lowered by another. */
+static int most_shared(const struct device *device, const struct variant *v) {
+    const int wanted = v->most_threads * v->shared * (int)sizeof(float4);
+    const int limit = device->shared_bytes - STATIC_SHARED;
+    return wanted < limit ? wanted : limit;
+}
+
 static enum status launch(struct error *error, struct device *device, const struct choice *c) {
     const struct variant *v = c->variant;
     /* More than 48 KB must be asked for: CUDA C++ Programming Guide, "Shared Memory". */
     if (v->shared > 0 &&
         CUDA(error, cudaFuncSetAttribute(reinterpret_cast<const void *>(v->kernel),
                                          cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                         c->shared_bytes)) != STATUS_OK)
+                                         most_shared(device, v))) != STATUS_OK)
         return error->status;
     const unsigned groups = (unsigned)c->n.a.batch * (unsigned)c->n.a.groups;
     LAUNCH(v->kernel, groups, c->threads, c->shared_bytes, device->compute, c->n);

@@ -49,7 +49,14 @@ __device__ inline float4 load4(const float *p) {
 }
 
 __device__ inline void store4(float *p, float4 v) {
+#ifdef __CUDACC__
+    /* nvcc 13.0 takes a plain assignment apart into four stores of 4 bytes in group_norm.cu. */
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)),
+                 "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w)
+                 : "memory");
+#else
     *reinterpret_cast<float4 *>(p) = v;
+#endif
 }
 
 #endif
