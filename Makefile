@@ -67,7 +67,7 @@ OBJECTS := $(HOST_SOURCES:%.c=$(OUT)/%.o) \
   $(if $(WITH_CUDA),$(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o)) \
   $(SIM_SOURCES:%.cpp=$(OUT)/%.o)
 FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] src/kernels/*.cu src/kernels/*.cuh tests/*.[ch] \
-  tests/cudasim/*.[ch]* tests/cudasim/include/*.h bench/*.c bench/*.cu tools/*.c)
+  tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* bench/*.[ch] tools/*.c)
 # The stand-in's build runs the tests that need a device, and those of the stand-in itself; the others belong to
 # no backend.
 DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train
@@ -80,9 +80,9 @@ else
 TEST_SOURCES := $(wildcard tests/test_*.c)
 TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%)
 endif
+BENCHMARKS    := bench_layers bench_step bench_kernels
 BENCH_HELPERS := $(patsubst bench/%.c,$(OUT)/bench/%.o,$(filter-out bench/bench_%.c,$(wildcard bench/*.c)))
 TEST_HELPERS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/test_%.c,$(wildcard tests/*.c)))
-
 
 .DEFAULT_GOAL := all
 .PHONY: all help run parts setup test test-long tests sim cuda-toolkit gpu-check bench data lint format clean
@@ -108,9 +108,11 @@ test-long: setup ## the tests in their long forms: 20 epochs of each network on 
 sim: setup ## builds build/sim/train_gpu: the CUDA backend on its stand-in, for machines without a GPU
 	@$(MAKE) $(JOBS) --no-print-directory MODE=sim OUT=build/sim build/sim/train_gpu
 
-bench: setup ## what each layer of the reference networks costs on this machine
-	@$(MAKE) --no-print-directory MODE=release OUT=build/release build/release/bench/bench_layers
+bench: setup ## layers, kernels and whole steps on this machine: the GPU if there is one, and the CPU
+	@$(MAKE) $(JOBS) --no-print-directory MODE=release OUT=build/release $(BENCHMARKS:%=build/release/bench/%)
 	@for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference || exit; done
+	@build/release/bench/bench_kernels
+	@build/release/bench/bench_step --batch 128 --samples 5
 
 cuda-toolkit: ## fetches what is missing of nvcc, CUDA runtime, cuBLAS and cuDNN into build/cuda (up to 2 GB), without root
 	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" tools/cuda-toolkit
@@ -141,7 +143,7 @@ setup:
 parts:
 	@CC="$(CC)" CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/parts
 
-tests: $(OUT)/train_gpu $(TESTS) $(addprefix $(OUT)/bench/,bench_layers bench_step bench_kernels)
+tests: $(OUT)/train_gpu $(TESTS) $(BENCHMARKS:%=$(OUT)/bench/%)
 
 ## ---- rules -----------------------------------------------------------------------------------
 

@@ -285,7 +285,7 @@ static void norms_of_any_start(void **state) {
     for (int kind = 0; kind < NORM_COUNT; kind++)
         for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
             struct norm_case c =
-                norm_of((enum norm_kind)kind, 3, 12, 20, kind == NORM_GROUP ? 3 : 1);
+                norm_of((enum norm_kind)kind, 9, 12, 20, kind == NORM_GROUP ? 3 : 1);
             c.start = starts[i];
             c.a.dropout = i % 2 == 0 ? 0.25f : 0;
             check_training(f, c);
@@ -379,6 +379,14 @@ static void norms_with_dropout(void **state) {
             c.in_place = i % 3 > 0;
             check_norm(f, c);
         }
+    for (int place = RELU_BEFORE; place <= RELU_AFTER;
+         place++) { /* more than a block does at once */
+        struct norm_case c = norm_of(NORM_BATCH, 128, 32, 64, 1);
+        c.a.dropout = 0.3f;
+        c.a.relu_place = (enum relu_place)place;
+        c.in_place = place == RELU_AFTER;
+        check_training(f, c);
+    }
 }
 
 /* Variance 0 exactly: v is the bias, and dx has no component along the sum. Mean 1000: an E[x^2] -

@@ -32,6 +32,7 @@ __device__ static size_t place(size_t tile, int i) {
     return tile + (size_t)(i / 4 * HALF) + threadIdx.x * 4 + (size_t)(i % 4);
 }
 
+/* Else element by element: a last tile that is not full, and pointers that are not aligned. */
 __device__ static bool whole_vectors(size_t tile, const struct span &s) {
     return s.vectors && tile + TILE <= s.count;
 }
@@ -93,8 +94,7 @@ __device__ static struct eight drop_eight(struct eight v, const struct dropout &
     return v;
 }
 
-/* The tiles of a block begin here; the same for all of its threads, so that none leaves the loop
- * before the others. */
+/* Tiles, unlike elements, are the same for all threads of a block: whole warps leave the loops. */
 __device__ static size_t first_tile(void) {
     return (size_t)blockIdx.x * TILE;
 }

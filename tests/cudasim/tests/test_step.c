@@ -62,7 +62,8 @@ static void check_step(const struct cudasim_counts *counts, int epoch, bool repl
     assert_int_equal(counts->copies, 0);
     if (epoch >= 1) /* each kind of step was walked once */
         assert_int_equal(counts->synchronizations, 0);
-    if (epoch >= EPOCHS - 2) { /* and recorded: either slot had either size of batch */
+    if (epoch >=
+        (replay ? EPOCHS - 2 : 1)) { /* and recorded: either slot had either size of batch */
         assert_int_equal(counts->allocations, 0);
         assert_int_equal(counts->graph_launches, replay ? 1 : 0);
     }
@@ -74,7 +75,7 @@ static long check_steps(struct run *run, bool training, bool replay) {
     const struct step_state state = {.step = 1, .learning_rate = 0.01f};
     struct device_batch batch;
     long launches = 0;
-    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+    for (int epoch = 0; epoch < (replay ? EPOCHS : 2); epoch++) {
         assert_succeeded(feed_begin(&error, run->feed, epoch, 0), &error);
         assert_succeeded(feed_next(&error, run->feed, &batch, &state), &error);
         while (batch.count > 0) {
@@ -91,6 +92,7 @@ static long check_steps(struct run *run, bool training, bool replay) {
 static void counts_of_a_step(void **state) {
     (void)state;
     const enum recipe_kind recipes[] = {RECIPE_REFERENCE, RECIPE_TUNED};
+    cudasim_set_reverse(0); /* the same kernels in both orders: test_agreement does that */
     for (int r = 0; r < 2; r++)
         for (int norm = 0; norm < NORM_COUNT; norm++) {
             long launches[2];
@@ -98,7 +100,8 @@ static void counts_of_a_step(void **state) {
                 struct run run;
                 run_open(&run, recipes[r], (enum norm_kind)norm, replay);
                 launches[replay] = check_steps(&run, true, replay);
-                (void)check_steps(&run, false, replay);
+                if (replay)
+                    (void)check_steps(&run, false, replay);
                 run_close(&run);
             }
             assert_int_equal(launches[0], launches[1]);
