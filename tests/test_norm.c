@@ -22,6 +22,7 @@ struct norm_case {
     uint64_t step;
     struct norm_starts start;
     bool in_place;     /* backward with dx == dy */
+    bool at_the_kink;  /* bias 0: with spread 0, v is 0 exactly */
     bool dead_channel; /* channel 1 is negative: ReLU before the norm makes it constant */
     size_t count, sets, weights;
     struct norm_tensors host;
@@ -53,6 +54,8 @@ static void make_numbers(struct norm_case *c) {
                                     .dx = doubles(c->count),
                                     .dweight = doubles(c->weights),
                                     .dbias = doubles(c->weights)};
+    if (c->at_the_kink)
+        c->host.bias = doubles(c->weights);
 }
 
 /* What rounding does to xhat: a mean that is off by 2^-23 of its size counts rstd times. */
@@ -103,7 +106,7 @@ static void check_forward(struct fixture *f, const struct norm_case *c, struct n
 static void check_backward(struct fixture *f, struct norm_case *c, struct norm_args *a) {
     double *dy = random_doubles(c->count, -1, 1);
     for (size_t i = 0; i < c->count; i++)
-        if (a->relu_place == RELU_AFTER && fabs(c->host.before_relu[i]) < kink)
+        if (a->relu_place == RELU_AFTER && !c->at_the_kink && fabs(c->host.before_relu[i]) < kink)
             dy[i] = 0;
     c->host.dy = dy;
     reference_norm_backward(&c->host, c->kind, a, c->step);
@@ -406,6 +409,23 @@ static void norms_of_hard_numbers(void **state) {
             }
 }
 
+/* The gradient of a ReLU behind the norm at v = 0 is 0: all of it, where x is constant and the bias
+ * is 0. */
+static void norms_at_the_kink(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (int kind = 0; kind < NORM_COUNT; kind++)
+        for (int per_element = 0; per_element <= (kind == NORM_BATCH ? 0 : 1); per_element++) {
+            struct norm_case c =
+                norm_of((enum norm_kind)kind, 2, 4, 16, kind == NORM_GROUP ? 2 : 1);
+            c.a.relu_place = RELU_AFTER;
+            c.a.per_element = per_element;
+            c.offset = 0.5;
+            c.spread = 0;
+            c.at_the_kink = true;
+            check_norm(f, c);
+        }
+}
+
 /* NaN passes ReLU and the statistics: all of its set is NaN in y, and nothing else. */
 static void norms_of_nan(void **state) {
     struct fixture *f = fixture_of(state);
@@ -468,6 +488,7 @@ int main(void) {
         cmocka_unit_test(norms_by_epsilon_and_momentum),
         cmocka_unit_test(norms_with_dropout),
         cmocka_unit_test(norms_of_hard_numbers),
+        cmocka_unit_test(norms_at_the_kink),
         cmocka_unit_test(norms_of_nan),
         cmocka_unit_test(batch_norm_per_element),
     };

@@ -101,13 +101,13 @@ enum status console_closing(struct error *error, const struct run_description *r
         return STATUS_OK;
     char steps[TEXT_CAPACITY], time[TEXT_CAPACITY];
     if (output_print(error,
-                     "done:    %s steps in %s\n"
+                     "done:    %s step%s in %s\n"
                      "test accuracy on %s: best %.2f %% (epoch %d), final %.2f %%\n"
                      "results: %s: model.safetensors, best.safetensors, metrics.jsonl, "
                      "config.json\n",
-                     text_count(steps, last->step), text_duration(time, seconds),
-                     run->dataset->name, best->test.accuracy, best->epoch, last->test.accuracy,
-                     run->options->out) != STATUS_OK)
+                     text_count(steps, last->step), last->step == 1 ? "" : "s",
+                     text_duration(time, seconds), run->dataset->name, best->test.accuracy,
+                     best->epoch, last->test.accuracy, run->options->out) != STATUS_OK)
         return error->status;
     return output_flush(error);
 }

@@ -42,7 +42,7 @@ static size_t bytes_needed(const struct model *model, size_t workspace, int batc
 /* Whether it will fit, before anything is taken; a backend that does not know its memory is asked
  * by allocating. */
 static enum status check_memory(struct error *error, struct model *model, size_t workspace) {
-    const double gibibyte = 1024.0 * 1024 * 1024;
+    const double mebibyte = 1024.0 * 1024;
     size_t left = model->backend->memory_left(model->device);
     size_t needed = bytes_needed(model, workspace, model->plan.batch);
     size_t usable = left - left / 16; /* allocations are rounded up, and libraries load kernels */
@@ -55,13 +55,14 @@ static enum status check_memory(struct error *error, struct model *model, size_t
             fits += step;
     if (fits == 0)
         return error_set(error, STATUS_FAILED,
-                         "out of device memory: %.3f GiB are needed, %.3f GiB are free, and no "
-                         "batch fits; end what else runs on the device, or use --device cpu",
-                         (double)needed / gibibyte, (double)left / gibibyte);
+                         "out of device memory: --batch-size %d needs %.1f MiB, %.1f MiB are free, "
+                         "of which a sixteenth is kept back, and no smaller batch fits; end what "
+                         "else runs on the device, or use --device cpu",
+                         model->plan.batch, (double)needed / mebibyte, (double)left / mebibyte);
     return error_set(error, STATUS_FAILED,
-                     "out of device memory: --batch-size %d needs %.3f GiB, %.3f GiB are free; "
-                     "--batch-size %d would fit",
-                     model->plan.batch, (double)needed / gibibyte, (double)left / gibibyte, fits);
+                     "out of device memory: --batch-size %d needs %.1f MiB, %.1f MiB are free, of "
+                     "which a sixteenth is kept back; --batch-size %d would fit",
+                     model->plan.batch, (double)needed / mebibyte, (double)left / mebibyte, fits);
 }
 
 static enum status allocate(struct error *error, struct model *model) {

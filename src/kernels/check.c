@@ -15,7 +15,6 @@ static const char earlier_kernel[] =
     "one, or under compute-sanitizer to see where";
 
 static const struct remedy remedies[] = {
-    {cudaErrorMemoryAllocation, "; a smaller --batch-size needs less"},
     {cudaErrorDevicesUnavailable, "; another program may have the GPU for itself: see nvidia-smi"},
     {cudaErrorUnsupportedPtxVersion, "; update the NVIDIA driver"},
     {cudaErrorSystemDriverMismatch,

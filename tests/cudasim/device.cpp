@@ -48,15 +48,23 @@ cudaError_t cudaGetDeviceCount(int *count) {
     return call.end(cudaSuccess);
 }
 
+static thread_local int
+    current_device; /* as in CUDA, each thread's own; all devices share the one memory */
+
 cudaError_t cudaSetDevice(int device) {
     api_call call("cudaSetDevice");
-    return call.end(device >= 0 && device < device_count() ? cudaSuccess : cudaErrorInvalidDevice);
+    if (call.refused() != cudaSuccess)
+        return call.end(cudaSuccess);
+    if (device < 0 || device >= device_count())
+        return call.end(cudaErrorInvalidDevice);
+    current_device = device;
+    return call.end(cudaSuccess);
 }
 
 cudaError_t cudaGetDevice(int *device) {
     api_call call("cudaGetDevice");
     if (call.refused() == cudaSuccess)
-        *device = 0;
+        *device = current_device;
     return call.end(cudaSuccess);
 }
 

@@ -131,6 +131,15 @@ void check_pointer(const char *name, int number, const void *pointer) {
         fail("kernel %s: argument %d is the address of host memory", name, number);
 }
 
+// The limit of dynamic shared memory belongs to the kernel: a later call may have lowered it since
+// the launch was recorded.
+void check_replay(const kernel_launch &l) {
+    if (check_configuration(l) == cudaErrorInvalidValue)
+        fail("kernel %s is replayed with %zu bytes of dynamic shared memory, more than "
+             "cudaFuncSetAttribute allows it by now",
+             l.name.c_str(), l.shared_bytes);
+}
+
 void launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
             cudaStream_t stream, std::function<void()> thread) {
     std::lock_guard<std::recursive_mutex> lock(the_lock());
@@ -145,7 +154,10 @@ void launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t 
     if (error == cudaSuccess) {
         operation op;
         op.launch = true;
-        op.issue = [l]() -> std::function<void()> { return [l]() { run_kernel(l); }; };
+        op.issue = [l]() -> std::function<void()> {
+            check_replay(l);
+            return [l]() { run_kernel(l); };
+        };
         error = append(stream, std::move(op));
     }
     launch_ends(name, error);

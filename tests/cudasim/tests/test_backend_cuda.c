@@ -74,6 +74,24 @@ static void device_out_of_range(void **state) {
     FAILED(error.status, STATUS_NO_DEVICE, &error, "not cuda:-1");
 }
 
+/* --device cuda:1 is device 1, not another one under its name. */
+static void device_by_number(void **state) {
+    (void)state;
+    struct error error;
+    struct device *device;
+    setenv("CUDASIM_DEVICES", "3", 1);
+    for (int index = 2; index >= 0;
+         index--) { /* the last leaves device 0 current for the other tests */
+        const struct device_options options = {.index = index};
+        int current = -1;
+        assert_succeeded(cuda_backend.open(&error, &device, &options), &error);
+        assert_int_equal(cudaGetDevice(&current), cudaSuccess);
+        assert_int_equal(current, index);
+        cuda_backend.close(device);
+    }
+    unsetenv("CUDASIM_DEVICES");
+}
+
 static void device_too_old(void **state) {
     (void)state;
     setenv("CUDASIM_ARCH", "7.0", 1);
@@ -161,6 +179,18 @@ static void out_of_memory(void **state) {
     RUN(f, average_forward, &a);
     check_device(f, "average", a.y, mean, 0, 0);
     case_end(f);
+}
+
+/* What is left is what the device has less what was taken, not all that it has. */
+static void memory_left_is_what_is_free(void **state) {
+    struct fixture *f = fixture_of(state);
+    const size_t taken = 64 << 20;
+    void *memory = NULL;
+    size_t before = cuda_backend.memory_left(f->device);
+    must(f, "alloc", cuda_backend.alloc(&f->error, f->device, &memory, taken, "a test"));
+    assert_true(cuda_backend.memory_left(f->device) <= before - taken);
+    cuda_backend.release(f->device, memory);
+    assert_true(cuda_backend.memory_left(f->device) > before - taken);
 }
 
 /* alloc gives back what it could not clear. */
@@ -759,6 +789,7 @@ int main(void) {
         cmocka_unit_test(old_driver),
         cmocka_unit_test(no_device),
         cmocka_unit_test(device_out_of_range),
+        cmocka_unit_test(device_by_number),
         cmocka_unit_test(device_too_old),
         cmocka_unit_test(description),
         cmocka_unit_test(open_fails_at_each_call),
@@ -774,6 +805,7 @@ int main(void) {
         cmocka_unit_test(batch_norm_modes),
     };
     const struct CMUnitTest opened[] = {
+        cmocka_unit_test(memory_left_is_what_is_free),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(alloc_fails_at_each_call),
         cmocka_unit_test(library_errors),

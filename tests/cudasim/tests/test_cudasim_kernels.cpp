@@ -133,6 +133,20 @@ void dynamic_shared_memory() {
     end(&a);
 }
 
+// A recorded launch keeps its size, but not the limit that it was recorded under.
+void lowered_limit() {
+    arrays a = begin(4096);
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    OK(cudaFuncSetAttribute(turn, cudaFuncAttributeMaxDynamicSharedMemorySize, 65536));
+    OK(cudaStreamBeginCapture(a.stream, cudaStreamCaptureModeThreadLocal));
+    RUN(turn, 1, 1024, 65536, a.stream, a.y, a.x);
+    OK(cudaStreamEndCapture(a.stream, &graph));
+    OK(cudaGraphInstantiate(&exec, graph, 0));
+    OK(cudaFuncSetAttribute(turn, cudaFuncAttributeMaxDynamicSharedMemorySize, 60000));
+    OK(cudaGraphLaunch(exec, a.stream));
+}
+
 __global__ void within_warps(float *y) {
     SHARED(float, values, 64);
     values[threadIdx.x] = (float)threadIdx.x;
@@ -435,6 +449,8 @@ const program programs[] = {
     RIGHT(warp_barriers),
     RIGHT(in_place_and_three_dimensions),
     RIGHT(bad_configurations),
+    WRONG("lowered_limit", lowered_limit,
+          "kernel turn is replayed with 65536 bytes of dynamic shared memory"),
     WRONG("no_barrier", run_on_64<no_barrier>,
           "read values[32] before any thread of the block wrote it"),
     WRONG("no_barrier_in_warp", run_on_64<no_barrier_in_warp>,
