@@ -36,6 +36,11 @@ struct dataset {
 enum status dataset_open(struct error *error, struct dataset *out, const char *where,
                          uint64_t seed);
 
+/* The same with the test images alone: out->train is empty, and of the six files only
+ * test_batch.bin need be there. */
+enum status dataset_open_test(struct error *error, struct dataset *out, const char *where,
+                              uint64_t seed);
+
 /* Releases the images and labels and empties *dataset; an empty one is fine. */
 void dataset_close(struct dataset *dataset);
 

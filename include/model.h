@@ -53,18 +53,21 @@ enum status model_take_counters(struct error *error, struct model *model, struct
 
 /* ---- tensors by name ------------------------------------------------------------------------- */
 
+enum { MAX_TENSORS = 64, MAX_DIMENSIONS = 4 };
 enum tensor_type { TENSOR_F32, TENSOR_I64 };
+
+/* "F32", "I64", as weights files name them; bytes of an element. */
+const char *tensor_type_name(enum tensor_type type);
+size_t tensor_type_bytes(enum tensor_type type);
 
 struct tensor {
     char name[48]; /* as in the published state dict: "convblock1.0.weight" */
     enum tensor_type type;
     int dimensions;
-    int64_t shape[4];
+    int64_t shape[MAX_DIMENSIONS];
     const void *data; /* host memory, owned by the list */
     size_t bytes;
 };
-
-enum { MAX_TENSORS = 64 };
 
 struct tensor_list {
     int count;
@@ -79,5 +82,14 @@ struct tensor_list {
 enum status model_export(struct error *error, struct model *model, struct tensor_list *out,
                          int64_t batches_tracked);
 void tensor_list_free(struct tensor_list *list);
+
+/* Sets the weights and running statistics from `list`, which must hold every tensor of the network
+ * with its exact shape and no other; only num_batches_tracked may be missing, and is not used.
+ * Velocity becomes 0. Where filters are standardized, the model takes any filters and standardizes
+ * them; those that model_export gave stay what they are, but for rounding. `path` names the list in
+ * messages. Waits for the device. Errors: STATUS_BAD_DATA naming the tensor, the model unchanged;
+ * STATUS_FAILED. */
+enum status model_import(struct error *error, struct model *model, const struct tensor_list *list,
+                         const char *path);
 
 #endif

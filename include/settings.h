@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum command { COMMAND_TRAIN, COMMAND_SUMMARY, COMMAND_INFO };
-enum { COMMAND_COUNT = 3 };
+enum command { COMMAND_TRAIN, COMMAND_EVAL, COMMAND_SUMMARY, COMMAND_INFO };
+enum { COMMAND_COUNT = 4 };
 
 /* A command line, resolved: defaults filled in, nothing left to look up. */
 struct options {
@@ -24,9 +24,10 @@ struct options {
     bool no_graph; /* run every step call by call instead of replaying a recording of it */
     uint64_t seed;
     bool no_shuffle;
-    int64_t max_steps;       /* 0: no limit */
-    char out[PATH_CAPACITY]; /* folder of the run */
-    bool force;              /* a finished run in it may be overwritten */
+    int64_t max_steps;           /* 0: no limit */
+    char out[PATH_CAPACITY];     /* folder of the run */
+    char weights[PATH_CAPACITY]; /* file to start from or to evaluate; "": none */
+    bool force;                  /* a finished run in it may be overwritten */
     bool json;
     bool quiet, no_progress;
 };

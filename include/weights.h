@@ -22,4 +22,16 @@ struct weights_origin {
 enum status weights_write(struct error *error, const char *path, const struct tensor_list *list,
                           const struct weights_origin *origin);
 
+/* Reads a weights file, of this program or of PyTorch's safetensors, into *out: the tensors in the
+ * order of their data, aligned to 8 bytes. Nothing in the file is trusted, and a hostile one costs
+ * neither time nor memory: files of up to 64 MiB with headers of up to 1 MiB are taken.
+ * `__metadata__` is ignored; NaN and infinity are values like others. Release with
+ * tensor_list_free; on failure *out is empty. Errors: STATUS_BAD_DATA naming the file and, where
+ * one is to blame, the tensor; STATUS_FAILED: no memory. */
+enum status weights_read(struct error *error, struct tensor_list *out, const char *path);
+
+/* Reads a weights file into the model (model_import); a tensor with a NaN or an infinity gets a
+ * warning on standard error. Errors: those of weights_read and model_import. */
+enum status weights_load(struct error *error, struct model *model, const char *path);
+
 #endif

@@ -176,6 +176,35 @@ static void the_synthetic_set_opens_by_name(void **state) {
     dataset_close(&set);
 }
 
+/* The test images alone: the same ones, and the other five files need not be there. */
+static void test_images_alone(void **state) {
+    struct error error;
+    struct dataset whole, test;
+    const char *path = in_folder(*state, "test_batch.bin");
+    for (int i = 0; i < FILES - 1; i++)
+        assert_int_equal(unlink(in_folder(*state, names[i])), 0);
+    file_poke(path, 0, "\7\1\2\3", 4);
+    assert_succeeded(dataset_open_test(&error, &test, *state, 1), &error);
+    assert_int_equal(test.train.count, 0);
+    assert_null(test.train.images);
+    assert_int_equal(test.test.count, RECORDS);
+    assert_int_equal(test.test.labels[0], 7);
+    assert_int_equal(test.test.images[2], 3);
+    dataset_close(&test);
+    file_put(path, NULL, 5);
+    FAILED(dataset_open_test(&error, &test, *state, 1), STATUS_BAD_DATA, &error, path);
+    assert_null(test.test.images);
+    assert_succeeded(dataset_open(&error, &whole, "synthetic", 3), &error);
+    assert_succeeded(dataset_open_test(&error, &test, "synthetic", 3), &error);
+    assert_int_equal(test.train.count, 0);
+    assert_int_equal(test.test.count, whole.test.count);
+    assert_memory_equal(test.test.images, whole.test.images,
+                        (size_t)whole.test.count * IMAGE_BYTES);
+    assert_memory_equal(test.test.labels, whole.test.labels, (size_t)whole.test.count);
+    dataset_close(&test);
+    dataset_close(&whole);
+}
+
 /* ---- bad data -------------------------------------------------------------------------------- */
 
 static void a_missing_folder(void **state) {
@@ -300,6 +329,7 @@ int main(void) {
         WITH_DATA(reading_goes_on_after_signals_and_short_reads),
         cmocka_unit_test(the_real_set_is_balanced),
         cmocka_unit_test(the_synthetic_set_opens_by_name),
+        WITH_DATA(test_images_alone),
         WITH_DATA(a_missing_folder),
         WITH_DATA(a_file_as_folder),
         cmocka_unit_test(an_empty_name),

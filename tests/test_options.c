@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WORDS = 24 };
+enum { MAX_WORDS = 32 };
 
 /* Parses words separated by single spaces; '~' stands for an empty word. */
 static enum status parse(struct error *error, struct options *out, const char *line) {
@@ -53,6 +53,7 @@ static void defaults(void **state) {
     assert_true(options.max_steps == 0);
     assert_string_equal(options.data, "data/cifar-10-batches-bin");
     assert_string_equal(options.out, "runs/gn-tuned-1");
+    assert_string_equal(options.weights, "");
     assert_false(options.no_shuffle || options.force || options.json || options.quiet ||
                  options.no_progress || options.help || options.version);
     const struct recipe *row = recipe_find(RECIPE_TUNED, NORM_GROUP);
@@ -107,11 +108,26 @@ static void every_option(void **state) {
     assert_int_equal(parse_ok("info --norm bn --recipe reference --batch-size 9 --precision fp32")
                          .device.precision,
                      PRECISION_FP32);
+    assert_string_equal(parse_ok("--weights w.safetensors").weights, "w.safetensors");
+    options =
+        parse_ok("eval --norm bn --recipe reference --data d --device cuda:1 --batch-size 7 "
+                 "--precision tf32 --fast-algorithms --threads 2 --seed 4 --json --weights w");
+    assert_int_equal(options.command, COMMAND_EVAL);
+    assert_string_equal(options.weights, "w");
+    assert_string_equal(options.data, "d");
+    assert_int_equal(options.recipe.kind, RECIPE_REFERENCE);
+    assert_int_equal(options.recipe.batch_size, 7);
+    assert_int_equal(options.device.index, 1);
+    assert_int_equal(options.device.precision, PRECISION_TF32);
+    assert_true(options.device.fast_algorithms && options.json && options.seed == 4);
+    assert_int_equal(parse_ok("eval --weights w --groups 2").recipe.groups, 2);
     assert_true(parse_ok("summary --json").json);
     assert_true(parse_ok("info --json").json);
     assert_true(parse_ok("--help").help);
     assert_true(parse_ok("-h").help);
     assert_true(parse_ok("info --help").help);
+    assert_true(parse_ok("eval --help").help); /* without --weights */
+    assert_true(parse_ok("eval --version").version);
     assert_true(parse_ok("--version").version);
 }
 
@@ -333,9 +349,20 @@ static void options_of_other_commands(void **state) {
     REJECTS("--json", "train", "does not take --json");
     REJECTS("train --json", "train", "does not take --json");
     REJECTS("summary --epochs 3", "summary", "does not take --epochs");
+    REJECTS("eval --epochs 3", "eval", "does not take --epochs");
+    REJECTS("eval --out d", "eval", "does not take --out");
+    REJECTS("summary --weights w", "summary", "does not take --weights");
     REJECTS("info --epochs 3", "info", "does not take --epochs");
     REJECTS("summary --precision fp32", "summary", "does not take --precision");
     REJECTS("info --no-graph", "info", "does not take --no-graph");
+}
+
+static void eval_without_weights(void **state) {
+    (void)state;
+    REJECTS("eval", "eval needs --weights FILE", "model.safetensors");
+    REJECTS("eval --norm bn --json", "eval needs --weights FILE");
+    REJECTS("eval --weights", "--weights", "needs a value");
+    REJECTS("eval --weights ~", "--weights", "''");
 }
 
 static void groups(void **state) {
@@ -363,6 +390,7 @@ int main(void) {
         cmocka_unit_test(missing_and_extra_values),
         cmocka_unit_test(unknown_names),
         cmocka_unit_test(options_of_other_commands),
+        cmocka_unit_test(eval_without_weights),
         cmocka_unit_test(groups),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);

@@ -7,6 +7,9 @@ set -u
 program=${TRAIN_GPU:-./train_gpu}
 [ -x "$program" ] || { echo "not ok 1 - no program at $program"; exit 1; }
 program=$(realpath "$program")
+root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+real_data=${CIFAR10_DIR:-$root/data/cifar-10-batches-bin}
+published=$root/../shared/seed/batch_norm.safetensors # the published weights, where they are
 work=$(mktemp -d) && cd "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 unset CIFAR10_DIR NO_COLOR
@@ -104,7 +107,7 @@ fi
 
 run --help
 [ "$status" -eq 0 ] && [ ! -s err ] && for option in norm recipe data device epochs batch-size lr momentum \
-    weight-decay dropout groups seed augment no-shuffle max-steps precision fast-algorithms no-graph threads out force json quiet \
+    weight-decay dropout groups seed augment no-shuffle max-steps precision fast-algorithms no-graph threads out weights force json quiet \
     no-progress help version; do
     grep -q -- "^  --$option " out || { echo "# no --$option" && false; } || break
 done
@@ -217,6 +220,61 @@ ok "--no-shuffle" $?
 [ "$(grep -c '"step": 2,' unshuffled/metrics.jsonl)" -eq 1 ] && [ "$(wc -l <unshuffled/metrics.jsonl)" -eq 1 ]
 ok "--max-steps 2 ends after two steps, evaluated and recorded" $?
 
+# ---- weights --------------------------------------------------------------------------------------
+
+# The value of a key of out, one object with a line for each key.
+value() { sed -nE "s/^  \"$1\": \"?([^\",]*)\"?,?$/\1/p" out; }
+
+small_eval=(eval --norm ln --recipe reference --data synthetic --threads 1)
+trained=runs/ln-reference-7/model.safetensors
+run "${small_eval[@]}" --seed 7 --weights "$trained" --json
+[ "$status" -eq 0 ] && [ ! -s err ] && [ "$(sed -nE 's/^  "([a-z_]+)": .*/\1/p' out | tr '\n' ' ')" = \
+    "norm recipe dataset device total correct test_accuracy test_loss " ]
+ok "eval --json has the keys of the contract" $?
+[ "$(value norm) $(value recipe) $(value dataset) $(value total)" = "ln reference synthetic 2000" ] &&
+    [ "$(value test_accuracy)" = "$(sed -E 's/.*"test_accuracy": ([0-9.]+).*/\1/' runs/ln-reference-7/metrics.jsonl)" ] &&
+    awk -v a="$(value test_loss)" -v b="$(sed -E 's/.*"test_loss": ([0-9.]+).*/\1/' runs/ln-reference-7/metrics.jsonl)" \
+        'BEGIN { exit !(a > 0 && (a - b) * (a - b) < 1e-12) }'
+ok "eval finds the accuracy and the loss that the run ended with" $?
+cp out before && run "${small_eval[@]}" --seed 7 --weights "$trained" --json --batch-size 333
+[ "$status" -eq 0 ] && [ "$(value correct)" = "$(sed -nE 's/^  "correct": ([0-9]+),$/\1/p' before)" ]
+ok "eval with another batch size" $?
+run "${small_eval[@]}" --seed 7 --weights "$trained"
+[ "$status" -eq 0 ] && [ ! -s err ] && grep -Eq '^test accuracy [0-9.]+ % \([0-9,]+ right\), loss [0-9.]+$' out &&
+    grep -q '^weights: runs/ln-reference-7/model.safetensors$' out && grep -q 'synthetic, 2,000 test images' out
+ok "eval as text" $?
+fails "eval without --weights" 2 "eval needs --weights FILE" -- "${small_eval[@]}"
+fails "eval: no such file" 4 "nothing.safetensors" -- "${small_eval[@]}" --weights nothing.safetensors
+fails "eval: a folder" 4 "runs" "is a folder" -- "${small_eval[@]}" --weights runs
+fails "eval: another network's weights" 4 "$trained" "convblock1.0.weight" "--norm gn --recipe tuned" -- \
+    eval --data synthetic --weights "$trained"
+mkfifo pipe
+fails "eval: a pipe is no file" 4 "pipe" -- "${small_eval[@]}" --weights pipe
+head -c 1000 "$trained" >cut.safetensors
+fails "eval: a file cut short" 4 "cut.safetensors" "cut short" -- "${small_eval[@]}" --weights cut.safetensors
+fails "eval: no data" 4 "nowhere" -- eval --norm ln --recipe reference --data nowhere --weights "$trained"
+printf '\21\0\0\0\0\0\0\0%s' '{"a\nb\u001bc":1}' >hostile.safetensors
+fails "eval: a hostile file's name stays on one line" 4 "'a?b?c'" -- \
+    "${small_eval[@]}" --weights hostile.safetensors
+fails "training from bad weights" 4 "cut.safetensors" -- "${small[@]}" --out from --weights cut.safetensors
+run "${small[@]}" --out from --weights "$trained" --lr 1e-30
+[ "$status" -eq 0 ] && grep -q "^weights: $trained\$" out && cmp -s from/model.safetensors "$trained"
+ok "training from weights, at a rate that changes none of them" $?
+cp "$trained" nan.safetensors
+printf '\377\377\377\377' | dd of=nan.safetensors bs=1 seek=$(($(stat -c %s nan.safetensors) - 4)) conv=notrunc 2>/dev/null
+run "${small_eval[@]}" --weights nan.safetensors --json
+[ "$status" -eq 0 ] && message "warning" "nan.safetensors" "'convblock11.0.weight'" "not finite" &&
+    [ "$(value test_loss)" = null ]
+ok "eval of a NaN: a warning, and a loss of null" $?
+if [ ! -r "$published" ] || [ ! -r "$real_data/test_batch.bin" ]; then
+    skip "the published weights on CIFAR-10" "no $published, or no CIFAR-10 in $real_data"
+else
+    run eval --norm bn --recipe reference --data "$real_data" --weights "$published" --json
+    [ "$status" -eq 0 ] && [ "$(value correct) $(value total) $(value test_accuracy)" = "7939 10000 79.39" ] &&
+        [ "$(printf '%.4f' "$(value test_loss)")" = 0.5914 ]
+    ok "the published weights on CIFAR-10: 7,939 of 10,000, loss 0.5914" $?
+fi
+
 # ---- a run that goes wrong ------------------------------------------------------------------------
 
 run "${small[@]}" --out diverged --lr 1e38
@@ -273,7 +331,7 @@ ok "closed standard output does not matter with --quiet" $?
 status=$?
 [ "$status" -eq 0 ] && cmp -s closed/model.safetensors streams/model.safetensors
 ok "all three streams closed: no file takes their place" $?
-for arguments in --help --version summary "summary --json" info "info --json" "train --data synthetic"; do
+for arguments in --help --version summary "summary --json" "eval --norm ln --recipe reference --data synthetic --weights $trained" info "info --json" "train --data synthetic"; do
     # shellcheck disable=SC2086
     "$program" $arguments >/dev/full 2>err
     status=$?

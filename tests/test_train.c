@@ -182,6 +182,7 @@ static void config(void **state) {
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         assert_true(number(json, numbers[i].key) == numbers[i].value);
     assert_true(json_is_true(json_object_get(json, "shuffle")));
+    assert_true(json_is_null(json_object_get(json, "weights")));
     assert_string_equal(json_string_value(json_object_get(json, "backend")),
                         on_cuda() ? "cuda" : "cpu");
     if (!on_cuda())
@@ -381,6 +382,39 @@ static void folder_below_a_file(void **state) {
     assert_file_holds(in_folder(*state, "file"), "x", 1);
 }
 
+/* A step at a rate that changes nothing gives back the weights that it started from. */
+static void start_from_weights(void **state) {
+    struct options options = small_run(*state, RECIPE_REFERENCE, NORM_GROUP), second = options;
+    run_ok(&options);
+    second.max_steps = 1;
+    second.seed = 4;
+    second.recipe.learning_rate = 1e-30f;
+    strcpy(second.weights, in_folder(options.out, "model.safetensors"));
+    assert_true(same_weights_as(&options, second, "second"));
+    strcpy(second.out, in_folder(options.out, "second"));
+    struct metrics_file metrics = read_metrics(options.out), again = read_metrics(second.out);
+    assert_true(number(metrics.lines[EPOCHS - 1], "test_loss") ==
+                number(again.lines[0], "test_loss"));
+    free_metrics(&metrics);
+    free_metrics(&again);
+    json_t *json = json_load_file(in_folder(second.out, "config.json"), 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(json, "weights")), second.weights);
+    json_decref(json);
+}
+
+static void weights_of_another_network(void **state) {
+    struct error error;
+    struct options options = small_run(*state, RECIPE_REFERENCE, NORM_GROUP);
+    options.max_steps = 1;
+    run_ok(&options);
+    struct options second = small_run(options.out, RECIPE_TUNED, NORM_GROUP);
+    strcpy(second.weights, in_folder(options.out, "model.safetensors"));
+    FAILED(run(&error, &second), STATUS_BAD_DATA, &error, second.weights, "'convblock1.0.weight'");
+    strcpy(second.weights, in_folder(options.out, "none"));
+    FAILED(run(&error, &second), STATUS_BAD_DATA, &error, second.weights);
+    assert_false(is_there(options.out, "run")); /* nothing was written */
+}
+
 int main(void) {
 #define IN_FOLDER(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
@@ -400,6 +434,8 @@ int main(void) {
         IN_FOLDER(unfinished_run),
         IN_FOLDER(diverged),
         IN_FOLDER(folder_below_a_file),
+        IN_FOLDER(start_from_weights),
+        IN_FOLDER(weights_of_another_network),
     };
     return cmocka_run_group_tests_name("train", tests, NULL, NULL);
 }

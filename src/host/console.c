@@ -60,6 +60,9 @@ enum status console_header(struct error *error, const struct run_description *ru
                      text_count(test, run->dataset->test.count), run->device->text) != STATUS_OK ||
         print_recipe(error, run) != STATUS_OK)
         return error->status;
+    if (run->options->weights[0] != '\0' &&
+        output_print(error, "weights: %s\n", run->options->weights) != STATUS_OK)
+        return error->status;
     if (unfinished && output_print(error, "note:    overwriting the unfinished run in %s\n",
                                    run->options->out) != STATUS_OK)
         return error->status;

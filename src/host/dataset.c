@@ -167,7 +167,8 @@ static enum status check_folder(struct error *error, const char *folder) {
     return STATUS_OK;
 }
 
-static enum status open_cifar(struct error *error, struct dataset *out, const char *folder) {
+static enum status open_cifar(struct error *error, struct dataset *out, const char *folder,
+                              bool with_train) {
     out->name = "CIFAR-10";
     out->class_names = cifar_class_names;
     if (check_folder(error, folder) != STATUS_OK)
@@ -175,7 +176,7 @@ static enum status open_cifar(struct error *error, struct dataset *out, const ch
     uint8_t *chunk;
     enum status status =
         memory_alloc(error, &chunk, CHUNK_RECORDS, RECORD_BYTES, "reading CIFAR-10");
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && with_train)
         status = read_train(error, &out->train, folder, chunk);
     if (status == STATUS_OK)
         status = read_test(error, &out->test, folder, chunk);
@@ -184,22 +185,34 @@ static enum status open_cifar(struct error *error, struct dataset *out, const ch
 }
 
 /* The test images follow the training images in the seed's sequence: no image is in both. */
-static enum status open_synthetic(struct error *error, struct dataset *out, uint64_t seed) {
+static enum status open_synthetic(struct error *error, struct dataset *out, uint64_t seed,
+                                  bool with_train) {
     out->name = "synthetic";
     out->class_names = synthetic_class_names;
-    if (synthetic_fill(error, &out->train, seed, 0, SYNTHETIC_TRAIN) != STATUS_OK)
+    if (with_train && synthetic_fill(error, &out->train, seed, 0, SYNTHETIC_TRAIN) != STATUS_OK)
         return error->status;
     return synthetic_fill(error, &out->test, seed, SYNTHETIC_TRAIN, SYNTHETIC_TEST);
 }
 
-enum status dataset_open(struct error *error, struct dataset *out, const char *where,
-                         uint64_t seed) {
+static enum status open_parts(struct error *error, struct dataset *out, const char *where,
+                              uint64_t seed, bool with_train) {
     *out = (struct dataset){.name = NULL};
-    enum status status = strcmp(where, "synthetic") == 0 ? open_synthetic(error, out, seed)
-                                                         : open_cifar(error, out, where);
+    enum status status = strcmp(where, "synthetic") == 0
+                             ? open_synthetic(error, out, seed, with_train)
+                             : open_cifar(error, out, where, with_train);
     if (status != STATUS_OK)
         dataset_close(out);
     return status;
+}
+
+enum status dataset_open(struct error *error, struct dataset *out, const char *where,
+                         uint64_t seed) {
+    return open_parts(error, out, where, seed, true);
+}
+
+enum status dataset_open_test(struct error *error, struct dataset *out, const char *where,
+                              uint64_t seed) {
+    return open_parts(error, out, where, seed, false);
 }
 
 static void set_free(struct image_set *set) {

@@ -1,5 +1,6 @@
 /* main.c: reads the command line, runs the command, and reports what went wrong: one line on
  * standard error, and the status as exit status. */
+#include "eval.h"
 #include "info.h"
 #include "options.h"
 #include "output.h"
@@ -8,7 +9,6 @@
 #include "train.h"
 #include "version.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,6 +16,8 @@ static enum status run_command(struct error *error, const struct options *option
     switch (options->command) {
     case COMMAND_TRAIN:
         return train(error, options);
+    case COMMAND_EVAL:
+        return eval(error, options);
     case COMMAND_SUMMARY:
         return summary(error, options);
     case COMMAND_INFO:
@@ -55,23 +57,15 @@ static enum status run(struct error *error, int argc, char *const argv[]) {
         return options_print_help(error, &options);
     if (options.version)
         return print_version(error);
-    if (options.command == COMMAND_TRAIN)
+    if (options.command == COMMAND_TRAIN || options.command == COMMAND_EVAL)
         wait_passively(argv);
     return run_command(error, &options);
-}
-
-/* A message stays one line whatever bytes a path or a value in it has. */
-static void print_error(const struct error *error) {
-    fputs(PROGRAM_NAME ": ", stderr);
-    for (const unsigned char *byte = (const unsigned char *)error->text; *byte != '\0'; byte++)
-        fputc(*byte < 0x20 || *byte == 0x7f ? '?' : *byte, stderr);
-    fputc('\n', stderr);
 }
 
 int main(int argc, char *argv[]) {
     struct error error = {STATUS_OK, ""};
     enum status status = run(&error, argc, argv);
     if (status != STATUS_OK)
-        print_error(&error);
+        output_message(error.text);
     return (int)status;
 }

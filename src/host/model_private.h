@@ -1,4 +1,5 @@
-/* model_private.h: what model.c (the walk) and model_state.c (arenas, weights, counters) share. */
+/* model_private.h: what model.c (the walk), model_state.c (arenas, initial weights, counters) and
+ * model_weights.c (weights by name) share. */
 #ifndef MODEL_PRIVATE_H
 #define MODEL_PRIVATE_H
 
@@ -43,6 +44,13 @@ struct model {
 /* One whole step as operations, called one by one: forward and, training, backward and SGD. */
 enum status model_walk(struct error *error, struct model *model, const struct device_batch *batch,
                        bool training);
+
+/* Waits until all that was enqueued on the compute stream is done (model_state.c). */
+enum status model_wait(struct error *error, struct model *model);
+
+/* Copies the staging memory, the parameters and behind them the statistics, to the device, sets the
+ * velocity to 0, and waits (model_state.c). */
+enum status model_upload_state(struct error *error, struct model *model);
 
 /* Drops all recordings (model_replay.c). */
 void model_replay_clear(struct model *model);

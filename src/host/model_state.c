@@ -1,5 +1,4 @@
-/* model_state.c: a model's memory on the device, its initial weights, its counters, and its weights
- * by name. */
+/* model_state.c: a model's memory on the device, its initial weights and its counters. */
 #include "dataset.h"
 #include "memory.h"
 #include "model_private.h"
@@ -130,8 +129,7 @@ void model_destroy(struct model *model) {
     memory_free(model);
 }
 
-/* Waits until all that was enqueued on the compute stream is done. */
-static enum status wait(struct error *error, struct model *model) {
+enum status model_wait(struct error *error, struct model *model) {
     if (model->backend->event_record(error, model->device, model->done, STREAM_COMPUTE) !=
         STATUS_OK)
         return error->status;
@@ -168,21 +166,26 @@ static void initial_layer(float *weights, float *statistics, const struct layer 
     fill(statistics + place->running_var, layer->out.channels, 1);
 }
 
-enum status model_initialize(struct error *error, struct model *model, uint64_t seed) {
+enum status model_upload_state(struct error *error, struct model *model) {
     const struct backend *backend = model->backend;
+    const float *weights = model->staging, *running = weights + model->plan.parameter_count;
+    size_t parameters = model->plan.parameter_count * sizeof(float);
+    if (backend->upload(error, model->device, STREAM_COMPUTE, model->weights, weights,
+                        parameters) ||
+        backend->upload(error, model->device, STREAM_COMPUTE, model->statistics, running,
+                        model->plan.statistics_count * sizeof(float)) ||
+        backend->clear(error, model->device, STREAM_COMPUTE, model->velocity, parameters))
+        return error->status;
+    return model_wait(error, model);
+}
+
+enum status model_initialize(struct error *error, struct model *model, uint64_t seed) {
     size_t parameters = model->plan.parameter_count, statistics = model->plan.statistics_count;
     float *weights = model->staging, *running = weights + parameters;
     memset(weights, 0, (parameters + statistics) * sizeof(float));
     for (int i = 0; i < model->network.layer_count; i++)
         initial_layer(weights, running, &model->network.layers[i], &model->plan.layers[i], i, seed);
-    if (backend->upload(error, model->device, STREAM_COMPUTE, model->weights, weights,
-                        parameters * sizeof(float)) ||
-        backend->upload(error, model->device, STREAM_COMPUTE, model->statistics, running,
-                        statistics * sizeof(float)) ||
-        backend->clear(error, model->device, STREAM_COMPUTE, model->velocity,
-                       parameters * sizeof(float)))
-        return error->status;
-    return wait(error, model);
+    return model_upload_state(error, model);
 }
 
 enum status model_take_counters(struct error *error, struct model *model, struct counters *out) {
@@ -191,107 +194,8 @@ enum status model_take_counters(struct error *error, struct model *model, struct
                           model->counters, sizeof *model->counters) ||
         backend->clear(error, model->device, STREAM_COMPUTE, model->counters,
                        sizeof *model->counters) ||
-        wait(error, model))
+        model_wait(error, model))
         return error->status;
     *out = *model->counters_host;
     return STATUS_OK;
-}
-
-/* ---- the state dict -------------------------------------------------------------------------- */
-
-/* Downloads weights and statistics to the staging memory; standardized filters in place of the raw
- * ones. */
-static enum status download_state(struct error *error, struct model *model) {
-    const struct backend *backend = model->backend;
-    struct device *device = model->device;
-    float *weights = model->staging, *running = weights + model->plan.parameter_count;
-    if (backend->download(error, device, STREAM_COMPUTE, weights, model->weights,
-                          model->plan.parameter_count * sizeof(float)) ||
-        backend->download(error, device, STREAM_COMPUTE, running, model->statistics,
-                          model->plan.statistics_count * sizeof(float)))
-        return error->status;
-    for (int i = 0; i < model->network.layer_count; i++) {
-        const struct layer *layer = &model->network.layers[i];
-        if (layer->filter_norm <= 0)
-            continue;
-        struct filter_args filter = model_filter_args(model, i);
-        if (model->operations->filter_forward(error, device, &filter) ||
-            backend->download(error, device, STREAM_COMPUTE, weights + model->plan.layers[i].weight,
-                              filter.y, (size_t)layer->weight_count * sizeof(float)))
-            return error->status;
-    }
-    return wait(error, model);
-}
-
-/* Appends a tensor named "layer.suffix" and copies its data to the end of the list's storage. */
-static struct tensor *append(struct tensor_list *list, size_t *used, const char *layer,
-                             const char *suffix, const void *data, size_t bytes) {
-    struct tensor *tensor = &list->tensors[list->count++];
-    unsigned char *to = (unsigned char *)list->storage + *used;
-    *tensor = (struct tensor){.type = TENSOR_F32, .data = to, .bytes = bytes};
-    snprintf(tensor->name, sizeof tensor->name, "%s.%s", layer, suffix);
-    memcpy(to, data, bytes);
-    *used += bytes;
-    return tensor;
-}
-
-static void append_conv(struct tensor_list *list, size_t *used, const struct layer *layer,
-                        const float *weight) {
-    int kernel = layer->kind == LAYER_LINEAR ? 1 : layer->kernel;
-    struct tensor *tensor = append(list, used, layer->name, "weight", weight,
-                                   (size_t)layer->weight_count * sizeof(float));
-    tensor->dimensions = 4;
-    tensor->shape[0] = layer->out.channels;
-    tensor->shape[1] = layer->in.channels;
-    tensor->shape[2] = tensor->shape[3] = kernel;
-}
-
-/* A norm's weight, bias or running statistic: [C], or [C, H, W] for weights of each element. */
-static void append_norm(struct tensor_list *list, size_t *used, const struct layer *layer,
-                        const char *suffix, const float *values, bool per_element) {
-    int count = per_element ? shape_elements(layer->out) : layer->out.channels;
-    struct tensor *tensor =
-        append(list, used, layer->name, suffix, values, (size_t)count * sizeof(float));
-    tensor->dimensions = per_element ? 3 : 1;
-    tensor->shape[0] = layer->out.channels;
-    tensor->shape[1] = layer->out.height;
-    tensor->shape[2] = layer->out.width;
-}
-
-static void append_layer(struct tensor_list *list, size_t *used, const struct model *model, int i,
-                         int64_t batches_tracked) {
-    const struct layer *layer = &model->network.layers[i];
-    const struct layer_plan *place = &model->plan.layers[i];
-    const float *weights = model->staging, *running = weights + model->plan.parameter_count;
-    if (layer->kind == LAYER_CONV || layer->kind == LAYER_LINEAR)
-        append_conv(list, used, layer, weights + place->weight);
-    if (layer->kind != LAYER_NORM)
-        return;
-    append_norm(list, used, layer, "weight", weights + place->weight, layer->per_element);
-    append_norm(list, used, layer, "bias", weights + place->bias, layer->per_element);
-    if (layer->norm != NORM_BATCH)
-        return;
-    append_norm(list, used, layer, "running_mean", running + place->running_mean, false);
-    append_norm(list, used, layer, "running_var", running + place->running_var, false);
-    append(list, used, layer->name, "num_batches_tracked", &batches_tracked, sizeof batches_tracked)
-        ->type = TENSOR_I64;
-}
-
-enum status model_export(struct error *error, struct model *model, struct tensor_list *out,
-                         int64_t batches_tracked) {
-    size_t floats = model->plan.parameter_count + model->plan.statistics_count;
-    size_t used = 0, counts = MAX_TENSORS * sizeof(int64_t);
-    memset(out, 0, sizeof *out);
-    if (download_state(error, model) != STATUS_OK ||
-        memory_alloc(error, &out->storage, floats * sizeof(float) + counts, 1,
-                     "a copy of the weights") != STATUS_OK)
-        return error->status;
-    for (int i = 0; i < model->network.layer_count; i++)
-        append_layer(out, &used, model, i, batches_tracked);
-    return STATUS_OK;
-}
-
-void tensor_list_free(struct tensor_list *list) {
-    memory_free(list->storage);
-    memset(list, 0, sizeof *list);
 }

@@ -19,6 +19,7 @@ static const struct {
     const char *name, *help;
 } commands[COMMAND_COUNT] = {
     [COMMAND_TRAIN] = {"train", "train one network (the default command)"},
+    [COMMAND_EVAL] = {"eval", "print loss and accuracy of saved weights on the test set"},
     [COMMAND_SUMMARY] = {"summary", "print the layer table and the parameter count"},
     [COMMAND_INFO] =
         {"info", "print version, backends, devices with the algorithms they choose, libraries"},
@@ -27,9 +28,10 @@ static const struct {
 /* Commands that take an option. */
 enum {
     TRAIN = 1 << COMMAND_TRAIN,
+    EVAL = 1 << COMMAND_EVAL,
     SUMMARY = 1 << COMMAND_SUMMARY,
     INFO = 1 << COMMAND_INFO,
-    ALL = TRAIN | SUMMARY | INFO,
+    ALL = TRAIN | EVAL | SUMMARY | INFO,
 };
 
 static const char *const norm_words[] = {"bn", "gn", "ln", NULL};
@@ -42,19 +44,19 @@ static const char *const precision_words[] = {"fp32", "tf32", NULL}; /* enum pre
 /* clang-format off */
 static const struct option table[] = {
     {"norm", "bn|gn|ln", "normalization: batch, group or layer norm (gn)",
-     TRAIN | SUMMARY | INFO, VALUE_WORD, AT(recipe.norm), norm_words, 0, 0},
+     ALL, VALUE_WORD, AT(recipe.norm), norm_words, 0, 0},
     {"recipe", "tuned|reference", "reference: the published network and hyper-parameters; "
      "tuned: ours (tuned)",
-     TRAIN | SUMMARY | INFO, VALUE_WORD, AT(recipe.kind), recipe_words, 0, 0},
+     ALL, VALUE_WORD, AT(recipe.kind), recipe_words, 0, 0},
     {"data", "DIR|synthetic", "folder of the six CIFAR-10 binary files, or a built-in set for trying "
      "things out ($CIFAR10_DIR, else data/cifar-10-batches-bin)",
-     TRAIN, VALUE_PATH, AT(data), NULL, 0, 0},
-    {"device", "auto|cuda|cuda:N|cpu", "where to train (auto: the best that this machine has)",
-     TRAIN, VALUE_DEVICE, AT(device), NULL, 0, 0},
+     TRAIN | EVAL, VALUE_PATH, AT(data), NULL, 0, 0},
+    {"device", "auto|cuda|cuda:N|cpu", "what to compute on (auto: the best that this machine has)",
+     TRAIN | EVAL, VALUE_DEVICE, AT(device), NULL, 0, 0},
     {"epochs", "N", "passes over the training set (the recipe's)",
      TRAIN, VALUE_INT, AT(recipe.epochs), NULL, 1, 100000},
-    {"batch-size", "N", "images of an optimizer step (the recipe's)",
-     TRAIN | INFO, VALUE_INT, AT(recipe.batch_size), NULL, 1, 50000},
+    {"batch-size", "N", "images computed at once, in training those of an optimizer step (the recipe's)",
+     TRAIN | EVAL | INFO, VALUE_INT, AT(recipe.batch_size), NULL, 1, 50000},
     {"lr", "X", "peak learning rate; the schedule stays the recipe's (the recipe's)",
      TRAIN, VALUE_POSITIVE, AT(recipe.learning_rate), NULL, 0, 0},
     {"momentum", "X", "momentum of SGD (the recipe's)",
@@ -64,9 +66,9 @@ static const struct option table[] = {
     {"dropout", "P", "probability that dropout makes an element zero (the recipe's)",
      TRAIN | SUMMARY, VALUE_FRACTION, AT(recipe.dropout), NULL, 0, 0},
     {"groups", "G", "groups of channels, with --norm gn only (the recipe's)",
-     TRAIN | SUMMARY, VALUE_INT, AT(recipe.groups), NULL, 1, 512},
+     TRAIN | EVAL | SUMMARY, VALUE_INT, AT(recipe.groups), NULL, 1, 512},
     {"seed", "N", "seed of everything random (1)",
-     TRAIN, VALUE_UINT64, AT(seed), NULL, 0, UINT64_MAX},
+     TRAIN | EVAL, VALUE_UINT64, AT(seed), NULL, 0, UINT64_MAX},
     {"augment", "none|flip-crop", "random changes to the training images (the recipe's)",
      TRAIN, VALUE_WORD, AT(recipe.augment), augment_words, 0, 0},
     {"no-shuffle", NULL, "take the training images in file order",
@@ -74,21 +76,24 @@ static const struct option table[] = {
     {"max-steps", "N", "stop after N optimizer steps (no limit)",
      TRAIN, VALUE_INT64, AT(max_steps), NULL, 1, 1000000000000},
     {"precision", "fp32|tf32", "matrix arithmetic on the GPU (fp32)",
-     TRAIN | INFO, VALUE_WORD, AT(device.precision), precision_words, 0, 0},
+     TRAIN | EVAL | INFO, VALUE_WORD, AT(device.precision), precision_words, 0, 0},
     {"fast-algorithms", NULL, "GPU: time all convolution algorithms and take the fastest, even where its "
      "last bits differ from run to run",
-     TRAIN | INFO, VALUE_NONE, AT(device.fast_algorithms), NULL, 0, 0},
+     TRAIN | EVAL | INFO, VALUE_NONE, AT(device.fast_algorithms), NULL, 0, 0},
     {"no-graph", NULL, "GPU: issue every step call by call instead of replaying a recorded CUDA graph "
      "(for debugging)",
      TRAIN, VALUE_NONE, AT(no_graph), NULL, 0, 0},
     {"threads", "N", "threads of the CPU backend (one a core)",
-     TRAIN, VALUE_INT, AT(device.threads), NULL, 1, 1024},
+     TRAIN | EVAL, VALUE_INT, AT(device.threads), NULL, 1, 1024},
     {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED)",
      TRAIN, VALUE_PATH, AT(out), NULL, 0, 0},
+    {"weights", "FILE", "train: start from these weights; eval: evaluate them; a safetensors file of a "
+     "run or of PyTorch (none)",
+     TRAIN | EVAL, VALUE_PATH, AT(weights), NULL, 0, 0},
     {"force", NULL, "overwrite a finished run in that folder",
      TRAIN, VALUE_NONE, AT(force), NULL, 0, 0},
-    {"json", NULL, "print one JSON object instead of a table",
-     SUMMARY | INFO, VALUE_NONE, AT(json), NULL, 0, 0},
+    {"json", NULL, "print one JSON object instead of text",
+     EVAL | SUMMARY | INFO, VALUE_NONE, AT(json), NULL, 0, 0},
     {"quiet", NULL, "print errors only",
      TRAIN, VALUE_NONE, AT(quiet), NULL, 0, 0},
     {"no-progress", NULL, "draw no progress bar (one is drawn on a terminal only)",
@@ -235,6 +240,20 @@ static enum status default_data(struct error *error, struct options *out) {
     return STATUS_OK;
 }
 
+/* What no option is wrong about alone. */
+static enum status check_together(struct error *error, const struct options *options,
+                                  uint64_t given) {
+    if (was_given(given, "groups") && options->recipe.norm != NORM_GROUP)
+        return error_set(error, STATUS_USAGE, "--groups: only --norm gn has groups, not --norm %s",
+                         norm_option(options->recipe.norm));
+    if (options->command == COMMAND_EVAL && !was_given(given, "weights") && !options->help &&
+        !options->version)
+        return error_set(error, STATUS_USAGE,
+                         "eval needs --weights FILE: the model.safetensors or best.safetensors of "
+                         "a run, or weights saved with PyTorch's safetensors");
+    return STATUS_OK;
+}
+
 /* The cores that this process may use. */
 static int available_cores(void) {
     cpu_set_t cores;
@@ -259,9 +278,8 @@ enum status options_parse(struct error *error, struct options *out, int argc, ch
     out->recipe = *recipe_find(out->recipe.kind, out->recipe.norm);
     if (parse_all(error, out, &given, first, argc, argv) != STATUS_OK)
         return error->status;
-    if (was_given(given, "groups") && out->recipe.norm != NORM_GROUP)
-        return error_set(error, STATUS_USAGE, "--groups: only --norm gn has groups, not --norm %s",
-                         norm_option(out->recipe.norm));
+    if (check_together(error, out, given) != STATUS_OK)
+        return error->status;
     if (!was_given(given, "out"))
         snprintf(out->out, sizeof out->out, "runs/%s-%s-%" PRIu64, norm_option(out->recipe.norm),
                  recipe_option(out->recipe.kind), out->seed);
@@ -321,10 +339,11 @@ enum status options_print_help(struct error *error, const struct options *option
         if ((taken || !options->command_named) && print_option(error, &table[i]) != STATUS_OK)
             return error->status;
     }
-    if (output_print(error,
-                     "\nexit status: 0 done; 1 failed while running; 2 wrong usage; 3 no usable "
-                     "device;\n4 bad or missing data; 5 training diverged; 130/143 stopped by "
-                     "SIGINT/SIGTERM\n") != STATUS_OK)
+    if (output_print(
+            error,
+            "\nexit status: 0 done; 1 failed while running; 2 wrong usage; 3 no usable "
+            "device;\n4 bad or missing data or weights; 5 training diverged;\n130/143 stopped by "
+            "SIGINT/SIGTERM\n") != STATUS_OK)
         return error->status;
     return output_flush(error);
 }

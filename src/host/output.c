@@ -1,11 +1,14 @@
-/* output.c: standard output, checked. */
+/* output.c: standard output, checked, and messages on standard error. */
 #include "output.h"
+
+#include "version.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static enum status output_failed(struct error *error) {
@@ -29,6 +32,24 @@ enum status output_json(struct error *error, json_t *object) {
     enum status status = output_print(error, "%s\n", text);
     free(text);
     return status;
+}
+
+void output_message(const char *text) {
+    fputs(PROGRAM_NAME ": ", stderr);
+    for (const unsigned char *byte = (const unsigned char *)text; *byte != '\0'; byte++)
+        fputc(*byte < 0x20 || *byte == 0x7f ? '?' : *byte, stderr);
+    fputc('\n', stderr);
+}
+
+void output_warning(const char *format, ...) {
+    static const char prefix[] = "warning: ";
+    char text[2048];
+    memcpy(text, prefix, sizeof prefix);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text + sizeof prefix - 1, sizeof text - sizeof prefix + 1, format, arguments);
+    va_end(arguments);
+    output_message(text);
 }
 
 enum status output_flush(struct error *error) {

@@ -79,19 +79,20 @@ static json_t *setting_json(const struct run_description *run) {
     const struct options *options = run->options;
     char seed[TEXT_CAPACITY];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)options->seed);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:i, s:i, s:s, s:s, s:i, s:o, s:b, s:o, "
-                     "s:i}",
-                     "program", PROGRAM_NAME, "version", PROGRAM_VERSION, "norm",
-                     norm_option(run->network->norm), "recipe", recipe_option(run->network->recipe),
-                     "dataset", run->dataset->name, "data", path_json(options->data), "out",
-                     path_json(options->out), "train_images", run->dataset->train.count,
-                     "test_images", run->dataset->test.count, "backend", run->device->backend->name,
-                     "device", run->device->text, "threads", options->device.threads, "seed",
-                     options->seed <= INT64_MAX ? json_integer((json_int_t)options->seed)
-                                                : json_string(seed),
-                     "shuffle", !options->no_shuffle, "max_steps",
-                     options->max_steps == 0 ? json_null() : json_integer(options->max_steps),
-                     "steps_per_epoch", run->steps_per_epoch);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:s, s:s, s:i, s:o, s:b, s:o, "
+        "s:i}",
+        "program", PROGRAM_NAME, "version", PROGRAM_VERSION, "norm",
+        norm_option(run->network->norm), "recipe", recipe_option(run->network->recipe), "dataset",
+        run->dataset->name, "data", path_json(options->data), "out", path_json(options->out),
+        "weights", options->weights[0] == '\0' ? json_null() : path_json(options->weights),
+        "train_images", run->dataset->train.count, "test_images", run->dataset->test.count,
+        "backend", run->device->backend->name, "device", run->device->text, "threads",
+        options->device.threads, "seed",
+        options->seed <= INT64_MAX ? json_integer((json_int_t)options->seed) : json_string(seed),
+        "shuffle", !options->no_shuffle, "max_steps",
+        options->max_steps == 0 ? json_null() : json_integer(options->max_steps), "steps_per_epoch",
+        run->steps_per_epoch);
 }
 
 /* What --device cuda makes of the arithmetic: everything that a run's last bits depend on. */
@@ -101,10 +102,10 @@ static json_t *arithmetic_json(const struct run_description *run) {
     json_t *algorithms = json_array();
     for (int i = 0; (line = device->backend->choice(device->device, i)) != NULL; i++)
         json_array_append_new(algorithms, json_string(line));
-    return json_pack("{s:s, s:b, s:b, s:o}", "precision",
-                     precision_option(run->options->device.precision), "fast_algorithms",
-                     run->options->device.fast_algorithms, "graph", !run->options->no_graph,
-                     "algorithms", algorithms);
+    return json_pack(
+        "{s:s, s:b, s:b, s:o}", "precision", precision_option(run->options->device.precision),
+        "fast_algorithms", run->options->device.fast_algorithms, "graph",
+        device->backend->replay != NULL && !run->options->no_graph, "algorithms", algorithms);
 }
 
 /* All settings as one flat object; NULL if there is no memory. */

@@ -15,6 +15,7 @@
 #include "run_folder.h"
 #include "schedule.h"
 #include "stop.h"
+#include "weights.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -64,6 +65,8 @@ static enum status create_model(struct error *error, struct training *training,
     if (model_create(error, &training->model, training->device.backend, training->device.device,
                      &training->network, &model_options) != STATUS_OK)
         return error->status;
+    if (options->weights[0] != '\0')
+        return weights_load(error, training->model, options->weights);
     return model_initialize(error, training->model, options->seed);
 }
 

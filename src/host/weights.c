@@ -15,16 +15,6 @@ enum { LENGTH_BYTES = 8, PADDING = 8 };
 static const enum tensor_type type_order[] = {TENSOR_I64, TENSOR_F32};
 enum { TYPE_COUNT = sizeof type_order / sizeof type_order[0] };
 
-static const char *type_name(enum tensor_type type) {
-    switch (type) {
-    case TENSOR_F32:
-        return "F32";
-    case TENSOR_I64:
-        return "I64";
-    }
-    return NULL;
-}
-
 /* Adds one tensor at `offset` of the data to the header; false if there is no memory. */
 static bool describe(json_t *header, const struct tensor *tensor, size_t offset) {
     json_t *shape = json_array();
@@ -34,7 +24,7 @@ static bool describe(json_t *header, const struct tensor *tensor, size_t offset)
             return false;
         }
     json_t *entry =
-        json_pack("{s:s, s:o, s:[I, I]}", "dtype", type_name(tensor->type), "shape", shape,
+        json_pack("{s:s, s:o, s:[I, I]}", "dtype", tensor_type_name(tensor->type), "shape", shape,
                   "data_offsets", (json_int_t)offset, (json_int_t)(offset + tensor->bytes));
     return json_object_set_new(header, tensor->name, entry) == 0;
 }

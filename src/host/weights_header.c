@@ -1,0 +1,211 @@
+/* weights_header.c: the header of a weights file, {"name": {"dtype": "F32", "shape": [16, 3, 3, 3],
+ * "data_offsets": [begin, end]}, ...}, offsets in bytes from the end of the header. Every number is
+ * compared with the size of the file before it is multiplied or used. */
+#include "weights_header.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SHOWN = 64 }; /* bytes of a name that a message repeats */
+
+/* A header being read: the tensors so far, by rising place of their data. */
+struct header {
+    const char *path;
+    uint64_t data_bytes;
+    struct tensor_list *list;
+    uint64_t begins[MAX_TENSORS]; /* of list->tensors */
+};
+
+static enum status bad_tensor(struct error *error, const struct header *header, const char *name,
+                              const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+static enum status bad_tensor(struct error *error, const struct header *header, const char *name,
+                              const char *format, ...) {
+    char fault[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(fault, sizeof fault, format, arguments);
+    va_end(arguments);
+    return error_set(error, STATUS_BAD_DATA, "weights file '%s': tensor '%.*s' %s", header->path,
+                     SHOWN, name, fault);
+}
+
+/* ---- one tensor ------------------------------------------------------------------------------ */
+
+static enum status parse_type(struct error *error, struct tensor *out, const struct header *header,
+                              const json_t *value) {
+    const enum tensor_type types[] = {TENSOR_F32, TENSOR_I64};
+    const char *word = json_string_value(value);
+    if (word == NULL)
+        return bad_tensor(error, header, out->name, "has no dtype");
+    for (int i = 0; i < 2; i++) {
+        if (strcmp(word, tensor_type_name(types[i])) == 0) {
+            out->type = types[i];
+            return STATUS_OK;
+        }
+    }
+    return bad_tensor(error, header, out->name,
+                      "has dtype %.*s; F32 and I64 are taken (in PyTorch: tensor.float())", SHOWN,
+                      word);
+}
+
+static enum status parse_shape(struct error *error, struct tensor *out, const struct header *header,
+                               const json_t *value) {
+    if (!json_is_array(value))
+        return bad_tensor(error, header, out->name, "has no shape");
+    if (json_array_size(value) > MAX_DIMENSIONS)
+        return bad_tensor(error, header, out->name, "has %zu dimensions; up to %d are taken",
+                          json_array_size(value), MAX_DIMENSIONS);
+    const uint64_t size = tensor_type_bytes(out->type);
+    uint64_t elements = 1;
+    out->dimensions = (int)json_array_size(value);
+    for (int i = 0; i < out->dimensions; i++) {
+        const json_t *dimension = json_array_get(value, (size_t)i);
+        int64_t count = json_integer_value(dimension);
+        if (!json_is_integer(dimension) || count < 1)
+            return bad_tensor(error, header, out->name,
+                              "has a shape of something else than whole numbers above 0");
+        if ((uint64_t)count > header->data_bytes / size / elements)
+            return bad_tensor(error, header, out->name,
+                              "has a shape for more than the %" PRIu64 " bytes of data in the file",
+                              header->data_bytes);
+        elements *= (uint64_t)count;
+        out->shape[i] = count;
+    }
+    out->bytes = (size_t)(elements * size);
+    return STATUS_OK;
+}
+
+static enum status parse_offsets(struct error *error, uint64_t *begin, const struct tensor *tensor,
+                                 const struct header *header, const json_t *value) {
+    const json_t *first = json_array_get(value, 0), *last = json_array_get(value, 1);
+    int64_t from = json_integer_value(first), to = json_integer_value(last);
+    if (json_array_size(value) != 2 || !json_is_integer(first) || !json_is_integer(last))
+        return bad_tensor(error, header, tensor->name, "has no data_offsets: two whole numbers");
+    if (from < 0 || to < from)
+        return bad_tensor(error, header, tensor->name,
+                          "has impossible data_offsets [%" PRId64 ", %" PRId64 "]", from, to);
+    if ((uint64_t)to > header->data_bytes)
+        return bad_tensor(error, header, tensor->name,
+                          "ends at byte %" PRId64 " of the data, but the file has %" PRIu64
+                          ": it is cut short or damaged",
+                          to, header->data_bytes);
+    if ((uint64_t)(to - from) != tensor->bytes)
+        return bad_tensor(error, header, tensor->name,
+                          "has %" PRId64 " bytes of data, but its shape wants %zu", to - from,
+                          tensor->bytes);
+    *begin = (uint64_t)from;
+    return STATUS_OK;
+}
+
+/* Puts the tensor behind those that begin before it or where it does. */
+static void insert(struct header *header, const struct tensor *tensor, uint64_t begin) {
+    struct tensor_list *list = header->list;
+    int place = list->count++;
+    for (; place > 0 && header->begins[place - 1] > begin; place--) {
+        list->tensors[place] = list->tensors[place - 1];
+        header->begins[place] = header->begins[place - 1];
+    }
+    list->tensors[place] = *tensor;
+    header->begins[place] = begin;
+}
+
+static enum status parse_tensor(struct error *error, struct header *header, const char *name,
+                                const json_t *entry) {
+    struct tensor tensor = {.data = NULL};
+    uint64_t begin = 0;
+    if (header->list->count == MAX_TENSORS)
+        return bad_tensor(error, header, name, "is one too many: up to %d are taken", MAX_TENSORS);
+    if (strlen(name) >= sizeof tensor.name)
+        return bad_tensor(error, header, name, "has a name of %zu bytes; up to %zu are taken",
+                          strlen(name), sizeof tensor.name - 1);
+    memcpy(tensor.name, name, strlen(name) + 1);
+    if (json_object_size(entry) != 3) /* 0 for what is no object */
+        return bad_tensor(error, header, name,
+                          "is described by something else than dtype, shape and data_offsets");
+    if (parse_type(error, &tensor, header, json_object_get(entry, "dtype")) != STATUS_OK ||
+        parse_shape(error, &tensor, header, json_object_get(entry, "shape")) != STATUS_OK ||
+        parse_offsets(error, &begin, &tensor, header, json_object_get(entry, "data_offsets")) !=
+            STATUS_OK)
+        return error->status;
+    insert(header, &tensor, begin);
+    return STATUS_OK;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static enum status check_metadata(struct error *error, const struct header *header,
+                                  json_t *metadata) {
+    const char *key;
+    json_t *value;
+    if (!json_is_object(metadata))
+        return error_set(error, STATUS_BAD_DATA, "weights file '%s': __metadata__ is no object",
+                         header->path);
+    json_object_foreach(metadata, key, value) {
+        if (!json_is_string(value))
+            return error_set(error, STATUS_BAD_DATA,
+                             "weights file '%s': '%.*s' in __metadata__ is no string", header->path,
+                             SHOWN, key);
+    }
+    return STATUS_OK;
+}
+
+/* Whether the tensors fill the data without gap and overlap. */
+static enum status check_places(struct error *error, const struct header *header) {
+    const struct tensor_list *list = header->list;
+    uint64_t end = 0;
+    for (int i = 0; i < list->count; i++) {
+        const struct tensor *tensor = &list->tensors[i];
+        if (header->begins[i] < end)
+            return bad_tensor(error, header, tensor->name, "overlaps '%s'",
+                              list->tensors[i - 1].name);
+        if (header->begins[i] > end)
+            return bad_tensor(error, header, tensor->name,
+                              "begins at byte %" PRIu64 " of the data: %" PRIu64
+                              " bytes before it belong to no tensor",
+                              header->begins[i], header->begins[i] - end);
+        end += tensor->bytes;
+    }
+    if (end == header->data_bytes)
+        return STATUS_OK;
+    return error_set(error, STATUS_BAD_DATA,
+                     "weights file '%s': %" PRIu64 " bytes at its end belong to no tensor",
+                     header->path, header->data_bytes - end);
+}
+
+static enum status parse_root(struct error *error, struct header *header, json_t *root) {
+    const char *name;
+    json_t *entry;
+    json_object_foreach(root, name, entry) {
+        enum status status = strcmp(name, "__metadata__") == 0
+                                 ? check_metadata(error, header, entry)
+                                 : parse_tensor(error, header, name, entry);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return check_places(error, header);
+}
+
+enum status weights_parse_header(struct error *error, struct tensor_list *out, const char *text,
+                                 size_t length, uint64_t data_bytes, const char *path) {
+    struct header header = {.path = path, .data_bytes = data_bytes, .list = out};
+    memset(out, 0, sizeof *out);
+    if (length == 0 || text[0] != '{')
+        return error_set(error, STATUS_BAD_DATA,
+                         "weights file '%s' has no JSON header; is it a safetensors file?", path);
+    json_error_t fault;
+    json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault);
+    /* jansson leaves the text empty in most places where it gets no memory */
+    if (root == NULL &&
+        (fault.text[0] == '\0' || json_error_code(&fault) == json_error_out_of_memory))
+        return error_set(error, STATUS_FAILED, "out of memory for the header of '%s'", path);
+    if (root == NULL)
+        return error_set(error, STATUS_BAD_DATA, "weights file '%s': bad JSON header, byte %d: %s",
+                         path, fault.position, fault.text);
+    enum status status = parse_root(error, &header, root);
+    json_decref(root);
+    return status;
+}

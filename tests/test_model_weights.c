@@ -1,0 +1,263 @@
+/* test_model_weights.c: a model's weights by name, out of one model and into another, on each
+ * backend; and what a model refuses to take. */
+#include "compare.h"
+#include "device_fixture.h"
+#include "feed.h"
+#include "memory.h"
+#include "model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { IMAGES = 2 };
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+/* A model with something to compute on. */
+struct trial {
+    struct fixture *f;
+    struct recipe recipe;
+    struct model *model;
+    struct image_set set;
+    struct feed *feed;
+};
+
+static void open_trial(struct trial *out, struct fixture *f, enum recipe_kind kind,
+                       enum norm_kind norm, uint64_t seed) {
+    struct network network;
+    const struct model_options options = {
+        .batch = IMAGES, .momentum = 0.9f, .nesterov = true, .replay = true};
+    const struct loader_options order = {.batch_size = IMAGES};
+    *out = (struct trial){.f = f, .recipe = *recipe_find(kind, norm)};
+    assert_succeeded(network_build(&f->error, &network, &out->recipe), &f->error);
+    must(f, "model_create",
+         model_create(&f->error, &out->model, f->backend, f->device, &network, &options));
+    must(f, "model_initialize", model_initialize(&f->error, out->model, seed));
+    assert_succeeded(synthetic_fill(&f->error, &out->set, 5, 0, IMAGES), &f->error);
+    must(f, "feed_create",
+         feed_create(&f->error, &out->feed, f->backend, f->device, &out->set, &order));
+}
+
+static void close_trial(struct trial *trial) {
+    feed_destroy(trial->feed);
+    model_destroy(trial->model);
+    memory_free(trial->set.images);
+    memory_free(trial->set.labels);
+}
+
+/* Passes over the images; returns the loss of the last one. */
+static double pass(struct trial *trial, bool training, int times) {
+    struct error *error = &trial->f->error;
+    const struct step_state state = {.step = 1, .learning_rate = 0.05f};
+    struct counters counters = {0};
+    struct device_batch batch;
+    for (int i = 0; i < times; i++) {
+        must(trial->f, "feed_begin", feed_begin(error, trial->feed, 0, 0));
+        must(trial->f, "feed_next", feed_next(error, trial->feed, &batch, &state));
+        must(trial->f, "step",
+             training ? model_train_step(error, trial->model, &batch)
+                      : model_evaluate_step(error, trial->model, &batch));
+        must(trial->f, "feed_release", feed_release(error, trial->feed));
+        must(trial->f, "counters", model_take_counters(error, trial->model, &counters));
+    }
+    return counters.loss;
+}
+
+static struct tensor_list weights_of(struct trial *trial) {
+    struct tensor_list list;
+    must(trial->f, "model_export", model_export(&trial->f->error, trial->model, &list, 7));
+    return list;
+}
+
+static void import_ok(struct trial *trial, const struct tensor_list *list) {
+    must(trial->f, "model_import", model_import(&trial->f->error, trial->model, list, "a file"));
+}
+
+/* ---- there and back -------------------------------------------------------------------------- */
+
+/* The same tensors; the same bits but for filters that were standardized a second time. */
+static void check_lists(const struct tensor_list *actual, const struct tensor_list *expected,
+                        float filter_norm) {
+    assert_int_equal(actual->count, expected->count);
+    for (int i = 0; i < expected->count; i++) {
+        const struct tensor *a = &actual->tensors[i], *b = &expected->tensors[i];
+        assert_string_equal(a->name, b->name);
+        assert_int_equal(a->bytes, b->bytes);
+        bool filters = filter_norm > 0 && b->dimensions == 4 && b->shape[2] == 3;
+        if (!filters) {
+            check_bytes(b->name, a->data, b->data, b->bytes);
+            continue;
+        }
+        const float *values = a->data, *due = b->data;
+        for (size_t k = 0; k < b->bytes / sizeof(float); k++)
+            check_close(b->name, (double)values[k], (double)due[k], 0, 1e-6);
+    }
+}
+
+/* From a trained model into one that had other weights, statistics and momentum, and into one that
+ * was not trained: all three compute the same, and the latter two train on alike, which they would
+ * not with the old momentum. */
+static void there_and_back(struct fixture *f, enum recipe_kind kind, enum norm_kind norm) {
+    struct trial source, used, fresh;
+    case_name("%s, %s", recipe_option(kind), norm_option(norm));
+    open_trial(&source, f, kind, norm, 1);
+    open_trial(&used, f, kind, norm, 2);
+    open_trial(&fresh, f, kind, norm, 3);
+    pass(&source, true, 2);
+    pass(&used, true, 3);
+    struct tensor_list list = weights_of(&source);
+    import_ok(&used, &list);
+    import_ok(&fresh, &list);
+    struct tensor_list again = weights_of(&used);
+    check_lists(&again, &list, source.recipe.filter_norm);
+    double loss = pass(&source, false, 1);
+    check_close("loss", pass(&used, false, 1), loss, source.recipe.filter_norm > 0 ? 1e-5 : 0, 0);
+    pass(&used, true, 2);
+    pass(&fresh, true, 2);
+    struct tensor_list trained = weights_of(&used), due = weights_of(&fresh);
+    check_lists(&trained, &due, 0);
+    tensor_list_free(&list);
+    tensor_list_free(&again);
+    tensor_list_free(&trained);
+    tensor_list_free(&due);
+    close_trial(&source);
+    close_trial(&used);
+    close_trial(&fresh);
+}
+
+#define THERE_AND_BACK(name, kind, norm)                                                           \
+    static void name(void **state) {                                                               \
+        there_and_back(fixture_of(state), kind, norm);                                             \
+    }
+THERE_AND_BACK(reference_batch_norm, RECIPE_REFERENCE, NORM_BATCH)
+THERE_AND_BACK(reference_group_norm, RECIPE_REFERENCE, NORM_GROUP)
+THERE_AND_BACK(reference_layer_norm, RECIPE_REFERENCE, NORM_LAYER)
+THERE_AND_BACK(tuned_batch_norm, RECIPE_TUNED, NORM_BATCH)
+THERE_AND_BACK(tuned_group_norm, RECIPE_TUNED, NORM_GROUP)
+THERE_AND_BACK(tuned_layer_norm, RECIPE_TUNED, NORM_LAYER)
+
+/* ---- what is refused ------------------------------------------------------------------------- */
+
+static struct tensor *named(struct tensor_list *list, const char *name) {
+    for (int i = 0; i < list->count; i++)
+        if (strcmp(list->tensors[i].name, name) == 0)
+            return &list->tensors[i];
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+static void drop(struct tensor_list *list, const char *name) {
+    *named(list, name) = list->tensors[list->count - 1];
+    list->count--;
+}
+
+#define REFUSED(trial, list, ...)                                                                  \
+    FAILED(model_import(&(trial)->f->error, (trial)->model, list, "a file"), STATUS_BAD_DATA,      \
+           &(trial)->f->error, "a file", __VA_ARGS__)
+
+/* Each change to a list that is right, and the names in the message. */
+static void refuse_changes(struct trial *trial, const struct tensor_list *right) {
+    struct tensor_list list = *right;
+    drop(&list, "convblock3.0.weight");
+    REFUSED(trial, &list, "'convblock3.0.weight'", "missing", "--norm bn --recipe reference");
+    list = *right;
+    drop(&list, "convblock10.2.running_var");
+    REFUSED(trial, &list, "'convblock10.2.running_var'", "missing");
+    list = *right;
+    strcpy(named(&list, "convblock3.0.weight")->name, "convblock3.0.weights");
+    REFUSED(trial, &list, "'convblock3.0.weights'", "not known");
+    list = *right;
+    strcpy(list.tensors[list.count].name, "convblock12.0.weight");
+    list.count++;
+    REFUSED(trial, &list, "'convblock12.0.weight'", "not known");
+    list = *right;
+    named(&list, "convblock2.0.weight")->shape[0] = 16;
+    named(&list, "convblock2.0.weight")->shape[1] = 32;
+    REFUSED(trial, &list, "'convblock2.0.weight'", "[16, 32, 3, 3]", "[32, 16, 3, 3]");
+    list = *right;
+    named(&list, "convblock11.0.weight")->dimensions = 2;
+    REFUSED(trial, &list, "'convblock11.0.weight'", "F32 [10, 32],", "F32 [10, 32, 1, 1]");
+    list = *right;
+    named(&list, "convblock1.2.bias")->type = TENSOR_I64;
+    REFUSED(trial, &list, "'convblock1.2.bias'", "I64 [16]", "F32 [16]");
+    list = *right;
+    named(&list, "convblock1.2.num_batches_tracked")->dimensions = 1;
+    REFUSED(trial, &list, "'convblock1.2.num_batches_tracked'", "I64 [0]", "I64 []");
+    list.count = 0;
+    REFUSED(trial, &list, "'convblock1.0.weight'", "missing");
+}
+
+static void refusals_change_nothing(void **state) {
+    struct trial source, trial;
+    struct fixture *f = fixture_of(state);
+    case_name("refusals");
+    open_trial(&source, f, RECIPE_REFERENCE, NORM_BATCH, 1);
+    open_trial(&trial, f, RECIPE_REFERENCE, NORM_BATCH, 2);
+    struct tensor_list list = weights_of(&source), before = weights_of(&trial);
+    refuse_changes(&trial, &list);
+    struct tensor_list after = weights_of(&trial);
+    check_lists(&after, &before, 0);
+    tensor_list_free(&list);
+    tensor_list_free(&before);
+    tensor_list_free(&after);
+    close_trial(&source);
+    close_trial(&trial);
+}
+
+/* Another order, and no num_batches_tracked, as in files of old. */
+static void without_counts(void **state) {
+    struct trial source, trial;
+    struct fixture *f = fixture_of(state);
+    case_name("without num_batches_tracked");
+    open_trial(&source, f, RECIPE_REFERENCE, NORM_BATCH, 1);
+    open_trial(&trial, f, RECIPE_REFERENCE, NORM_BATCH, 2);
+    pass(&source, true, 1);
+    struct tensor_list list = weights_of(&source), some = {0};
+    for (int i = list.count - 1; i >= 0; i--)
+        if (list.tensors[i].type == TENSOR_F32)
+            some.tensors[some.count++] = list.tensors[i];
+    assert_int_equal(some.count, list.count - 8);
+    import_ok(&trial, &some);
+    struct tensor_list after = weights_of(&trial);
+    check_lists(&after, &list, 0);
+    tensor_list_free(&list);
+    tensor_list_free(&after);
+    close_trial(&source);
+    close_trial(&trial);
+}
+
+/* Weights of another network. */
+static void other_networks(void **state) {
+    struct trial bn, gn, ln, tuned;
+    struct fixture *f = fixture_of(state);
+    case_name("other networks");
+    open_trial(&bn, f, RECIPE_REFERENCE, NORM_BATCH, 1);
+    open_trial(&gn, f, RECIPE_REFERENCE, NORM_GROUP, 1);
+    open_trial(&ln, f, RECIPE_REFERENCE, NORM_LAYER, 1);
+    open_trial(&tuned, f, RECIPE_TUNED, NORM_LAYER, 1);
+    struct tensor_list of_bn = weights_of(&bn), of_gn = weights_of(&gn), of_ln = weights_of(&ln);
+    struct tensor_list of_tuned = weights_of(&tuned);
+    REFUSED(&gn, &of_bn, "'convblock1.2.running_mean'", "not known", "--norm gn");
+    REFUSED(&bn, &of_gn, "'convblock1.2.running_mean'", "missing", "--norm bn");
+    REFUSED(&tuned, &of_ln, "'convblock1.0.weight'", "[8, 3, 3, 3]", "--recipe tuned");
+    REFUSED(&ln, &of_tuned, "'convblock1.0.weight'", "[8, 3, 3, 3]", "--recipe reference");
+    tensor_list_free(&of_bn);
+    tensor_list_free(&of_gn);
+    tensor_list_free(&of_ln);
+    tensor_list_free(&of_tuned);
+    close_trial(&bn);
+    close_trial(&gn);
+    close_trial(&ln);
+    close_trial(&tuned);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reference_batch_norm),    cmocka_unit_test(reference_group_norm),
+        cmocka_unit_test(reference_layer_norm),    cmocka_unit_test(tuned_batch_norm),
+        cmocka_unit_test(tuned_group_norm),        cmocka_unit_test(tuned_layer_norm),
+        cmocka_unit_test(refusals_change_nothing), cmocka_unit_test(without_counts),
+        cmocka_unit_test(other_networks),
+    };
+    return run_on_backends(tests, sizeof tests / sizeof tests[0]);
+}
