@@ -23,7 +23,7 @@ enum {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static bool gpu_required(void) {
+bool gpu_required(void) {
     const char *value = getenv("REQUIRE_GPU");
     return value != NULL && strcmp(value, "1") == 0;
 }

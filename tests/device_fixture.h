@@ -32,6 +32,9 @@ struct fixture {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* REQUIRE_GPU=1: a test that finds no GPU fails instead of being skipped. */
+bool gpu_required(void);
+
 /* Runs `tests` on every backend of this program, each named "backend: test" and given the fixture
  * as its state; on the CPU once for each of its instruction sets that this machine has, unless
  * TRAIN_GPU_CPU names one. Tests of a backend without a device are skipped; with REQUIRE_GPU=1 they

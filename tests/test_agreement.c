@@ -9,6 +9,7 @@
  * factor of 0.3, the reference recipe, which has none, at 0.0005. */
 #include "compare.h"
 #include "device_choice.h"
+#include "device_fixture.h"
 #include "feed.h"
 #include "memory.h"
 #include "schedule.h"
@@ -21,11 +22,6 @@
 
 /* Five steps an epoch, the last one of a smaller batch. */
 enum { IMAGES = 36, BATCH = 8, STEPS = 20, STEPS_PER_EPOCH = 391 };
-
-static bool gpu_required(void) {
-    const char *value = getenv("REQUIRE_GPU");
-    return value != NULL && strcmp(value, "1") == 0;
-}
 
 /* The run under test: a row of the recipe table, with everything random on. */
 static struct recipe random_recipe(enum recipe_kind kind, enum norm_kind norm) {

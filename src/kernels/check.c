@@ -15,6 +15,7 @@ static const char earlier_kernel[] =
     "one, or under compute-sanitizer to see where";
 
 static const struct remedy remedies[] = {
+    {cudaErrorMemoryAllocation, "; end what else runs on the GPU (nvidia-smi lists it)"},
     {cudaErrorDevicesUnavailable, "; another program may have the GPU for itself: see nvidia-smi"},
     {cudaErrorUnsupportedPtxVersion, "; update the NVIDIA driver"},
     {cudaErrorSystemDriverMismatch,

@@ -5,7 +5,6 @@
 #include "memory.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* The lowest compute capability that the kernels were compiled for, times 10; the Makefile gives
  * it. */
@@ -155,11 +154,6 @@ enum status cuda_open(struct error *error, struct device **out,
     device->options = *options;
     if (open_device(error, device) != STATUS_OK) {
         cuda_close(device);
-        if (strstr(error->text, "cudaErrorMemoryAllocation") != NULL)
-            return error_set(error, STATUS_NO_DEVICE,
-                             "cuda:%d has no memory left for the libraries: end what else runs on "
-                             "it (nvidia-smi lists it), or use --device cpu",
-                             options->index);
         return error->status = STATUS_NO_DEVICE;
     }
     *out = device;
