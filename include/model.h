@@ -53,7 +53,7 @@ enum status model_take_counters(struct error *error, struct model *model, struct
 
 /* ---- tensors by name ------------------------------------------------------------------------- */
 
-enum { MAX_TENSORS = 64, MAX_DIMENSIONS = 4 };
+enum { MAX_TENSORS = 128, MAX_DIMENSIONS = 4 };
 enum tensor_type { TENSOR_F32, TENSOR_I64 };
 
 /* "F32", "I64", as weights files name them; bytes of an element. */

@@ -105,7 +105,7 @@ static void written_file(void **state) {
     struct error error;
     const char *path = in_folder(*state, "model.safetensors");
     struct tensor_list list = example();
-    assert_succeeded(weights_write(&error, path, &list, &origin), &error);
+    assert_succeeded(weights_write(&error, path, &list, &origin, NULL), &error);
     assert_int_equal(folder_entries(*state), 1);
     struct file_bytes file = read_file(path);
     json_t *header = parse_header(&file);
@@ -128,8 +128,8 @@ static void same_bytes_again(void **state) {
     struct error error;
     const char *first = in_folder(*state, "a"), *second = in_folder(*state, "b");
     struct tensor_list list = example();
-    assert_succeeded(weights_write(&error, first, &list, &origin), &error);
-    assert_succeeded(weights_write(&error, second, &list, &origin), &error);
+    assert_succeeded(weights_write(&error, first, &list, &origin, NULL), &error);
+    assert_succeeded(weights_write(&error, second, &list, &origin, NULL), &error);
     struct file_bytes file = read_file(first);
     assert_file_holds(second, file.bytes, file.size);
     free(file.bytes);
@@ -139,7 +139,7 @@ static void empty_list(void **state) {
     struct error error;
     const char *path = in_folder(*state, "empty");
     struct tensor_list list = {0};
-    assert_succeeded(weights_write(&error, path, &list, &origin), &error);
+    assert_succeeded(weights_write(&error, path, &list, &origin, NULL), &error);
     struct file_bytes file = read_file(path);
     json_t *header = parse_header(&file);
     assert_int_equal(json_object_size(header), 1);
@@ -164,7 +164,7 @@ static void full_list(void **state) {
         tensor->data = i % 2 == 0 ? (const void *)bias : &batches;
         tensor->bytes = i % 2 == 0 ? sizeof bias : sizeof batches;
     }
-    assert_succeeded(weights_write(&error, path, &list, &origin), &error);
+    assert_succeeded(weights_write(&error, path, &list, &origin, NULL), &error);
     struct file_bytes file = read_file(path);
     json_t *header = parse_header(&file);
     assert_int_equal(json_object_size(header), MAX_TENSORS + 1);
@@ -178,7 +178,7 @@ static void folder_missing(void **state) {
     struct error error;
     struct tensor_list list = example();
     const char *path = in_folder(*state, "none/model.safetensors");
-    FAILED(weights_write(&error, path, &list, &origin), STATUS_FAILED, &error, path);
+    FAILED(weights_write(&error, path, &list, &origin, NULL), STATUS_FAILED, &error, path);
     assert_int_equal(folder_entries(*state), 0);
 }
 

@@ -44,7 +44,7 @@ static enum status read_bad(struct error *error, const char *path) {
     struct tensor_list list;
     int descriptor = lowest_free_descriptor();
     memset(error, 0, sizeof *error);
-    enum status status = weights_read(error, &list, path);
+    enum status status = weights_read(error, &list, NULL, path);
     assert_int_equal(lowest_free_descriptor(), descriptor);
     if (status == STATUS_OK) {
         tensor_list_free(&list);
@@ -72,7 +72,7 @@ static enum status read_bad(struct error *error, const char *path) {
 static struct tensor_list read_ok(const char *path) {
     struct error error;
     struct tensor_list list;
-    assert_succeeded(weights_read(&error, &list, path), &error);
+    assert_succeeded(weights_read(&error, &list, NULL, path), &error);
     return list;
 }
 
@@ -108,13 +108,44 @@ static void round_trip(void **state) {
     };
     struct error error;
     const char *path = in_folder(*state, "model.safetensors");
-    assert_succeeded(weights_write(&error, path, &list, &origin), &error);
+    assert_succeeded(weights_write(&error, path, &list, &origin, NULL), &error);
     struct tensor_list read = read_ok(path);
     const int order[] = {2, 3, 0, 1}; /* of the file: 64-bit integers come first */
     assert_int_equal(read.count, list.count);
     for (int i = 0; i < list.count; i++)
         check_tensor(&read.tensors[i], &list.tensors[order[i]]);
     tensor_list_free(&read);
+}
+
+/* What the writer is given besides comes back; a file without any of it has an empty object. */
+static void metadata(void **state) {
+    static const struct weights_origin origin = {NORM_LAYER, RECIPE_REFERENCE, "CIFAR-10"};
+    struct error error;
+    struct tensor_list list = {.count = 0};
+    json_t *more = json_pack("{s:s}", "step", "12"), *found;
+    const char *path = in_folder(*state, "model.safetensors");
+    assert_succeeded(weights_write(&error, path, &list, &origin, more), &error);
+    json_decref(more);
+    assert_succeeded(weights_read(&error, &list, &found, path), &error);
+    static const char *const expected[][2] = {{"format", "pt"},
+                                              {"norm", "ln"},
+                                              {"recipe", "reference"},
+                                              {"dataset", "CIFAR-10"},
+                                              {"step", "12"}};
+    tensor_list_free(&list);
+    assert_int_equal(json_object_size(found), 5);
+    for (int i = 0; i < 5; i++)
+        assert_string_equal(json_string_value(json_object_get(found, expected[i][0])),
+                            expected[i][1]);
+    json_decref(found);
+    put(path, "{}", 0);
+    assert_succeeded(weights_read(&error, &list, &found, path), &error);
+    tensor_list_free(&list);
+    assert_int_equal(json_object_size(found), 0);
+    json_decref(found);
+    put(path, "{\"a\":1}", 0);
+    assert_int_equal(weights_read(&error, &list, &found, path), STATUS_BAD_DATA);
+    assert_null(found);
 }
 
 /* Bytes that save_file of PyTorch's safetensors 0.8.0 writes, and others that it could: names in
@@ -176,7 +207,7 @@ static void not_finite_values_are_read(void **state) {
     const struct weights_origin origin = {NORM_GROUP, RECIPE_TUNED, "synthetic"};
     struct error error;
     const char *path = in_folder(*state, "nan.safetensors");
-    assert_succeeded(weights_write(&error, path, &list, &origin), &error);
+    assert_succeeded(weights_write(&error, path, &list, &origin, NULL), &error);
     struct tensor_list read = read_ok(path);
     check_tensor(&read.tensors[0], &list.tensors[0]);
     tensor_list_free(&read);
@@ -379,12 +410,12 @@ static void many(void **state) {
         strcpy(header + used, "}");
         put(path, header, 4 * (size_t)count);
         if (count > MAX_TENSORS) {
-            REFUSED(path, "one too many", "64");
+            REFUSED(path, "one too many", "128");
             continue;
         }
         struct tensor_list list = read_ok(path);
         assert_int_equal(list.count, MAX_TENSORS);
-        assert_string_equal(list.tensors[63].name, "t63");
+        assert_string_equal(list.tensors[MAX_TENSORS - 1].name, "t127");
         tensor_list_free(&list);
     }
 }
@@ -504,25 +535,13 @@ int main(void) {
 #define IN_FOLDER(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(round_trip),
-        IN_FOLDER(as_pytorch_writes),
-        IN_FOLDER(any_order),
-        IN_FOLDER(no_file),
-        IN_FOLDER(no_rights),
-        IN_FOLDER(wrong_lengths),
-        IN_FOLDER(large_files),
-        IN_FOLDER(not_json),
-        IN_FOLDER(deep_and_wide),
-        IN_FOLDER(entries),
-        IN_FOLDER(shapes),
-        IN_FOLDER(offsets),
-        IN_FOLDER(names),
-        IN_FOLDER(many),
-        IN_FOLDER(every_cut),
-        IN_FOLDER(every_bit),
-        IN_FOLDER(not_finite_values_are_read),
-        IN_FOLDER(failing_reads),
-        IN_FOLDER(no_memory),
+        IN_FOLDER(round_trip),    IN_FOLDER(metadata),    IN_FOLDER(as_pytorch_writes),
+        IN_FOLDER(any_order),     IN_FOLDER(no_file),     IN_FOLDER(no_rights),
+        IN_FOLDER(wrong_lengths), IN_FOLDER(large_files), IN_FOLDER(not_json),
+        IN_FOLDER(deep_and_wide), IN_FOLDER(entries),     IN_FOLDER(shapes),
+        IN_FOLDER(offsets),       IN_FOLDER(names),       IN_FOLDER(many),
+        IN_FOLDER(every_cut),     IN_FOLDER(every_bit),   IN_FOLDER(not_finite_values_are_read),
+        IN_FOLDER(failing_reads), IN_FOLDER(no_memory),
     };
     return cmocka_run_group_tests_name("weights_read", tests, NULL, NULL);
 }

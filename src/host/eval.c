@@ -31,7 +31,7 @@ static enum status set_up(struct error *error, struct evaluation *out) {
         device_choose(error, &out->device, backends, &options->device) != STATUS_OK ||
         model_create(error, &out->model, out->device.backend, out->device.device, &out->network,
                      &model_options) != STATUS_OK ||
-        weights_load(error, out->model, options->weights) != STATUS_OK)
+        weights_load(error, out->model, NULL, options->weights) != STATUS_OK)
         return error->status;
     return feed_create(error, &out->feed, out->device.backend, out->device.device, set,
                        &loader_options);

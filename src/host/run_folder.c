@@ -259,7 +259,7 @@ enum status run_folder_save(struct error *error, struct run_folder *folder, enum
         .recipe = run->network->recipe,
         .dataset = run->dataset->name,
     };
-    return weights_write(error, path, tensors, &origin);
+    return weights_write(error, path, tensors, &origin, NULL);
 }
 
 enum status run_folder_close(struct error *error, struct run_folder *folder) {

@@ -66,7 +66,7 @@ static enum status create_model(struct error *error, struct training *training,
                      &training->network, &model_options) != STATUS_OK)
         return error->status;
     if (options->weights[0] != '\0')
-        return weights_load(error, training->model, options->weights);
+        return weights_load(error, training->model, NULL, options->weights);
     return model_initialize(error, training->model, options->seed);
 }
 

@@ -31,12 +31,16 @@ static bool describe(json_t *header, const struct tensor *tensor, size_t offset)
 
 /* The header and, after one free place, the pieces of the data; NULL if there is no memory. */
 static json_t *make_header(struct file_piece *pieces, const struct tensor_list *list,
-                           const struct weights_origin *origin) {
+                           const struct weights_origin *origin, json_t *more) {
     json_t *header = json_pack("{s:{s:s, s:s, s:s, s:s}}", "__metadata__", "format", "pt", "norm",
                                norm_option(origin->norm), "recipe", recipe_option(origin->recipe),
                                "dataset", origin->dataset);
     size_t offset = 0;
     int place = 0;
+    if (more != NULL && json_object_update(json_object_get(header, "__metadata__"), more) != 0) {
+        json_decref(header);
+        return NULL;
+    }
     for (int t = 0; t < TYPE_COUNT && header != NULL; t++) {
         for (int i = 0; i < list->count; i++) {
             const struct tensor *tensor = &list->tensors[i];
@@ -74,11 +78,11 @@ static char *print_header(size_t *length, unsigned char out_length[LENGTH_BYTES]
 }
 
 enum status weights_write(struct error *error, const char *path, const struct tensor_list *list,
-                          const struct weights_origin *origin) {
+                          const struct weights_origin *origin, json_t *more) {
     struct file_piece pieces[MAX_TENSORS + 2];
     unsigned char length_bytes[LENGTH_BYTES];
     size_t length = 0;
-    json_t *header = make_header(pieces + 2, list, origin);
+    json_t *header = make_header(pieces + 2, list, origin, more);
     char *text = print_header(&length, length_bytes, header);
     json_decref(header);
     if (text == NULL)

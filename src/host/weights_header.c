@@ -4,7 +4,6 @@
 #include "weights_header.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,6 +134,10 @@ static enum status parse_tensor(struct error *error, struct header *header, cons
     return STATUS_OK;
 }
 
+static enum status no_memory(struct error *error, const char *path) {
+    return error_set(error, STATUS_FAILED, "out of memory for the header of '%s'", path);
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static enum status check_metadata(struct error *error, const struct header *header,
@@ -189,10 +192,20 @@ static enum status parse_root(struct error *error, struct header *header, json_t
     return check_places(error, header);
 }
 
-enum status weights_parse_header(struct error *error, struct tensor_list *out, const char *text,
-                                 size_t length, uint64_t data_bytes, const char *path) {
+/* A reference to the root's metadata, or to an empty object. */
+static enum status take_metadata(struct error *error, json_t **out, json_t *root,
+                                 const char *path) {
+    json_t *metadata = json_object_get(root, "__metadata__");
+    *out = metadata != NULL ? json_incref(metadata) : json_object();
+    return *out != NULL ? STATUS_OK : no_memory(error, path);
+}
+
+enum status weights_parse_header(struct error *error, struct tensor_list *out, json_t **metadata,
+                                 const char *text, size_t length, uint64_t data_bytes,
+                                 const char *path) {
     struct header header = {.path = path, .data_bytes = data_bytes, .list = out};
     memset(out, 0, sizeof *out);
+    *metadata = NULL;
     if (length == 0 || text[0] != '{')
         return error_set(error, STATUS_BAD_DATA,
                          "weights file '%s' has no JSON header; is it a safetensors file?", path);
@@ -201,11 +214,13 @@ enum status weights_parse_header(struct error *error, struct tensor_list *out, c
     /* jansson leaves the text empty in most places where it gets no memory */
     if (root == NULL &&
         (fault.text[0] == '\0' || json_error_code(&fault) == json_error_out_of_memory))
-        return error_set(error, STATUS_FAILED, "out of memory for the header of '%s'", path);
+        return no_memory(error, path);
     if (root == NULL)
         return error_set(error, STATUS_BAD_DATA, "weights file '%s': bad JSON header, byte %d: %s",
                          path, fault.position, fault.text);
     enum status status = parse_root(error, &header, root);
+    if (status == STATUS_OK)
+        status = take_metadata(error, metadata, root, path);
     json_decref(root);
     return status;
 }

@@ -101,7 +101,7 @@ static enum status read_length(struct error *error, size_t *out, struct weights_
     return STATUS_OK;
 }
 
-static enum status read_header(struct error *error, struct tensor_list *out,
+static enum status read_header(struct error *error, struct tensor_list *out, json_t **metadata,
                                struct weights_file *file) {
     size_t length = 0;
     char *text;
@@ -110,8 +110,8 @@ static enum status read_header(struct error *error, struct tensor_list *out,
         return error->status;
     enum status status = read_exactly(error, text, file, length);
     if (status == STATUS_OK)
-        status = weights_parse_header(error, out, text, length, file->bytes - LENGTH_BYTES - length,
-                                      file->path);
+        status = weights_parse_header(error, out, metadata, text, length,
+                                      file->bytes - LENGTH_BYTES - length, file->path);
     memory_free(text);
     return status;
 }
@@ -139,9 +139,21 @@ static enum status read_data(struct error *error, struct tensor_list *list,
     return STATUS_OK;
 }
 
-enum status weights_read(struct error *error, struct tensor_list *out, const char *path) {
+/* Gives the metadata to the caller who wants it. */
+static void hand_over(json_t **out, json_t *metadata) {
+    if (out != NULL)
+        *out = metadata;
+    else
+        json_decref(metadata);
+}
+
+enum status weights_read(struct error *error, struct tensor_list *out, json_t **metadata,
+                         const char *path) {
     struct weights_file file = {.path = path};
+    json_t *found = NULL;
     memset(out, 0, sizeof *out);
+    if (metadata != NULL)
+        *metadata = NULL;
     do /* O_NONBLOCK: a pipe is refused below instead of waited for */
         file.handle = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     while (file.handle < 0 && errno == EINTR);
@@ -149,12 +161,16 @@ enum status weights_read(struct error *error, struct tensor_list *out, const cha
         return cannot_open(error, path, errno);
     enum status status = check_kind(error, &file);
     if (status == STATUS_OK)
-        status = read_header(error, out, &file);
+        status = read_header(error, out, &found, &file);
     if (status == STATUS_OK)
         status = read_data(error, out, &file);
     close(file.handle); /* only read: nothing to lose */
-    if (status != STATUS_OK)
-        tensor_list_free(out);
+    if (status == STATUS_OK) {
+        hand_over(metadata, found);
+        return STATUS_OK;
+    }
+    json_decref(found);
+    tensor_list_free(out);
     return status;
 }
 
@@ -181,13 +197,21 @@ static void warn_of_values(const struct tensor_list *list, const char *path) {
     }
 }
 
-enum status weights_load(struct error *error, struct model *model, const char *path) {
+enum status weights_load(struct error *error, struct model *model, json_t **metadata,
+                         const char *path) {
     struct tensor_list list;
-    if (weights_read(error, &list, path) != STATUS_OK)
+    json_t *found;
+    if (metadata != NULL)
+        *metadata = NULL;
+    if (weights_read(error, &list, &found, path) != STATUS_OK)
         return error->status;
     enum status status = model_import(error, model, &list, path);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         warn_of_values(&list, path);
+        hand_over(metadata, found);
+    } else {
+        json_decref(found);
+    }
     tensor_list_free(&list);
     return status;
 }
