@@ -31,6 +31,16 @@ struct file_piece {
 enum status file_write(struct error *error, const char *path, const struct file_piece *pieces,
                        int piece_count);
 
+/* Removes `path` and what a file_write of it that was cut off left beside it; neither need be
+ * there. file_tidy removes the latter alone. Errors: STATUS_FAILED naming the file and the reason.
+ */
+enum status file_remove(struct error *error, const char *path);
+enum status file_tidy(struct error *error, const char *path);
+
+/* fsync of an open file; a kind of file that cannot be synced (a pipe, say) is fine. Errors:
+ * STATUS_FAILED naming `path`. */
+enum status file_sync(struct error *error, int file, const char *path);
+
 /* Whether `path` names anything that can be reached: a file, a folder, a link to one. */
 bool file_exists(const char *path);
 

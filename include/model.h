@@ -48,8 +48,16 @@ enum status model_train_step(struct error *error, struct model *model,
 enum status model_evaluate_step(struct error *error, struct model *model,
                                 const struct device_batch *batch);
 
-/* The counters since the last call, which are then zero again. Waits for the device. */
+/* What the steps have counted since the counters were set or taken. They go on from there, so that
+ * a sum does not depend on how often it was looked at. Waits for the device. */
+enum status model_read_counters(struct error *error, struct model *model, struct counters *out);
+
+/* The same, and the counters are zero again. */
 enum status model_take_counters(struct error *error, struct model *model, struct counters *out);
+
+/* Lets the counters go on from `start`. Waits for the device. */
+enum status model_set_counters(struct error *error, struct model *model,
+                               const struct counters *start);
 
 /* ---- tensors by name ------------------------------------------------------------------------- */
 
@@ -77,19 +85,31 @@ struct tensor_list {
 
 /* Copies the state dict to the host, in the order of the layers. Convolutions come as they are
  * used: where filters are standardized, the standardized ones (standardizing them again changes
- * nothing), so that a plain convolution anywhere takes them as they are. `batches_tracked` fills
- * num_batches_tracked. Waits for the device. Release with tensor_list_free. */
-enum status model_export(struct error *error, struct model *model, struct tensor_list *out,
-                         int64_t batches_tracked);
+ * nothing), so that a plain convolution anywhere takes them as they are. num_batches_tracked counts
+ * the training steps since the initial weights, those before an import included. Waits for the
+ * device. Release with tensor_list_free. */
+enum status model_export(struct error *error, struct model *model, struct tensor_list *out);
 void tensor_list_free(struct tensor_list *list);
 
+/* The first tensor that holds a NaN or an infinity; NULL: all values are finite. */
+const struct tensor *tensor_list_not_finite(const struct tensor_list *list);
+
 /* Sets the weights and running statistics from `list`, which must hold every tensor of the network
- * with its exact shape and no other; only num_batches_tracked may be missing, and is not used.
+ * with its exact shape and no other; only num_batches_tracked may be missing, which counts as 0.
  * Velocity becomes 0. Where filters are standardized, the model takes any filters and standardizes
  * them; those that model_export gave stay what they are, but for rounding. `path` names the list in
  * messages. Waits for the device. Errors: STATUS_BAD_DATA naming the tensor, the model unchanged;
  * STATUS_FAILED. */
 enum status model_import(struct error *error, struct model *model, const struct tensor_list *list,
                          const char *path);
+
+/* All that the training goes on from, bit for bit: the weights as they are trained (filters not
+ * standardized), running statistics, num_batches_tracked, and the velocity of each weight under
+ * "velocity." and its name. The counters are not in it. Waits for the device. */
+enum status model_save_state(struct error *error, struct model *model, struct tensor_list *out);
+
+/* Goes back to what model_save_state gave. Errors: as model_import. */
+enum status model_restore_state(struct error *error, struct model *model,
+                                const struct tensor_list *list, const char *path);
 
 #endif

@@ -19,8 +19,8 @@ struct progress {
  * no bar. */
 void progress_open(struct progress *out, bool wanted);
 
-/* An epoch of `steps` steps begins. */
-void progress_begin(struct progress *progress, int epoch, int epochs, int steps);
+/* An epoch of `steps` steps begins, or goes on after `seconds` of it. */
+void progress_begin(struct progress *progress, int epoch, int epochs, int steps, double seconds);
 
 /* Whether the bar is due to be drawn again: half a second after the last time, never without a bar.
  */

@@ -1,7 +1,9 @@
-/* run.h: what a training run is and what an epoch of it gave, for everything that reports them. */
+/* run.h: what a training run is, where it stands, and what an epoch of it gave, for everything that
+ * reports or saves them. */
 #ifndef RUN_H
 #define RUN_H
 
+#include "backend.h"
 #include "dataset.h"
 #include "evaluate.h"
 #include "network.h"
@@ -28,5 +30,28 @@ struct epoch_metrics {
     double images_per_second;
     double eval_seconds;
 };
+
+/* Where a run stands between two steps: with the model's state, all that it goes on from. */
+struct run_state {
+    int64_t step;        /* optimizer steps done */
+    int epoch;           /* the one to go on with, from 1; those before it are recorded */
+    int batch;           /* batches of it done */
+    struct counters sum; /* what they counted */
+    double seconds;      /* that they took */
+    float learning_rate; /* of the last step; 0 before the first */
+    int best_epoch;      /* of the recorded ones; 0: none is */
+    double best_accuracy, last_accuracy; /* on the test set, in percent */
+    double elapsed; /* seconds that the run has taken, those before it was resumed included */
+};
+
+/* The state of a run that begins. */
+#define RUN_STATE_NEW                                                                              \
+    { .epoch = 1 }
+
+/* Whether all is done: the epochs, or the steps that --max-steps allows. */
+static inline bool run_ended(const struct run_state *state, const struct options *options) {
+    bool steps_done = options->max_steps > 0 && state->step >= options->max_steps;
+    return state->epoch > options->recipe.epochs || (steps_done && state->batch == 0);
+}
 
 #endif

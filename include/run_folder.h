@@ -1,5 +1,8 @@
 /* run_folder.h: the files of a run: config.json, metrics.jsonl, model.safetensors,
- * best.safetensors. */
+ * best.safetensors, checkpoint.safetensors.
+ *
+ * The checkpoint is the truth: it is written first, and whatever else a run that was cut off left
+ * is brought to what it says. */
 #ifndef RUN_FOLDER_H
 #define RUN_FOLDER_H
 
@@ -22,18 +25,32 @@ struct run_folder {
 #define RUN_FOLDER_CLOSED                                                                          \
     { .metrics = -1 }
 
-enum run_weights { WEIGHTS_FINAL, WEIGHTS_BEST };
+enum run_weights { WEIGHTS_FINAL, WEIGHTS_BEST, WEIGHTS_CHECKPOINT };
 
-/* Looks into the folder without changing anything; *unfinished says that a run was begun there and
- * not ended. Errors: STATUS_USAGE for a finished run, unless `force`. */
+/* The path of model.safetensors, best.safetensors or checkpoint.safetensors in the folder `path`.
+ * Errors: STATUS_USAGE: too long. */
+enum status run_folder_weights_path(struct error *error, char out[PATH_CAPACITY], const char *path,
+                                    enum run_weights which);
+
+/* Looks into the folder without changing anything, before a new run; *unfinished says that a run
+ * was begun there and not ended. Errors: STATUS_USAGE for a finished run or one that can be
+ * resumed, unless `force`. */
 enum status run_folder_check(struct error *error, bool *unfinished, const char *path, bool force);
 
-/* Makes the folder, removes the weights of an older run, and writes config.json and an empty
- * metrics.jsonl. Errors: STATUS_FAILED. */
-enum status run_folder_open(struct error *error, struct run_folder *out,
-                            const struct run_description *run);
+/* Makes the folder, and removes what file writes that were cut off left in it. Errors:
+ * STATUS_FAILED.
+ */
+enum status run_folder_make(struct error *error, const char *path);
 
-/* Adds the line of an epoch to metrics.jsonl, whole or not at all. Errors: STATUS_FAILED. */
+/* Writes config.json, and brings the other files to `state`, of which a checkpoint was written:
+ * metrics.jsonl to the lines of the epochs that it counts, none for a new run; weights that it
+ * knows nothing of are removed. Errors: STATUS_FAILED; STATUS_BAD_DATA: metrics.jsonl has lost
+ * lines. */
+enum status run_folder_open(struct error *error, struct run_folder *out,
+                            const struct run_description *run, const struct run_state *state);
+
+/* Adds the line of an epoch to metrics.jsonl, whole or not at all, and syncs it. Errors:
+ * STATUS_FAILED. */
 enum status run_folder_add(struct error *error, struct run_folder *folder,
                            const struct epoch_metrics *metrics);
 

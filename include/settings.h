@@ -28,6 +28,8 @@ struct options {
     char out[PATH_CAPACITY];     /* folder of the run */
     char weights[PATH_CAPACITY]; /* file to start from or to evaluate; "": none */
     bool force;                  /* a finished run in it may be overwritten */
+    bool resume;                 /* go on with the run in it */
+    float checkpoint_seconds;    /* between checkpoints within an epoch; 0: none there */
     bool json;
     bool quiet, no_progress;
 };

@@ -2,6 +2,7 @@
 #ifndef TEXT_H
 #define TEXT_H
 
+#include <jansson.h>
 #include <stdint.h>
 
 enum { TEXT_CAPACITY = 32 };
@@ -15,5 +16,9 @@ const char *text_duration(char out[TEXT_CAPACITY], double seconds);
 /* The number with the fewest decimal digits that is still `value` as a float: 0.1, where a plain
  * conversion gives 0.10000000149. For JSON. */
 double text_decimal(float value);
+
+/* Text from outside, a path say, as JSON, which is UTF-8: where it is not, its bytes beyond ASCII
+ * become '?'. NULL: no memory. */
+json_t *text_json(const char *text);
 
 #endif

@@ -311,7 +311,7 @@ static void exported_filters(void **state) {
     assert_succeeded(model_create(&error, &model, &cpu_backend, device, &network, &options),
                      &error);
     assert_succeeded(model_initialize(&error, model, 99), &error);
-    assert_succeeded(model_export(&error, model, &list, 0), &error);
+    assert_succeeded(model_export(&error, model, &list), &error);
     for (int i = 0; i < network.layer_count; i++)
         for (int t = 0; network.layers[i].filter_norm > 0 && t < list.count; t++) {
             const struct tensor *tensor = &list.tensors[t];

@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,7 +66,7 @@ static double pass(struct trial *trial, bool training, int times) {
 
 static struct tensor_list weights_of(struct trial *trial) {
     struct tensor_list list;
-    must(trial->f, "model_export", model_export(&trial->f->error, trial->model, &list, 7));
+    must(trial->f, "model_export", model_export(&trial->f->error, trial->model, &list));
     return list;
 }
 
@@ -151,6 +152,12 @@ static void drop(struct tensor_list *list, const char *name) {
     list->count--;
 }
 
+static int64_t batches_tracked(struct tensor_list *list) {
+    int64_t count;
+    memcpy(&count, named(list, "convblock10.2.num_batches_tracked")->data, sizeof count);
+    return count;
+}
+
 #define REFUSED(trial, list, ...)                                                                  \
     FAILED(model_import(&(trial)->f->error, (trial)->model, list, "a file"), STATUS_BAD_DATA,      \
            &(trial)->f->error, "a file", __VA_ARGS__)
@@ -219,10 +226,81 @@ static void without_counts(void **state) {
     assert_int_equal(some.count, list.count - 8);
     import_ok(&trial, &some);
     struct tensor_list after = weights_of(&trial);
+    assert_int_equal(batches_tracked(&list), 1);
+    assert_int_equal(batches_tracked(&after), 0);
+    for (int i = 0; i < after.count; i++)
+        if (after.tensors[i].type == TENSOR_I64)
+            after.tensors[i].data = named(&list, after.tensors[i].name)->data;
     check_lists(&after, &list, 0);
+    import_ok(&trial, &list);
+    pass(&trial, true, 2);
+    struct tensor_list later = weights_of(&trial);
+    assert_int_equal(batches_tracked(&later), 3); /* PyTorch counts on as well */
     tensor_list_free(&list);
     tensor_list_free(&after);
+    tensor_list_free(&later);
     close_trial(&source);
+    close_trial(&trial);
+}
+
+/* A model that goes back to a state, and one that never was there, train on alike, bit for bit. */
+static void state_there_and_back(struct fixture *f, enum recipe_kind kind, enum norm_kind norm) {
+    struct trial source, fresh;
+    case_name("state of %s, %s", recipe_option(kind), norm_option(norm));
+    open_trial(&source, f, kind, norm, 1);
+    open_trial(&fresh, f, kind, norm, 2);
+    pass(&source, true, 2);
+    struct tensor_list middle, end, again, elsewhere;
+    must(f, "model_save_state", model_save_state(&f->error, source.model, &middle));
+    pass(&source, true, 3);
+    must(f, "model_save_state", model_save_state(&f->error, source.model, &end));
+    must(f, "model_restore_state",
+         model_restore_state(&f->error, source.model, &middle, "a checkpoint"));
+    must(f, "model_restore_state",
+         model_restore_state(&f->error, fresh.model, &middle, "a checkpoint"));
+    pass(&source, true, 3);
+    pass(&fresh, true, 3);
+    must(f, "model_save_state", model_save_state(&f->error, source.model, &again));
+    must(f, "model_save_state", model_save_state(&f->error, fresh.model, &elsewhere));
+    check_lists(&again, &end, 0);
+    check_lists(&elsewhere, &end, 0);
+    const char *name = "velocity.convblock11.0.weight";
+    assert_true(
+        memcmp(named(&end, name)->data, named(&middle, name)->data, named(&end, name)->bytes) != 0);
+    struct tensor_list *const all[] = {&middle, &end, &again, &elsewhere};
+    for (int i = 0; i < 4; i++)
+        tensor_list_free(all[i]);
+    close_trial(&source);
+    close_trial(&fresh);
+}
+
+static void states(void **state) {
+    struct fixture *f = fixture_of(state);
+    state_there_and_back(f, RECIPE_REFERENCE, NORM_BATCH);
+    state_there_and_back(f, RECIPE_REFERENCE, NORM_LAYER);
+    state_there_and_back(f, RECIPE_TUNED, NORM_GROUP);
+}
+
+/* Weights are no state, and a state is no weights file. */
+static void states_and_weights(void **state) {
+    struct trial trial;
+    struct fixture *f = fixture_of(state);
+    struct tensor_list weights, all;
+    case_name("states and weights");
+    open_trial(&trial, f, RECIPE_REFERENCE, NORM_GROUP, 1);
+    weights = weights_of(&trial);
+    must(f, "model_save_state", model_save_state(&f->error, trial.model, &all));
+    FAILED(model_restore_state(&f->error, trial.model, &weights, "a file"), STATUS_BAD_DATA,
+           &f->error, "'velocity.convblock1.0.weight'", "missing");
+    REFUSED(&trial, &all, "'velocity.convblock1.0.weight'", "not known");
+    assert_null(tensor_list_not_finite(&all));
+    float *last =
+        (float *)(void *)((char *)all.storage + ((const char *)all.tensors[all.count - 1].data -
+                                                 (const char *)all.storage));
+    last[1] = -INFINITY;
+    assert_ptr_equal(tensor_list_not_finite(&all), &all.tensors[all.count - 1]);
+    tensor_list_free(&weights);
+    tensor_list_free(&all);
     close_trial(&trial);
 }
 
@@ -257,7 +335,8 @@ int main(void) {
         cmocka_unit_test(reference_layer_norm),    cmocka_unit_test(tuned_batch_norm),
         cmocka_unit_test(tuned_group_norm),        cmocka_unit_test(tuned_layer_norm),
         cmocka_unit_test(refusals_change_nothing), cmocka_unit_test(without_counts),
-        cmocka_unit_test(other_networks),
+        cmocka_unit_test(other_networks),          cmocka_unit_test(states),
+        cmocka_unit_test(states_and_weights),
     };
     return run_on_backends(tests, sizeof tests / sizeof tests[0]);
 }

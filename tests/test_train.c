@@ -138,7 +138,8 @@ static void check_line(const json_t *line, int epoch, const struct recipe *recip
 static void files_of_a_run(void **state) {
     const struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
     run_ok(&options);
-    assert_int_equal(folder_entries(options.out), 4);
+    assert_int_equal(folder_entries(options.out), 5);
+    assert_true(is_there(options.out, "checkpoint.safetensors"));
     assert_true(is_there(options.out, "model.safetensors"));
     assert_true(is_there(options.out, "best.safetensors"));
     struct metrics_file metrics = read_metrics(options.out);
@@ -347,6 +348,9 @@ static void unfinished_run(void **state) {
     options.max_steps = 1;
     run_ok(&options);
     assert_int_equal(unlink(in_folder(options.out, "model.safetensors")), 0);
+    FAILED(run(&error, &options), STATUS_USAGE, &error, options.out, "unfinished", "--resume",
+           "--force");
+    assert_int_equal(unlink(in_folder(options.out, "checkpoint.safetensors")), 0);
     FAILED(run(&error, &options), STATUS_USAGE, &error, options.out, "unfinished", "--force");
     assert_true(is_there(options.out, "best.safetensors"));
     assert_int_equal(unlink(in_folder(options.out, "best.safetensors")), 0);

@@ -44,8 +44,21 @@ static enum status print_recipe(struct error *error, const struct run_descriptio
         recipe->nesterov ? " (Nesterov)" : "", text_decimal(recipe->weight_decay), schedule);
 }
 
+/* What becomes of what is in the folder already. */
+static enum status print_folder(struct error *error, const struct run_description *run,
+                                const struct run_state *resumed, bool unfinished) {
+    char steps[TEXT_CAPACITY];
+    if (resumed != NULL)
+        return output_print(error, "resumed: after step %s, in epoch %d\n",
+                            text_count(steps, resumed->step), resumed->epoch);
+    if (unfinished)
+        return output_print(error, "note:    overwriting the unfinished run in %s\n",
+                            run->options->out);
+    return STATUS_OK;
+}
+
 enum status console_header(struct error *error, const struct run_description *run,
-                           bool unfinished) {
+                           const struct run_state *resumed, bool unfinished) {
     if (run->options->quiet)
         return STATUS_OK;
     char parameters[TEXT_CAPACITY], train[TEXT_CAPACITY], test[TEXT_CAPACITY];
@@ -63,8 +76,7 @@ enum status console_header(struct error *error, const struct run_description *ru
     if (run->options->weights[0] != '\0' &&
         output_print(error, "weights: %s\n", run->options->weights) != STATUS_OK)
         return error->status;
-    if (unfinished && output_print(error, "note:    overwriting the unfinished run in %s\n",
-                                   run->options->out) != STATUS_OK)
+    if (print_folder(error, run, resumed, unfinished) != STATUS_OK)
         return error->status;
     return output_flush(error);
 }
@@ -98,8 +110,7 @@ enum status console_epoch(struct error *error, const struct run_description *run
 }
 
 enum status console_closing(struct error *error, const struct run_description *run,
-                            const struct epoch_metrics *last, const struct epoch_metrics *best,
-                            double seconds) {
+                            const struct run_state *state) {
     if (run->options->quiet)
         return STATUS_OK;
     char steps[TEXT_CAPACITY], time[TEXT_CAPACITY];
@@ -108,9 +119,9 @@ enum status console_closing(struct error *error, const struct run_description *r
                      "test accuracy on %s: best %.2f %% (epoch %d), final %.2f %%\n"
                      "results: %s: model.safetensors, best.safetensors, metrics.jsonl, "
                      "config.json\n",
-                     text_count(steps, last->step), last->step == 1 ? "" : "s",
-                     text_duration(time, seconds), run->dataset->name, best->test.accuracy,
-                     best->epoch, last->test.accuracy, run->options->out) != STATUS_OK)
+                     text_count(steps, state->step), state->step == 1 ? "" : "s",
+                     text_duration(time, state->elapsed), run->dataset->name, state->best_accuracy,
+                     state->best_epoch, state->last_accuracy, run->options->out) != STATUS_OK)
         return error->status;
     return output_flush(error);
 }

@@ -18,8 +18,10 @@ enum status evaluate(struct error *error, struct score *out, struct model *model
                      struct feed *feed) {
     memset(out, 0, sizeof *out);
     const struct step_state state = {0}; /* nothing random and no update: neither number is read */
+    const struct counters zero = {0};
     struct device_batch batch;
-    if (feed_begin(error, feed, 0, 0) != STATUS_OK ||
+    if (model_set_counters(error, model, &zero) != STATUS_OK ||
+        feed_begin(error, feed, 0, 0) != STATUS_OK ||
         feed_next(error, feed, &batch, &state) != STATUS_OK)
         return error->status;
     while (batch.count > 0) {

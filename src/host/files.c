@@ -225,3 +225,34 @@ enum status file_write(struct error *error, const char *path, const struct file_
         close(writing.folder_handle); /* only read: nothing to lose */
     return status;
 }
+
+/* ---- removing, syncing ----------------------------------------------------------------------- */
+
+static enum status remove_one(struct error *error, const char *path) {
+    if (unlink(path) == 0 || errno == ENOENT)
+        return STATUS_OK;
+    int reason = errno;
+    return error_set_errno(error, STATUS_FAILED, reason, "cannot remove '%s'%s", path,
+                           remedy(reason));
+}
+
+enum status file_tidy(struct error *error, const char *path) {
+    char temporary[TEMPORARY_CAPACITY];
+    snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, path);
+    return remove_one(error, temporary);
+}
+
+enum status file_remove(struct error *error, const char *path) {
+    if (remove_one(error, path) != STATUS_OK)
+        return error->status;
+    return file_tidy(error, path);
+}
+
+enum status file_sync(struct error *error, int file, const char *path) {
+    if (sync_retrying(file) == 0 || errno == EINVAL)
+        return STATUS_OK;
+    return error_set_errno(error, STATUS_FAILED, errno,
+                           "'%s' is written, but fsync failed, and it may not outlive a power "
+                           "failure; check the disk",
+                           path);
+}

@@ -34,8 +34,10 @@ struct model {
     struct counters *counters;
 
     struct counters *counters_host; /* pinned */
-    void *staging;                  /* pinned, parameter_count + statistics_count floats */
+    float *staging; /* pinned: weights and velocity as on the device, with statistics between */
     struct event *done;
+
+    int64_t batches_tracked; /* training steps since the initial weights */
 
     int replay_count;
     struct replay replays[MAX_REPLAYS];
@@ -48,9 +50,16 @@ enum status model_walk(struct error *error, struct model *model, const struct de
 /* Waits until all that was enqueued on the compute stream is done (model_state.c). */
 enum status model_wait(struct error *error, struct model *model);
 
-/* Copies the staging memory, the parameters and behind them the statistics, to the device, sets the
- * velocity to 0, and waits (model_state.c). */
+/* The parts of the staging memory. */
+struct staging {
+    float *weights, *statistics, *velocity;
+};
+struct staging model_staging(const struct model *model);
+
+/* Copies the staging memory to the device, and waits; model_clear_staging makes all of it 0, the
+ * padding between tensors included (model_state.c). */
 enum status model_upload_state(struct error *error, struct model *model);
+void model_clear_staging(struct model *model);
 
 /* Drops all recordings (model_replay.c). */
 void model_replay_clear(struct model *model);

@@ -55,7 +55,10 @@ static enum status step(struct error *error, struct model *model, const struct d
 
 enum status model_train_step(struct error *error, struct model *model,
                              const struct device_batch *batch) {
-    return step(error, model, batch, true);
+    if (step(error, model, batch, true) != STATUS_OK)
+        return error->status;
+    model->batches_tracked++;
+    return STATUS_OK;
 }
 
 enum status model_evaluate_step(struct error *error, struct model *model,

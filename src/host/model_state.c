@@ -83,7 +83,7 @@ static enum status allocate(struct error *error, struct model *model) {
                        "the workspace (a smaller --batch-size needs less)") ||
         backend->alloc_pinned(error, device, &model->counters_host, sizeof *model->counters_host,
                               "counters on the host") ||
-        backend->alloc_pinned(error, device, &model->staging, parameters + statistics,
+        backend->alloc_pinned(error, device, &model->staging, 2 * parameters + statistics,
                               "the weights on the host") ||
         backend->event_create(error, device, &model->done))
         return error->status;
@@ -166,36 +166,61 @@ static void initial_layer(float *weights, float *statistics, const struct layer 
     fill(statistics + place->running_var, layer->out.channels, 1);
 }
 
+struct staging model_staging(const struct model *model) {
+    float *weights = model->staging, *statistics = weights + model->plan.parameter_count;
+    return (struct staging){weights, statistics, statistics + model->plan.statistics_count};
+}
+
+void model_clear_staging(struct model *model) {
+    size_t floats = 2 * model->plan.parameter_count + model->plan.statistics_count;
+    memset(model->staging, 0, floats * sizeof(float));
+}
+
 enum status model_upload_state(struct error *error, struct model *model) {
     const struct backend *backend = model->backend;
-    const float *weights = model->staging, *running = weights + model->plan.parameter_count;
+    const struct staging from = model_staging(model);
     size_t parameters = model->plan.parameter_count * sizeof(float);
-    if (backend->upload(error, model->device, STREAM_COMPUTE, model->weights, weights,
+    if (backend->upload(error, model->device, STREAM_COMPUTE, model->weights, from.weights,
                         parameters) ||
-        backend->upload(error, model->device, STREAM_COMPUTE, model->statistics, running,
+        backend->upload(error, model->device, STREAM_COMPUTE, model->statistics, from.statistics,
                         model->plan.statistics_count * sizeof(float)) ||
-        backend->clear(error, model->device, STREAM_COMPUTE, model->velocity, parameters))
+        backend->upload(error, model->device, STREAM_COMPUTE, model->velocity, from.velocity,
+                        parameters))
         return error->status;
     return model_wait(error, model);
 }
 
 enum status model_initialize(struct error *error, struct model *model, uint64_t seed) {
-    size_t parameters = model->plan.parameter_count, statistics = model->plan.statistics_count;
-    float *weights = model->staging, *running = weights + parameters;
-    memset(weights, 0, (parameters + statistics) * sizeof(float));
+    const struct staging to = model_staging(model);
+    model_clear_staging(model);
+    model->batches_tracked = 0;
     for (int i = 0; i < model->network.layer_count; i++)
-        initial_layer(weights, running, &model->network.layers[i], &model->plan.layers[i], i, seed);
+        initial_layer(to.weights, to.statistics, &model->network.layers[i], &model->plan.layers[i],
+                      i, seed);
     return model_upload_state(error, model);
 }
 
-enum status model_take_counters(struct error *error, struct model *model, struct counters *out) {
-    const struct backend *backend = model->backend;
-    if (backend->download(error, model->device, STREAM_COMPUTE, model->counters_host,
-                          model->counters, sizeof *model->counters) ||
-        backend->clear(error, model->device, STREAM_COMPUTE, model->counters,
-                       sizeof *model->counters) ||
+enum status model_read_counters(struct error *error, struct model *model, struct counters *out) {
+    if (model->backend->download(error, model->device, STREAM_COMPUTE, model->counters_host,
+                                 model->counters, sizeof *model->counters) ||
         model_wait(error, model))
         return error->status;
     *out = *model->counters_host;
     return STATUS_OK;
+}
+
+enum status model_take_counters(struct error *error, struct model *model, struct counters *out) {
+    if (model_read_counters(error, model, out) != STATUS_OK)
+        return error->status;
+    return model->backend->clear(error, model->device, STREAM_COMPUTE, model->counters,
+                                 sizeof *model->counters);
+}
+
+enum status model_set_counters(struct error *error, struct model *model,
+                               const struct counters *start) {
+    *model->counters_host = *start;
+    if (model->backend->upload(error, model->device, STREAM_COMPUTE, model->counters,
+                               model->counters_host, sizeof *start))
+        return error->status;
+    return model_wait(error, model);
 }

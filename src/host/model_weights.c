@@ -1,14 +1,18 @@
-/* model_weights.c: a model's weights by name, out of it and into it. One walk over the layers says
- * which tensors there are; their values lie in the staging memory on their way to and from the
- * device. */
+/* model_weights.c: a model's weights, and all of its state, by name, out of it and into it. One
+ * walk over the layers says which tensors there are; their values lie in the staging memory on
+ * their way to and from the device. */
 #include "memory.h"
 #include "model_private.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { ALIGNMENT = 8, SHAPE_CAPACITY = 128 };
+
+/* What a list holds: what a network computes with, or all that a training goes on from. */
+enum extent { EXTENT_WEIGHTS, EXTENT_STATE };
 
 /* The tensors of a network. */
 struct state {
@@ -38,9 +42,9 @@ size_t tensor_type_bytes(enum tensor_type type) {
 
 /* ---- which tensors there are ----------------------------------------------------------------- */
 
-/* Adds a tensor named "layer.suffix". */
-static void add(struct state *state, const struct layer *layer, const char *suffix, float *values,
-                int dimensions, const int64_t shape[]) {
+/* Adds a tensor named "[prefix]layer.suffix". */
+static void add(struct state *state, const char *prefix, const struct layer *layer,
+                const char *suffix, float *values, int dimensions, const int64_t shape[]) {
     int place = state->list.count++;
     struct tensor *tensor = &state->list.tensors[place];
     tensor->type = values == NULL ? TENSOR_I64 : TENSOR_F32;
@@ -50,86 +54,113 @@ static void add(struct state *state, const struct layer *layer, const char *suff
         tensor->shape[i] = shape[i];
         tensor->bytes *= (size_t)shape[i];
     }
-    snprintf(tensor->name, sizeof tensor->name, "%s.%s", layer->name, suffix);
+    snprintf(tensor->name, sizeof tensor->name, "%s%s.%s", prefix, layer->name, suffix);
     state->values[place] = values;
 }
 
-static void add_norm(struct state *state, const struct layer *layer, const struct layer_plan *place,
-                     float *weights, float *running) {
-    /* [C], or [C, H, W] where each element has its own */
-    const int64_t shape[] = {layer->out.channels, layer->out.height, layer->out.width};
+/* Adds what SGD moves: weights, or what has their layout. */
+static void add_parameters(struct state *state, const char *prefix, const struct layer *layer,
+                           const struct layer_plan *place, float *arena) {
+    int kernel = layer->kind == LAYER_LINEAR ? 1 : layer->kernel; /* 1x1 on a 1x1 map */
+    const int64_t filters[] = {layer->out.channels, layer->in.channels, kernel, kernel};
+    /* of a norm: [C], or [C, H, W] where each element has its own */
+    const int64_t map[] = {layer->out.channels, layer->out.height, layer->out.width};
     int dimensions = layer->per_element ? 3 : 1;
-    add(state, layer, "weight", weights + place->weight, dimensions, shape);
-    add(state, layer, "bias", weights + place->bias, dimensions, shape);
-    if (layer->norm != NORM_BATCH)
+    if (layer->kind == LAYER_CONV || layer->kind == LAYER_LINEAR)
+        add(state, prefix, layer, "weight", arena + place->weight, 4, filters);
+    if (layer->kind != LAYER_NORM)
         return;
-    add(state, layer, "running_mean", running + place->running_mean, 1, shape);
-    add(state, layer, "running_var", running + place->running_var, 1, shape);
-    add(state, layer, "num_batches_tracked", NULL, 0, NULL);
+    add(state, prefix, layer, "weight", arena + place->weight, dimensions, map);
+    add(state, prefix, layer, "bias", arena + place->bias, dimensions, map);
+}
+
+static void add_statistics(struct state *state, const struct layer *layer,
+                           const struct layer_plan *place, float *statistics) {
+    const int64_t shape[] = {layer->out.channels};
+    if (layer->kind != LAYER_NORM || layer->norm != NORM_BATCH)
+        return;
+    add(state, "", layer, "running_mean", statistics + place->running_mean, 1, shape);
+    add(state, "", layer, "running_var", statistics + place->running_var, 1, shape);
+    add(state, "", layer, "num_batches_tracked", NULL, 0, NULL);
 }
 
 /* All of them, in the order of the layers. */
-static void list_state(struct state *out, const struct model *model) {
-    float *weights = model->staging, *running = weights + model->plan.parameter_count;
+static void list_state(struct state *out, const struct model *model, enum extent extent) {
+    const struct staging staging = model_staging(model);
+    const struct layer *layers = model->network.layers;
+    const struct layer_plan *places = model->plan.layers;
+    int count = model->network.layer_count;
     memset(out, 0, sizeof *out);
-    for (int i = 0; i < model->network.layer_count; i++) {
-        const struct layer *layer = &model->network.layers[i];
-        const struct layer_plan *place = &model->plan.layers[i];
-        int kernel = layer->kind == LAYER_LINEAR ? 1 : layer->kernel; /* 1x1 on a 1x1 map */
-        const int64_t shape[] = {layer->out.channels, layer->in.channels, kernel, kernel};
-        if (layer->kind == LAYER_CONV || layer->kind == LAYER_LINEAR)
-            add(out, layer, "weight", weights + place->weight, 4, shape);
-        if (layer->kind == LAYER_NORM)
-            add_norm(out, layer, place, weights, running);
+    for (int i = 0; i < count; i++) {
+        add_parameters(out, "", &layers[i], &places[i], staging.weights);
+        add_statistics(out, &layers[i], &places[i], staging.statistics);
     }
+    for (int i = 0; i < count && extent == EXTENT_STATE; i++)
+        add_parameters(out, "velocity.", &layers[i], &places[i], staging.velocity);
 }
 
 /* ---- out of the model ------------------------------------------------------------------------ */
 
-/* Downloads weights and statistics to the staging memory; standardized filters in place of the raw
- * ones. */
-static enum status download_state(struct error *error, struct model *model) {
-    const struct backend *backend = model->backend;
-    struct device *device = model->device;
-    float *weights = model->staging, *running = weights + model->plan.parameter_count;
-    if (backend->download(error, device, STREAM_COMPUTE, weights, model->weights,
-                          model->plan.parameter_count * sizeof(float)) ||
-        backend->download(error, device, STREAM_COMPUTE, running, model->statistics,
-                          model->plan.statistics_count * sizeof(float)))
-        return error->status;
+/* Enqueues the copies of standardized filters to the place of the raw ones. */
+static enum status download_filters(struct error *error, struct model *model) {
     for (int i = 0; i < model->network.layer_count; i++) {
         const struct layer *layer = &model->network.layers[i];
         if (layer->filter_norm <= 0)
             continue;
         struct filter_args filter = model_filter_args(model, i);
-        if (model->operations->filter_forward(error, device, &filter) ||
-            backend->download(error, device, STREAM_COMPUTE, weights + model->plan.layers[i].weight,
-                              filter.y, (size_t)layer->weight_count * sizeof(float)))
+        float *to = model_staging(model).weights + model->plan.layers[i].weight;
+        if (model->operations->filter_forward(error, model->device, &filter) ||
+            model->backend->download(error, model->device, STREAM_COMPUTE, to, filter.y,
+                                     (size_t)layer->weight_count * sizeof(float)))
             return error->status;
     }
-    return model_wait(error, model);
+    return STATUS_OK;
+}
+
+/* Fills the staging memory with what the list of that extent holds. */
+static enum status download_state(struct error *error, struct model *model, enum extent extent) {
+    const struct backend *backend = model->backend;
+    struct device *device = model->device;
+    const struct staging to = model_staging(model);
+    size_t parameters = model->plan.parameter_count * sizeof(float);
+    if (backend->download(error, device, STREAM_COMPUTE, to.weights, model->weights, parameters) ||
+        backend->download(error, device, STREAM_COMPUTE, to.statistics, model->statistics,
+                          model->plan.statistics_count * sizeof(float)))
+        return error->status;
+    enum status status = STATUS_OK;
+    switch (extent) {
+    case EXTENT_WEIGHTS:
+        status = download_filters(error, model);
+        break;
+    case EXTENT_STATE:
+        status = backend->download(error, device, STREAM_COMPUTE, to.velocity, model->velocity,
+                                   parameters);
+        break;
+    }
+    return status == STATUS_OK ? model_wait(error, model) : status;
 }
 
 static size_t aligned(size_t bytes) {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-enum status model_export(struct error *error, struct model *model, struct tensor_list *out,
-                         int64_t batches_tracked) {
+/* A copy of the tensors of that extent. */
+static enum status copy_out(struct error *error, struct model *model, struct tensor_list *out,
+                            enum extent extent) {
     struct state state;
     size_t bytes = 0;
     memset(out, 0, sizeof *out);
-    list_state(&state, model);
+    list_state(&state, model, extent);
     for (int i = 0; i < state.list.count; i++)
         bytes += aligned(state.list.tensors[i].bytes);
-    if (download_state(error, model) != STATUS_OK ||
+    if (download_state(error, model, extent) != STATUS_OK ||
         memory_alloc(error, &state.list.storage, bytes, 1, "a copy of the weights") != STATUS_OK)
         return error->status;
     unsigned char *to = state.list.storage;
     for (int i = 0; i < state.list.count; i++) {
         struct tensor *tensor = &state.list.tensors[i];
         const void *from = state.values[i];
-        memcpy(to, from == NULL ? &batches_tracked : from, tensor->bytes);
+        memcpy(to, from == NULL ? &model->batches_tracked : from, tensor->bytes);
         tensor->data = to;
         to += aligned(tensor->bytes);
     }
@@ -137,9 +168,34 @@ enum status model_export(struct error *error, struct model *model, struct tensor
     return STATUS_OK;
 }
 
+enum status model_export(struct error *error, struct model *model, struct tensor_list *out) {
+    return copy_out(error, model, out, EXTENT_WEIGHTS);
+}
+
+enum status model_save_state(struct error *error, struct model *model, struct tensor_list *out) {
+    return copy_out(error, model, out, EXTENT_STATE);
+}
+
 void tensor_list_free(struct tensor_list *list) {
     memory_free(list->storage);
     memset(list, 0, sizeof *list);
+}
+
+static bool is_finite(const struct tensor *tensor) {
+    const float *values = tensor->data;
+    if (tensor->type != TENSOR_F32)
+        return true;
+    for (size_t i = 0; i < tensor->bytes / sizeof *values; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
+const struct tensor *tensor_list_not_finite(const struct tensor_list *list) {
+    for (int i = 0; i < list->count; i++)
+        if (!is_finite(&list->tensors[i]))
+            return &list->tensors[i];
+    return NULL;
 }
 
 /* ---- into the model -------------------------------------------------------------------------- */
@@ -187,7 +243,7 @@ static enum status check_tensors(struct error *error, const struct model *model,
         const struct tensor *due = &state->list.tensors[i];
         const struct tensor *tensor = find(list, due->name);
         if (tensor == NULL && state->values[i] == NULL)
-            continue; /* older PyTorch does not count batches, and nothing here asks for it */
+            continue; /* older PyTorch does not count batches */
         if (tensor == NULL)
             return refuse(error, model, path, due->name, "is missing, but is needed");
         if (same_form(tensor, due))
@@ -199,19 +255,42 @@ static enum status check_tensors(struct error *error, const struct model *model,
     return STATUS_OK;
 }
 
-enum status model_import(struct error *error, struct model *model, const struct tensor_list *list,
-                         const char *path) {
+/* The count of steps in the list, which is nobody's word but the file's. */
+static int64_t tracked(const struct tensor_list *list) {
+    for (int i = 0; i < list->count; i++) {
+        int64_t count;
+        if (list->tensors[i].type != TENSOR_I64)
+            continue;
+        memcpy(&count, list->tensors[i].data, sizeof count);
+        return count < 0 || count > INT64_MAX / 2 ? 0 : count;
+    }
+    return 0;
+}
+
+/* Takes a list of that extent; what it does not hold becomes 0. Standardized filters go in like
+ * others: standardizing them again changes nothing, and their mean and norm, which were lost, never
+ * reach the output. */
+static enum status copy_in(struct error *error, struct model *model, const struct tensor_list *list,
+                           const char *path, enum extent extent) {
     struct state state;
-    list_state(&state, model);
+    list_state(&state, model, extent);
     if (check_tensors(error, model, &state, list, path) != STATUS_OK)
         return error->status;
-    size_t floats = model->plan.parameter_count + model->plan.statistics_count;
-    memset(model->staging, 0, floats * sizeof(float)); /* the padding between tensors */
-    /* Standardized filters go in like others: standardizing them again changes nothing, and their
-     * mean and norm, which were lost, never reach the output. */
+    model_clear_staging(model);
     for (int i = 0; i < state.list.count; i++)
         if (state.values[i] != NULL)
             memcpy(state.values[i], find(list, state.list.tensors[i].name)->data,
                    state.list.tensors[i].bytes);
+    model->batches_tracked = tracked(list);
     return model_upload_state(error, model);
+}
+
+enum status model_import(struct error *error, struct model *model, const struct tensor_list *list,
+                         const char *path) {
+    return copy_in(error, model, list, path, EXTENT_WEIGHTS);
+}
+
+enum status model_restore_state(struct error *error, struct model *model,
+                                const struct tensor_list *list, const char *path) {
+    return copy_in(error, model, list, path, EXTENT_STATE);
 }

@@ -92,6 +92,12 @@ static const struct option table[] = {
      TRAIN | EVAL, VALUE_PATH, AT(weights), NULL, 0, 0},
     {"force", NULL, "overwrite a finished run in that folder",
      TRAIN, VALUE_NONE, AT(force), NULL, 0, 0},
+    {"resume", NULL, "go on with the run in --out from its last checkpoint; the other options must be the "
+     "same as when it was started",
+     TRAIN, VALUE_NONE, AT(resume), NULL, 0, 0},
+    {"checkpoint-seconds", "X", "save a checkpoint within an epoch every X seconds; 0: after each epoch "
+     "only (60)",
+     TRAIN, VALUE_NOT_NEGATIVE, AT(checkpoint_seconds), NULL, 0, 0},
     {"json", NULL, "print one JSON object instead of text",
      EVAL | SUMMARY | INFO, VALUE_NONE, AT(json), NULL, 0, 0},
     {"quiet", NULL, "print errors only",
@@ -246,6 +252,9 @@ static enum status check_together(struct error *error, const struct options *opt
     if (was_given(given, "groups") && options->recipe.norm != NORM_GROUP)
         return error_set(error, STATUS_USAGE, "--groups: only --norm gn has groups, not --norm %s",
                          norm_option(options->recipe.norm));
+    if (options->resume && options->force)
+        return error_set(error, STATUS_USAGE,
+                         "--resume goes on with a run and --force begins anew; give one of them");
     if (options->command == COMMAND_EVAL && !was_given(given, "weights") && !options->help &&
         !options->version)
         return error_set(error, STATUS_USAGE,
@@ -264,6 +273,7 @@ enum status options_parse(struct error *error, struct options *out, int argc, ch
     _Static_assert(OPTION_COUNT <= 64, "one bit of `given` for each option");
     memset(out, 0, sizeof *out);
     out->seed = 1;
+    out->checkpoint_seconds = 60;
     out->device.threads = available_cores();
     out->recipe.kind = RECIPE_TUNED;
     out->recipe.norm = NORM_GROUP;

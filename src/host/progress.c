@@ -26,12 +26,12 @@ void progress_open(struct progress *out, bool wanted) {
     out->color = !environment_says("NO_COLOR");
 }
 
-void progress_begin(struct progress *progress, int epoch, int epochs, int steps) {
+void progress_begin(struct progress *progress, int epoch, int epochs, int steps, double seconds) {
     progress->epoch = epoch;
     progress->epochs = epochs;
     progress->steps = steps;
-    progress->start = clock_seconds();
-    progress->last = progress->start;
+    progress->last = clock_seconds();
+    progress->start = progress->last - seconds;
 }
 
 bool progress_due(const struct progress *progress) {

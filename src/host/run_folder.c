@@ -1,8 +1,8 @@
 /* run_folder.c: the files of a run. */
 #include "run_folder.h"
 
+#include "run_config.h"
 #include "text.h"
-#include "version.h"
 #include "weights.h"
 
 #include <errno.h>
@@ -21,129 +21,65 @@ static const char *weights_name(enum run_weights which) {
         return "model.safetensors";
     case WEIGHTS_BEST:
         return "best.safetensors";
+    case WEIGHTS_CHECKPOINT:
+        return "checkpoint.safetensors";
     }
     return NULL;
 }
 
-/* ---- config.json ----------------------------------------------------------------------------- */
+/* ---- opening metrics.jsonl ------------------------------------------------------------------- */
 
-/* A path as JSON, which is UTF-8: where the path is not, its bytes beyond ASCII become '?'. */
-static json_t *path_json(const char *path) {
-    json_t *string = json_string(path);
-    if (string != NULL)
-        return string;
-    char ascii[PATH_CAPACITY];
-    size_t length = strnlen(path, sizeof ascii - 1);
-    for (size_t i = 0; i < length; i++)
-        ascii[i] = (unsigned char)path[i] < 0x80 ? path[i] : '?';
-    return json_stringn(ascii, length);
+static enum status cannot_write(struct error *error, const struct run_folder *folder, int reason) {
+    return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s/%s'", folder->path,
+                           metrics_name);
 }
 
-static json_t *schedule_json(const struct recipe *recipe) {
-    switch (recipe->schedule) {
-    case SCHEDULE_STEPS:
-        return json_pack("{s:s, s:[i, i]}", "kind", "steps", "milestones", recipe->milestones[0],
-                         recipe->milestones[1]);
-    case SCHEDULE_LINEAR:
-        return json_pack("{s:s, s:f}", "kind", "linear", "warmup", text_decimal(recipe->warmup));
+/* Where the first `lines` lines end. */
+static enum status find_end(struct error *error, off_t *end, const struct run_folder *folder,
+                            int lines) {
+    char chunk[4096];
+    int found = 0;
+    ssize_t got = 0;
+    for (off_t place = 0; found < lines; place += got) {
+        got = pread(folder->metrics, chunk, sizeof chunk, place);
+        if (got < 0)
+            return cannot_write(error, folder, errno);
+        if (got == 0)
+            return error_set(error, STATUS_BAD_DATA,
+                             "'%s/%s' has %d whole lines, but the checkpoint beside it counts %d "
+                             "epochs; bring the file back, or begin anew with --force",
+                             folder->path, metrics_name, found, lines);
+        for (ssize_t i = 0; i < got && found < lines; i++) {
+            if (chunk[i] != '\n')
+                continue;
+            found++;
+            *end = place + i + 1;
+        }
     }
-    return NULL;
+    return STATUS_OK;
 }
 
-/* How the recipe trains. */
-static json_t *training_json(const struct recipe *recipe) {
-    return json_pack("{s:i, s:i, s:f, s:f, s:f, s:b, s:o, s:s}", "epochs", recipe->epochs,
-                     "batch_size", recipe->batch_size, "learning_rate",
-                     text_decimal(recipe->learning_rate), "momentum",
-                     text_decimal(recipe->momentum), "weight_decay",
-                     text_decimal(recipe->weight_decay), "nesterov", recipe->nesterov, "schedule",
-                     schedule_json(recipe), "augment", augment_option(recipe->augment));
-}
-
-/* What network the recipe makes. */
-static json_t *network_json(const struct recipe *recipe, const struct network *network) {
-    json_t *channels = json_array();
-    for (int i = 0; i < BLOCK_COUNT; i++)
-        json_array_append_new(channels, json_integer(recipe->channels[i]));
-    return json_pack("{s:i, s:o, s:i, s:f, s:f, s:b, s:b, s:b, s:i}", "parameters",
-                     network_parameters(network), "channels", channels, "groups", recipe->groups,
-                     "dropout", text_decimal(recipe->dropout), "filter_norm",
-                     text_decimal(recipe->filter_norm), "relu_first", recipe->relu_first,
-                     "per_element", recipe->per_element, "first_skip", recipe->first_skip,
-                     "early_padding", recipe->early_padding);
-}
-
-/* Where and on what the run happens. A seed above 2^63 does not fit a JSON integer and becomes a
- * string. */
-static json_t *setting_json(const struct run_description *run) {
-    const struct options *options = run->options;
-    char seed[TEXT_CAPACITY];
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)options->seed);
-    return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:s, s:s, s:i, s:o, s:b, s:o, "
-        "s:i}",
-        "program", PROGRAM_NAME, "version", PROGRAM_VERSION, "norm",
-        norm_option(run->network->norm), "recipe", recipe_option(run->network->recipe), "dataset",
-        run->dataset->name, "data", path_json(options->data), "out", path_json(options->out),
-        "weights", options->weights[0] == '\0' ? json_null() : path_json(options->weights),
-        "train_images", run->dataset->train.count, "test_images", run->dataset->test.count,
-        "backend", run->device->backend->name, "device", run->device->text, "threads",
-        options->device.threads, "seed",
-        options->seed <= INT64_MAX ? json_integer((json_int_t)options->seed) : json_string(seed),
-        "shuffle", !options->no_shuffle, "max_steps",
-        options->max_steps == 0 ? json_null() : json_integer(options->max_steps), "steps_per_epoch",
-        run->steps_per_epoch);
-}
-
-/* What --device cuda makes of the arithmetic: everything that a run's last bits depend on. */
-static json_t *arithmetic_json(const struct run_description *run) {
-    const struct device_choice *device = run->device;
-    const char *line;
-    json_t *algorithms = json_array();
-    for (int i = 0; (line = device->backend->choice(device->device, i)) != NULL; i++)
-        json_array_append_new(algorithms, json_string(line));
-    return json_pack(
-        "{s:s, s:b, s:b, s:o}", "precision", precision_option(run->options->device.precision),
-        "fast_algorithms", run->options->device.fast_algorithms, "graph",
-        device->backend->replay != NULL && !run->options->no_graph, "algorithms", algorithms);
-}
-
-/* All settings as one flat object; NULL if there is no memory. */
-static json_t *config_json(const struct run_description *run) {
-    json_t *config = setting_json(run);
-    json_t *training = training_json(&run->options->recipe);
-    json_t *network = network_json(&run->options->recipe, run->network);
-    json_t *arithmetic = arithmetic_json(run);
-    if (config == NULL || training == NULL || network == NULL || arithmetic == NULL ||
-        json_object_update(config, training) != 0 || json_object_update(config, network) != 0 ||
-        json_object_update(config, arithmetic) != 0) {
-        json_decref(config);
-        config = NULL;
-    }
-    json_decref(training);
-    json_decref(network);
-    json_decref(arithmetic);
-    return config;
-}
-
-static enum status write_config(struct error *error, const struct run_folder *folder,
-                                const struct run_description *run) {
+/* Opens metrics.jsonl and cuts it off after its first `lines` lines. */
+static enum status open_metrics(struct error *error, struct run_folder *folder, int lines) {
     char path[PATH_CAPACITY];
-    if (path_join(error, path, folder->path, config_name) != STATUS_OK)
+    if (path_join(error, path, folder->path, metrics_name) != STATUS_OK)
         return error->status;
-    json_t *config = config_json(run);
-    char *text =
-        config == NULL ? NULL : json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(config);
-    if (text == NULL)
-        return error_set(error, STATUS_FAILED, "out of memory for %s", path);
-    const struct file_piece pieces[] = {{text, strlen(text)}, {"\n", 1}};
-    enum status status = file_write(error, path, pieces, 2);
-    free(text);
-    return status;
+    folder->metrics = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (folder->metrics < 0)
+        return cannot_write(error, folder, errno);
+    if (find_end(error, &folder->metrics_bytes, folder, lines) != STATUS_OK)
+        return error->status;
+    if (ftruncate(folder->metrics, folder->metrics_bytes) != 0)
+        return cannot_write(error, folder, errno);
+    return file_sync(error, folder->metrics, path);
 }
 
 /* ---- the folder ------------------------------------------------------------------------------ */
+
+enum status run_folder_weights_path(struct error *error, char out[PATH_CAPACITY], const char *path,
+                                    enum run_weights which) {
+    return path_join(error, out, path, weights_name(which));
+}
 
 /* Whether the folder holds a file of that name. */
 static enum status holds(struct error *error, bool *out, const char *folder, const char *name) {
@@ -155,52 +91,59 @@ static enum status holds(struct error *error, bool *out, const char *folder, con
 }
 
 enum status run_folder_check(struct error *error, bool *unfinished, const char *path, bool force) {
-    bool finished = false, best = false, config = false, metrics = false;
+    bool finished = false, best = false, checkpoint = false, config = false, metrics = false;
     *unfinished = false;
     if (holds(error, &finished, path, weights_name(WEIGHTS_FINAL)) != STATUS_OK ||
         holds(error, &best, path, weights_name(WEIGHTS_BEST)) != STATUS_OK ||
+        holds(error, &checkpoint, path, weights_name(WEIGHTS_CHECKPOINT)) != STATUS_OK ||
         holds(error, &config, path, config_name) != STATUS_OK ||
         holds(error, &metrics, path, metrics_name) != STATUS_OK)
         return error->status;
-    if ((finished || best) && !force)
+    if ((finished || best || checkpoint) && !force)
         return error_set(error, STATUS_USAGE,
-                         "'%s' holds %s; choose another folder with --out, or overwrite it with "
+                         "'%s' holds %s; %schoose another folder with --out, or overwrite it with "
                          "--force",
-                         path, finished ? "a finished run" : "the weights of an unfinished run");
-    *unfinished = !finished && (best || config || metrics);
+                         path,
+                         finished     ? "a finished run"
+                         : checkpoint ? "an unfinished run"
+                                      : "the weights of an unfinished run",
+                         !finished && checkpoint ? "go on with --resume, " : "");
+    *unfinished = !finished && (best || checkpoint || config || metrics);
     return STATUS_OK;
 }
 
-static enum status remove_weights(struct error *error, const struct run_folder *folder) {
-    const enum run_weights all[] = {WEIGHTS_FINAL, WEIGHTS_BEST};
-    for (int i = 0; i < 2; i++) {
-        char path[PATH_CAPACITY];
-        if (path_join(error, path, folder->path, weights_name(all[i])) != STATUS_OK)
+enum status run_folder_make(struct error *error, const char *path) {
+    static const char *const written_whole[] = {"model.safetensors", "best.safetensors",
+                                                "checkpoint.safetensors", config_name};
+    if (folder_make(error, path) != STATUS_OK)
+        return error->status;
+    for (size_t i = 0; i < sizeof written_whole / sizeof written_whole[0]; i++) {
+        char file[PATH_CAPACITY];
+        if (path_join(error, file, path, written_whole[i]) != STATUS_OK ||
+            file_tidy(error, file) != STATUS_OK)
             return error->status;
-        if (unlink(path) != 0 && errno != ENOENT)
-            return error_set_errno(error, STATUS_FAILED, errno, "cannot remove '%s'", path);
     }
     return STATUS_OK;
 }
 
-static enum status open_metrics(struct error *error, struct run_folder *folder) {
+static enum status remove_weights(struct error *error, const struct run_folder *folder,
+                                  enum run_weights which) {
     char path[PATH_CAPACITY];
-    if (path_join(error, path, folder->path, metrics_name) != STATUS_OK)
+    if (run_folder_weights_path(error, path, folder->path, which) != STATUS_OK)
         return error->status;
-    folder->metrics = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
-    if (folder->metrics < 0)
-        return error_set_errno(error, STATUS_FAILED, errno, "cannot write '%s'", path);
-    return STATUS_OK;
+    return file_remove(error, path);
 }
 
 enum status run_folder_open(struct error *error, struct run_folder *out,
-                            const struct run_description *run) {
+                            const struct run_description *run, const struct run_state *state) {
     *out = (struct run_folder)RUN_FOLDER_CLOSED;
     if (path_join(error, out->path, "", run->options->out) != STATUS_OK ||
-        folder_make(error, out->path) != STATUS_OK || write_config(error, out, run) != STATUS_OK ||
-        open_metrics(error, out) != STATUS_OK)
+        run_config_write(error, out->path, config_name, run) != STATUS_OK ||
+        open_metrics(error, out, state->epoch - 1) != STATUS_OK)
         return error->status;
-    return remove_weights(error, out); /* last: a folder that cannot be written loses nothing */
+    if (!run_ended(state, run->options) && remove_weights(error, out, WEIGHTS_FINAL) != STATUS_OK)
+        return error->status;
+    return state->best_epoch > 0 ? STATUS_OK : remove_weights(error, out, WEIGHTS_BEST);
 }
 
 /* ---- metrics.jsonl --------------------------------------------------------------------------- */
@@ -224,7 +167,7 @@ static enum status append(struct error *error, struct run_folder *folder, const 
     while (written < 0 && errno == EINTR);
     if (written == (ssize_t)length) {
         folder->metrics_bytes += written;
-        return STATUS_OK;
+        return file_sync(error, folder->metrics, metrics_name);
     }
     int reason = written < 0 ? errno : ENOSPC; /* what ends a write to a file early */
     if (written > 0 && ftruncate(folder->metrics, folder->metrics_bytes) != 0)
@@ -252,7 +195,7 @@ enum status run_folder_add(struct error *error, struct run_folder *folder,
 enum status run_folder_save(struct error *error, struct run_folder *folder, enum run_weights which,
                             const struct tensor_list *tensors, const struct run_description *run) {
     char path[PATH_CAPACITY];
-    if (path_join(error, path, folder->path, weights_name(which)) != STATUS_OK)
+    if (run_folder_weights_path(error, path, folder->path, which) != STATUS_OK)
         return error->status;
     const struct weights_origin origin = {
         .norm = run->network->norm,
@@ -266,7 +209,6 @@ enum status run_folder_close(struct error *error, struct run_folder *folder) {
     int metrics = folder->metrics;
     folder->metrics = -1;
     if (metrics >= 0 && close(metrics) != 0 && errno != EINTR)
-        return error_set_errno(error, STATUS_FAILED, errno, "cannot write '%s/%s'", folder->path,
-                               metrics_name);
+        return cannot_write(error, folder, errno);
     return STATUS_OK;
 }

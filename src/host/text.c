@@ -42,3 +42,16 @@ double text_decimal(float value) {
     }
     return (double)value; /* nine digits always do */
 }
+
+json_t *text_json(const char *text) {
+    json_t *string = json_string(text);
+    if (string != NULL)
+        return string;
+    char *ascii = strdup(text);
+    for (char *byte = ascii; byte != NULL && *byte != '\0'; byte++)
+        if ((unsigned char)*byte >= 0x80)
+            *byte = '?';
+    string = json_string(ascii);
+    free(ascii);
+    return string;
+}

@@ -2,10 +2,14 @@
  *
  * The way of a batch: feed_next brings it to the device, model_train_step walks the network forward
  * and backward and updates the weights, feed_release gives its slot back. Nothing in that loop
- * waits for the device; the counters are fetched at the end of an epoch, and for the progress bar.
- */
+ * waits for the device; the counters are read at the end of an epoch, for the progress bar and for
+ * checkpoints.
+ *
+ * struct run_state says where the run stands; together with the model's state it is what a
+ * checkpoint holds, and all that a run depends on from there on. */
 #include "train.h"
 
+#include "checkpoint.h"
 #include "clock.h"
 #include "console.h"
 #include "evaluate.h"
@@ -28,19 +32,34 @@ struct training {
     struct run_description run;
     struct run_folder folder;
     struct progress progress;
-    int64_t step; /* optimizer steps done */
-    struct epoch_metrics last, best;
-    double start; /* clock_seconds when the first epoch began */
+    struct run_state at;
+    struct epoch_metrics now;       /* of the epoch that goes on */
+    char checkpoint[PATH_CAPACITY]; /* its path */
+    double run_began, epoch_began;  /* clock_seconds, as if there had been no break */
+    double saved;                   /* clock_seconds of the last checkpoint */
+    int64_t saved_step;             /* the step that it is from */
 };
 
 /* ---- setting up ------------------------------------------------------------------------------ */
+
+/* Whether a run may begin in its folder, or has begun there. */
+static enum status check_folder(struct error *error, bool *unfinished,
+                                const struct options *options) {
+    *unfinished = false;
+    if (!options->resume)
+        return run_folder_check(error, unfinished, options->out, options->force);
+    char path[PATH_CAPACITY];
+    if (run_folder_weights_path(error, path, options->out, WEIGHTS_CHECKPOINT) != STATUS_OK)
+        return error->status;
+    return checkpoint_find(error, path);
+}
 
 /* Everything that the input can be wrong about, the device last because it costs the most. */
 static enum status check_inputs(struct error *error, struct training *training, bool *unfinished,
                                 const struct options *options, const struct dataset *dataset) {
     const struct recipe *recipe = &options->recipe;
     if (network_build(error, &training->network, recipe) != STATUS_OK ||
-        run_folder_check(error, unfinished, options->out, options->force) != STATUS_OK)
+        check_folder(error, unfinished, options) != STATUS_OK)
         return error->status;
     if (recipe->batch_size > dataset->train.count)
         return error_set(error, STATUS_USAGE,
@@ -65,6 +84,9 @@ static enum status create_model(struct error *error, struct training *training,
     if (model_create(error, &training->model, training->device.backend, training->device.device,
                      &training->network, &model_options) != STATUS_OK)
         return error->status;
+    if (options->resume)
+        return checkpoint_read(error, &training->at, training->model, training->checkpoint,
+                               &training->run);
     if (options->weights[0] != '\0')
         return weights_load(error, training->model, NULL, options->weights);
     return model_initialize(error, training->model, options->seed);
@@ -83,6 +105,21 @@ static enum status create_feed(struct error *error, struct training *training, s
                        &loader_options);
 }
 
+/* A new run writes its first checkpoint before anything else in the folder is touched: from then on
+ * it can be resumed. */
+static enum status open_folder(struct error *error, struct training *training) {
+    const struct run_description *run = &training->run;
+    training->run_began = clock_seconds() - training->at.elapsed;
+    training->saved = clock_seconds();
+    training->saved_step = training->at.step;
+    if (run_folder_make(error, run->options->out) != STATUS_OK)
+        return error->status;
+    if (!run->options->resume && checkpoint_write(error, training->checkpoint, training->model,
+                                                  &training->at, run) != STATUS_OK)
+        return error->status;
+    return run_folder_open(error, &training->folder, run, &training->at);
+}
+
 static enum status set_up(struct error *error, struct training *training,
                           const struct options *options, const struct dataset *dataset) {
     bool unfinished = false;
@@ -95,12 +132,15 @@ static enum status set_up(struct error *error, struct training *training,
         .device = &training->device,
         .steps_per_epoch = loader_batches(dataset->train.count, options->recipe.batch_size),
     };
-    if (create_model(error, training, options) != STATUS_OK ||
+    if (run_folder_weights_path(error, training->checkpoint, options->out, WEIGHTS_CHECKPOINT) !=
+            STATUS_OK ||
+        create_model(error, training, options) != STATUS_OK ||
         create_feed(error, training, &training->train_feed, &dataset->train,
                     !options->no_shuffle) != STATUS_OK ||
         create_feed(error, training, &training->test_feed, &dataset->test, false) != STATUS_OK ||
-        console_header(error, &training->run, unfinished) != STATUS_OK ||
-        run_folder_open(error, &training->folder, &training->run) != STATUS_OK)
+        console_header(error, &training->run, options->resume ? &training->at : NULL, unfinished) !=
+            STATUS_OK ||
+        open_folder(error, training) != STATUS_OK)
         return error->status;
     progress_open(&training->progress, !options->quiet && !options->no_progress);
     return stop_on_signals(error);
@@ -113,12 +153,7 @@ static void tear_down(struct training *training) {
     device_close(&training->device);
 }
 
-/* ---- one epoch ------------------------------------------------------------------------------- */
-
-static bool limit_reached(const struct training *training) {
-    int64_t limit = training->run.options->max_steps;
-    return limit > 0 && training->step >= limit;
-}
+/* ---- checkpoints, stops, divergence ---------------------------------------------------------- */
 
 static enum status check_loss(struct error *error, const struct training *training,
                               const char *which, double loss) {
@@ -126,57 +161,81 @@ static enum status check_loss(struct error *error, const struct training *traini
         return STATUS_OK;
     return error_set(error, STATUS_DIVERGED,
                      "training diverged: the %s loss is %s in epoch %d, found after step %" PRId64
-                     " at learning rate %g; try a smaller --lr",
-                     which, isnan(loss) ? "not a number" : "infinite", training->last.epoch,
-                     training->step, (double)training->last.learning_rate);
+                     " at learning rate %g; try a smaller --lr (the checkpoint of step %" PRId64
+                     " is kept)",
+                     which, isnan(loss) ? "not a number" : "infinite", training->at.epoch,
+                     training->at.step, (double)training->at.learning_rate, training->saved_step);
 }
 
-/* Adds what the device counted since the last call. Waits for the device. */
-static enum status fetch_counters(struct error *error, struct training *training,
-                                  struct counters *sum) {
-    struct counters part;
-    if (model_take_counters(error, training->model, &part) != STATUS_OK)
+/* Reads what the device has counted in this epoch. Waits for the device. */
+static enum status read_counters(struct error *error, struct training *training) {
+    struct counters *sum = &training->at.sum;
+    if (model_read_counters(error, training->model, sum) != STATUS_OK)
         return error->status;
-    sum->loss += part.loss;
-    sum->correct += part.correct;
-    sum->images += part.images;
-    training->last.train = score_of(sum);
+    training->now.train = score_of(sum);
     return check_loss(error, training, "training", sum->loss);
 }
 
-static enum status draw_progress(struct error *error, struct training *training,
-                                 struct counters *sum, int step) {
-    if (!progress_due(&training->progress))
-        return STATUS_OK;
-    if (fetch_counters(error, training, sum) != STATUS_OK)
+static enum status save_checkpoint(struct error *error, struct training *training) {
+    training->at.elapsed = clock_seconds() - training->run_began;
+    if (checkpoint_write(error, training->checkpoint, training->model, &training->at,
+                         &training->run) != STATUS_OK)
         return error->status;
-    progress_draw(&training->progress, step, &training->last.train);
+    training->saved = clock_seconds();
+    training->saved_step = training->at.step;
     return STATUS_OK;
 }
 
-/* STATUS_OK, or the error of a run that a signal stops here. */
-static enum status check_stop(struct error *error, const struct training *training) {
+/* A checkpoint in the middle of an epoch. */
+static enum status save_here(struct error *error, struct training *training) {
+    training->at.seconds = clock_seconds() - training->epoch_began;
+    if (read_counters(error, training) != STATUS_OK)
+        return error->status;
+    return save_checkpoint(error, training);
+}
+
+static enum status save_when_due(struct error *error, struct training *training) {
+    double interval = (double)training->run.options->checkpoint_seconds;
+    if (interval <= 0 || clock_seconds() - training->saved < interval)
+        return STATUS_OK;
+    return save_here(error, training);
+}
+
+/* STATUS_OK, or, after a checkpoint, the error of a run that a signal stops here. */
+static enum status check_stop(struct error *error, struct training *training) {
     enum status stop = stop_requested();
     if (stop == STATUS_OK)
         return STATUS_OK;
-    return error_set(error, stop, "stopped by %s in epoch %d after step %" PRId64 "; %s '%s'",
-                     stop == STATUS_INTERRUPTED ? "SIGINT" : "SIGTERM", training->last.epoch,
-                     training->step,
-                     training->best.epoch > 0 ? "the epochs before it and the best weights are in"
-                                              : "no epoch had ended, there are no weights in",
-                     training->folder.path);
+    if (save_here(error, training) != STATUS_OK)
+        return error->status;
+    return error_set(error, stop,
+                     "stopped by %s in epoch %d after step %" PRId64
+                     "; the same command with --resume goes on from '%s'",
+                     stop == STATUS_INTERRUPTED ? "SIGINT" : "SIGTERM", training->at.epoch,
+                     training->at.step, training->checkpoint);
+}
+
+/* ---- one epoch ------------------------------------------------------------------------------- */
+
+static enum status draw_progress(struct error *error, struct training *training) {
+    if (!progress_due(&training->progress))
+        return STATUS_OK;
+    if (read_counters(error, training) != STATUS_OK)
+        return error->status;
+    progress_draw(&training->progress, training->at.batch, &training->now.train);
+    return STATUS_OK;
 }
 
 /* Takes the next batch through one optimizer step; *more is false after the last batch. */
 static enum status train_step(struct error *error, struct training *training, bool *more) {
     const struct run_description *run = &training->run;
+    struct run_state *at = &training->at;
     const struct step_state state = {
-        .step = (uint64_t)training->step,
-        .learning_rate = schedule_rate(&run->options->recipe, training->step, run->steps_per_epoch),
+        .step = (uint64_t)at->step,
+        .learning_rate = schedule_rate(&run->options->recipe, at->step, run->steps_per_epoch),
     };
     struct device_batch batch;
-    if (check_stop(error, training) != STATUS_OK ||
-        feed_next(error, training->train_feed, &batch, &state) != STATUS_OK)
+    if (feed_next(error, training->train_feed, &batch, &state) != STATUS_OK)
         return error->status;
     *more = batch.count > 0;
     if (!*more)
@@ -184,84 +243,107 @@ static enum status train_step(struct error *error, struct training *training, bo
     if (model_train_step(error, training->model, &batch) != STATUS_OK ||
         feed_release(error, training->train_feed) != STATUS_OK)
         return error->status;
-    training->step++;
-    training->last.learning_rate = state.learning_rate;
+    at->step++;
+    at->batch++;
+    at->learning_rate = state.learning_rate;
     return STATUS_OK;
 }
 
-/* Trains one epoch, or as much of it as --max-steps leaves. */
+static bool steps_done(const struct training *training) {
+    int64_t limit = training->run.options->max_steps;
+    return limit > 0 && training->at.step >= limit;
+}
+
+/* Trains one epoch, or what is left of it, or as much of that as --max-steps allows. */
 static enum status train_epoch(struct error *error, struct training *training) {
-    struct counters sum = {0};
-    double start = clock_seconds();
+    struct run_state *at = &training->at;
+    struct epoch_metrics *now = &training->now;
     bool more = true;
-    if (feed_begin(error, training->train_feed, training->last.epoch - 1, 0) != STATUS_OK)
+    training->epoch_began = clock_seconds() - at->seconds;
+    if (model_set_counters(error, training->model, &at->sum) != STATUS_OK ||
+        feed_begin(error, training->train_feed, at->epoch - 1, at->batch) != STATUS_OK)
         return error->status;
-    for (int step = 1; more && !limit_reached(training); step++)
-        if (train_step(error, training, &more) != STATUS_OK ||
-            draw_progress(error, training, &sum, step) != STATUS_OK)
+    while (more && !steps_done(training))
+        if (check_stop(error, training) != STATUS_OK ||
+            train_step(error, training, &more) != STATUS_OK ||
+            save_when_due(error, training) != STATUS_OK ||
+            draw_progress(error, training) != STATUS_OK)
             return error->status;
-    if (fetch_counters(error, training, &sum) != STATUS_OK)
+    if (read_counters(error, training) != STATUS_OK)
         return error->status;
-    training->last.step = training->step;
-    training->last.seconds = clock_seconds() - start;
-    training->last.images_per_second =
-        training->last.seconds > 0 ? (double)sum.images / training->last.seconds : 0;
+    now->step = at->step;
+    now->learning_rate = at->learning_rate;
+    now->seconds = clock_seconds() - training->epoch_began;
+    now->images_per_second = now->seconds > 0 ? (double)at->sum.images / now->seconds : 0;
     return STATUS_OK;
 }
 
 static enum status evaluate_epoch(struct error *error, struct training *training) {
     double start = clock_seconds();
     progress_evaluating(&training->progress);
-    if (evaluate(error, &training->last.test, training->model, training->test_feed) != STATUS_OK)
+    if (evaluate(error, &training->now.test, training->model, training->test_feed) != STATUS_OK)
         return error->status;
-    training->last.eval_seconds = clock_seconds() - start;
-    return check_loss(error, training, "test", training->last.test.loss);
+    training->now.eval_seconds = clock_seconds() - start;
+    return check_loss(error, training, "test", training->now.test.loss);
 }
 
-/* ---- the run --------------------------------------------------------------------------------- */
-
-static enum status save(struct error *error, struct training *training, enum run_weights which) {
+static enum status save_weights(struct error *error, struct training *training,
+                                enum run_weights which) {
     struct tensor_list tensors = {0};
-    enum status status = model_export(error, training->model, &tensors, training->step);
+    enum status status = model_export(error, training->model, &tensors);
     if (status == STATUS_OK)
         status = run_folder_save(error, &training->folder, which, &tensors, &training->run);
     tensor_list_free(&tensors);
     return status;
 }
 
+/* Closes the epoch: its line, its weights if they are the best, and last the checkpoint, which says
+ * that the others are there. */
 static enum status record_epoch(struct error *error, struct training *training) {
+    const struct epoch_metrics *now = &training->now;
+    struct run_state *at = &training->at;
+    bool best = at->best_epoch == 0 || now->test.accuracy > at->best_accuracy;
     progress_clear(&training->progress);
-    if (run_folder_add(error, &training->folder, &training->last) != STATUS_OK)
+    if (run_folder_add(error, &training->folder, now) != STATUS_OK ||
+        (best && save_weights(error, training, WEIGHTS_BEST) != STATUS_OK))
         return error->status;
-    if (training->best.epoch == 0 || training->last.test.accuracy > training->best.test.accuracy) {
-        training->best = training->last;
-        if (save(error, training, WEIGHTS_BEST) != STATUS_OK)
-            return error->status;
+    at->last_accuracy = now->test.accuracy;
+    if (best) {
+        at->best_epoch = now->epoch;
+        at->best_accuracy = now->test.accuracy;
     }
-    return console_epoch(error, &training->run, &training->last);
+    at->epoch++;
+    at->batch = 0;
+    at->sum = (struct counters){0};
+    at->seconds = 0;
+    if (save_checkpoint(error, training) != STATUS_OK)
+        return error->status;
+    return console_epoch(error, &training->run, now);
 }
 
+/* ---- the run --------------------------------------------------------------------------------- */
+
 static enum status run_epochs(struct error *error, struct training *training) {
-    int epochs = training->run.options->recipe.epochs;
-    training->start = clock_seconds();
-    for (int epoch = 1; epoch <= epochs && !limit_reached(training); epoch++) {
-        training->last = (struct epoch_metrics){.epoch = epoch};
-        progress_begin(&training->progress, epoch, epochs, training->run.steps_per_epoch);
+    const struct options *options = training->run.options;
+    struct run_state *at = &training->at;
+    while (!run_ended(at, options)) {
+        training->now = (struct epoch_metrics){.epoch = at->epoch};
+        progress_begin(&training->progress, at->epoch, options->recipe.epochs,
+                       training->run.steps_per_epoch, at->seconds);
         if (train_epoch(error, training) != STATUS_OK ||
             evaluate_epoch(error, training) != STATUS_OK ||
             record_epoch(error, training) != STATUS_OK)
             return error->status;
     }
     if (run_folder_close(error, &training->folder) != STATUS_OK ||
-        save(error, training, WEIGHTS_FINAL) != STATUS_OK)
+        save_weights(error, training, WEIGHTS_FINAL) != STATUS_OK)
         return error->status;
-    return console_closing(error, &training->run, &training->last, &training->best,
-                           clock_seconds() - training->start);
+    return console_closing(error, &training->run, at);
 }
 
 enum status train_on(struct error *error, const struct options *options,
                      const struct dataset *dataset) {
-    struct training training = {.folder = RUN_FOLDER_CLOSED};
+    struct training training = {.folder = RUN_FOLDER_CLOSED, .at = RUN_STATE_NEW};
     enum status status = set_up(error, &training, options, dataset);
     if (status == STATUS_OK)
         status = run_epochs(error, &training);
@@ -280,7 +362,7 @@ enum status train(struct error *error, const struct options *options) {
     bool unfinished;
     /* what costs nothing is checked before 180 MB are read */
     if (network_build(error, &network, &options->recipe) != STATUS_OK ||
-        run_folder_check(error, &unfinished, options->out, options->force) != STATUS_OK ||
+        check_folder(error, &unfinished, options) != STATUS_OK ||
         dataset_open(error, &dataset, options->data, options->seed) != STATUS_OK)
         return error->status;
     enum status status = train_on(error, options, &dataset);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -176,25 +175,12 @@ enum status weights_read(struct error *error, struct tensor_list *out, json_t **
 
 /* ---- into a model ---------------------------------------------------------------------------- */
 
-static bool is_finite(const struct tensor *tensor) {
-    const float *values = tensor->data;
-    if (tensor->type != TENSOR_F32)
-        return true;
-    for (size_t i = 0; i < tensor->bytes / sizeof *values; i++)
-        if (!isfinite(values[i]))
-            return false;
-    return true;
-}
-
 /* Warns of the first tensor with a NaN or an infinity; its name is one of the network's. */
 static void warn_of_values(const struct tensor_list *list, const char *path) {
-    for (int i = 0; i < list->count; i++) {
-        if (!is_finite(&list->tensors[i])) {
-            output_warning("weights file '%s': tensor '%s' holds a value that is not finite", path,
-                           list->tensors[i].name);
-            return;
-        }
-    }
+    const struct tensor *tensor = tensor_list_not_finite(list);
+    if (tensor != NULL)
+        output_warning("weights file '%s': tensor '%s' holds a value that is not finite", path,
+                       tensor->name);
 }
 
 enum status weights_load(struct error *error, struct model *model, json_t **metadata,

@@ -1,0 +1,24 @@
+/* checkpoint.h: a run between two steps as a file: a weights file (weights.h) with the velocity of
+ * each weight, whose `__metadata__` holds the settings and the state of the run. */
+#ifndef CHECKPOINT_H
+#define CHECKPOINT_H
+
+#include "error.h"
+#include "model.h"
+#include "run.h"
+
+/* Writes the model's state and `state` to `path`, whole or not at all. Waits for the device.
+ * Errors: STATUS_DIVERGED: a value is not finite (nobody could go on from there); STATUS_FAILED;
+ * either way the older file is untouched. */
+enum status checkpoint_write(struct error *error, const char *path, struct model *model,
+                             const struct run_state *state, const struct run_description *run);
+
+/* Whether there is a file to read. Errors: STATUS_BAD_DATA. */
+enum status checkpoint_find(struct error *error, const char *path);
+
+/* Brings model and *state to what the file holds. Errors: STATUS_BAD_DATA: no file, or not one that
+ * this run wrote; STATUS_USAGE: one of a run with other settings, naming them. */
+enum status checkpoint_read(struct error *error, struct run_state *state, struct model *model,
+                            const char *path, const struct run_description *run);
+
+#endif

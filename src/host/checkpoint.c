@@ -1,0 +1,218 @@
+/* checkpoint.c: a run between two steps as a file. Numbers of the state stand in the metadata as
+ * decimal text with all their digits, so that reading gives back the same bits. */
+#include "checkpoint.h"
+
+#include "files.h"
+#include "run_settings.h"
+#include "weights.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NUMBER_CAPACITY = 40 };
+
+/* The members of struct run_state by name. */
+enum kind { KIND_INT, KIND_INT64, KIND_UINT64, KIND_FLOAT, KIND_DOUBLE };
+
+#define FIELD(kind, member)                                                                        \
+    { "state." #member, kind, offsetof(struct run_state, member) }
+
+static const struct field {
+    const char *key;
+    enum kind kind;
+    size_t offset;
+} fields[] = {
+    FIELD(KIND_INT64, step),
+    FIELD(KIND_INT, epoch),
+    FIELD(KIND_INT, batch),
+    FIELD(KIND_DOUBLE, sum.loss),
+    FIELD(KIND_UINT64, sum.correct),
+    FIELD(KIND_UINT64, sum.images),
+    FIELD(KIND_DOUBLE, seconds),
+    FIELD(KIND_FLOAT, learning_rate),
+    FIELD(KIND_INT, best_epoch),
+    FIELD(KIND_DOUBLE, best_accuracy),
+    FIELD(KIND_DOUBLE, last_accuracy),
+    FIELD(KIND_DOUBLE, elapsed),
+};
+enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void print_number(char out[NUMBER_CAPACITY], enum kind kind, const void *member) {
+    switch (kind) {
+    case KIND_INT:
+        snprintf(out, NUMBER_CAPACITY, "%d", *(const int *)member);
+        return;
+    case KIND_INT64:
+        snprintf(out, NUMBER_CAPACITY, "%" PRId64, *(const int64_t *)member);
+        return;
+    case KIND_UINT64:
+        snprintf(out, NUMBER_CAPACITY, "%" PRIu64, *(const uint64_t *)member);
+        return;
+    case KIND_FLOAT:
+        snprintf(out, NUMBER_CAPACITY, "%.9g", (double)*(const float *)member);
+        return;
+    case KIND_DOUBLE:
+        snprintf(out, NUMBER_CAPACITY, "%.17g", *(const double *)member);
+        return;
+    }
+}
+
+/* NULL: no memory. */
+static json_t *describe(const struct run_state *state, const struct run_description *run) {
+    json_t *object = json_object();
+    for (int i = 0; i < FIELD_COUNT && object != NULL; i++) {
+        char text[NUMBER_CAPACITY];
+        print_number(text, fields[i].kind, (const char *)state + fields[i].offset);
+        if (json_object_set_new(object, fields[i].key, json_string(text)) != 0) {
+            json_decref(object);
+            object = NULL;
+        }
+    }
+    if (object != NULL && !run_settings_put(object, run)) {
+        json_decref(object);
+        object = NULL;
+    }
+    return object;
+}
+
+static enum status write_state(struct error *error, const char *path,
+                               const struct tensor_list *tensors, const struct run_state *state,
+                               const struct run_description *run) {
+    const struct weights_origin origin = {
+        .norm = run->network->norm,
+        .recipe = run->network->recipe,
+        .dataset = run->dataset->name,
+    };
+    const struct tensor *bad = tensor_list_not_finite(tensors);
+    if (bad != NULL)
+        return error_set(error, STATUS_DIVERGED,
+                         "training diverged: after step %" PRId64 ", at learning rate %g, '%s' "
+                         "holds a value that is not finite; try a smaller --lr",
+                         state->step, (double)state->learning_rate, bad->name);
+    json_t *more = describe(state, run);
+    if (more == NULL)
+        return error_set(error, STATUS_FAILED, "out of memory for the header of %s", path);
+    enum status status = weights_write(error, path, tensors, &origin, more);
+    json_decref(more);
+    return status;
+}
+
+enum status checkpoint_write(struct error *error, const char *path, struct model *model,
+                             const struct run_state *state, const struct run_description *run) {
+    struct tensor_list tensors = {0};
+    enum status status = model_save_state(error, model, &tensors);
+    if (status == STATUS_OK)
+        status = write_state(error, path, &tensors, state, run);
+    tensor_list_free(&tensors);
+    return status;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+enum status checkpoint_find(struct error *error, const char *path) {
+    if (file_exists(path))
+        return STATUS_OK;
+    return error_set(error, STATUS_BAD_DATA,
+                     "no checkpoint '%s': no run has begun in that folder; leave out --resume to "
+                     "begin one",
+                     path);
+}
+
+/* Reads a number that print_number wrote; false: it is none, or out of range. */
+static bool parse_number(void *member, enum kind kind, const char *text) {
+    char *end;
+    errno = 0;
+    switch (kind) {
+    case KIND_INT: {
+        long value = strtol(text, &end, 10);
+        *(int *)member = (int)value;
+        return end != text && *end == '\0' && errno == 0 && value == (int)value;
+    }
+    case KIND_INT64:
+        *(int64_t *)member = strtoll(text, &end, 10);
+        return end != text && *end == '\0' && errno == 0;
+    case KIND_UINT64:
+        *(uint64_t *)member = strtoull(text, &end, 10);
+        return end != text && *end == '\0' && errno == 0;
+    case KIND_FLOAT:
+        *(float *)member = strtof(text, &end);
+        return end != text && *end == '\0' && isfinite(*(float *)member);
+    case KIND_DOUBLE:
+        *(double *)member = strtod(text, &end);
+        return end != text && *end == '\0' && isfinite(*(double *)member);
+    }
+    return false;
+}
+
+static enum status parse_state(struct error *error, struct run_state *out, const json_t *metadata,
+                               const char *path) {
+    for (int i = 0; i < FIELD_COUNT; i++) {
+        const char *text = json_string_value(json_object_get(metadata, fields[i].key));
+        if (text == NULL)
+            return error_set(error, STATUS_BAD_DATA,
+                             "checkpoint '%s' lacks '%s': it is none of this program", path,
+                             fields[i].key);
+        if (!parse_number((char *)out + fields[i].offset, fields[i].kind, text))
+            return error_set(error, STATUS_BAD_DATA,
+                             "checkpoint '%s' is damaged: '%s' is '%.40s', which is no number "
+                             "that it can be",
+                             path, fields[i].key, text);
+    }
+    return STATUS_OK;
+}
+
+/* Whether a run with these settings can stand there. */
+static enum status check_state(struct error *error, const struct run_state *state,
+                               const struct run_description *run, const char *path) {
+    const struct options *options = run->options;
+    int64_t limit = options->max_steps > 0 ? options->max_steps : INT64_MAX;
+    int epochs = options->recipe.epochs, per_epoch = run->steps_per_epoch;
+    int64_t images = (int64_t)state->batch * options->recipe.batch_size;
+    if (images > run->dataset->train.count)
+        images = run->dataset->train.count;
+    bool possible = state->epoch >= 1 && state->epoch <= epochs + 1 && state->batch >= 0 &&
+                    state->batch <= per_epoch && state->step >= 0 && state->step <= limit;
+    /* only a run that --max-steps ended has recorded an epoch of fewer steps */
+    int64_t due = ((int64_t)state->epoch - 1) * per_epoch + state->batch;
+    possible = possible && (state->step == due || (state->step == limit && state->step < due));
+    possible = possible && state->sum.images == (uint64_t)images &&
+               state->sum.correct <= state->sum.images && state->best_epoch >= 0 &&
+               state->best_epoch < state->epoch && (state->best_epoch > 0 || state->epoch == 1);
+    if (possible)
+        return STATUS_OK;
+    return error_set(error, STATUS_BAD_DATA,
+                     "checkpoint '%s' is damaged: step %" PRId64 ", epoch %d, batch %d, best epoch "
+                     "%d do not fit together in a run of %d epochs of %d steps",
+                     path, state->step, state->epoch, state->batch, state->best_epoch, epochs,
+                     per_epoch);
+}
+
+enum status checkpoint_read(struct error *error, struct run_state *state, struct model *model,
+                            const char *path, const struct run_description *run) {
+    struct tensor_list tensors;
+    json_t *metadata;
+    struct run_state found;
+    if (checkpoint_find(error, path) != STATUS_OK ||
+        weights_read(error, &tensors, &metadata, path) != STATUS_OK)
+        return error->status;
+    enum status status = parse_state(error, &found, metadata, path);
+    if (status == STATUS_OK)
+        status = run_settings_check(error, metadata, run, path);
+    if (status == STATUS_OK)
+        status = check_state(error, &found, run, path);
+    if (status == STATUS_OK)
+        status = model_restore_state(error, model, &tensors, path);
+    if (status == STATUS_OK)
+        *state = found;
+    json_decref(metadata);
+    tensor_list_free(&tensors);
+    return status;
+}

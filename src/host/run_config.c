@@ -1,0 +1,115 @@
+/* run_config.c: config.json: every setting of a run as resolved. */
+#include "run_config.h"
+
+#include "files.h"
+#include "text.h"
+#include "version.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *schedule_json(const struct recipe *recipe) {
+    switch (recipe->schedule) {
+    case SCHEDULE_STEPS:
+        return json_pack("{s:s, s:[i, i]}", "kind", "steps", "milestones", recipe->milestones[0],
+                         recipe->milestones[1]);
+    case SCHEDULE_LINEAR:
+        return json_pack("{s:s, s:f}", "kind", "linear", "warmup", text_decimal(recipe->warmup));
+    }
+    return NULL;
+}
+
+/* How the recipe trains. */
+static json_t *training_json(const struct recipe *recipe) {
+    return json_pack("{s:i, s:i, s:f, s:f, s:f, s:b, s:o, s:s}", "epochs", recipe->epochs,
+                     "batch_size", recipe->batch_size, "learning_rate",
+                     text_decimal(recipe->learning_rate), "momentum",
+                     text_decimal(recipe->momentum), "weight_decay",
+                     text_decimal(recipe->weight_decay), "nesterov", recipe->nesterov, "schedule",
+                     schedule_json(recipe), "augment", augment_option(recipe->augment));
+}
+
+/* What network the recipe makes. */
+static json_t *network_json(const struct recipe *recipe, const struct network *network) {
+    json_t *channels = json_array();
+    for (int i = 0; i < BLOCK_COUNT; i++)
+        json_array_append_new(channels, json_integer(recipe->channels[i]));
+    return json_pack("{s:i, s:o, s:i, s:f, s:f, s:b, s:b, s:b, s:i}", "parameters",
+                     network_parameters(network), "channels", channels, "groups", recipe->groups,
+                     "dropout", text_decimal(recipe->dropout), "filter_norm",
+                     text_decimal(recipe->filter_norm), "relu_first", recipe->relu_first,
+                     "per_element", recipe->per_element, "first_skip", recipe->first_skip,
+                     "early_padding", recipe->early_padding);
+}
+
+/* Where and on what the run happens. A seed above 2^63 does not fit a JSON integer and becomes a
+ * string. */
+static json_t *setting_json(const struct run_description *run) {
+    const struct options *options = run->options;
+    char seed[TEXT_CAPACITY];
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)options->seed);
+    return json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:s, s:s, s:i, s:o, s:b, s:o, "
+        "s:i}",
+        "program", PROGRAM_NAME, "version", PROGRAM_VERSION, "norm",
+        norm_option(run->network->norm), "recipe", recipe_option(run->network->recipe), "dataset",
+        run->dataset->name, "data", text_json(options->data), "out", text_json(options->out),
+        "weights", options->weights[0] == '\0' ? json_null() : text_json(options->weights),
+        "train_images", run->dataset->train.count, "test_images", run->dataset->test.count,
+        "backend", run->device->backend->name, "device", run->device->text, "threads",
+        options->device.threads, "seed",
+        options->seed <= INT64_MAX ? json_integer((json_int_t)options->seed) : json_string(seed),
+        "shuffle", !options->no_shuffle, "max_steps",
+        options->max_steps == 0 ? json_null() : json_integer(options->max_steps), "steps_per_epoch",
+        run->steps_per_epoch);
+}
+
+/* What --device cuda makes of the arithmetic: everything that a run's last bits depend on. */
+static json_t *arithmetic_json(const struct run_description *run) {
+    const struct device_choice *device = run->device;
+    const char *line;
+    json_t *algorithms = json_array();
+    for (int i = 0; (line = device->backend->choice(device->device, i)) != NULL; i++)
+        json_array_append_new(algorithms, json_string(line));
+    return json_pack(
+        "{s:s, s:b, s:b, s:o}", "precision", precision_option(run->options->device.precision),
+        "fast_algorithms", run->options->device.fast_algorithms, "graph",
+        device->backend->replay != NULL && !run->options->no_graph, "algorithms", algorithms);
+}
+
+/* All settings as one flat object; NULL if there is no memory. */
+static json_t *config_json(const struct run_description *run) {
+    json_t *config = setting_json(run);
+    json_t *training = training_json(&run->options->recipe);
+    json_t *network = network_json(&run->options->recipe, run->network);
+    json_t *arithmetic = arithmetic_json(run);
+    if (config == NULL || training == NULL || network == NULL || arithmetic == NULL ||
+        json_object_update(config, training) != 0 || json_object_update(config, network) != 0 ||
+        json_object_update(config, arithmetic) != 0) {
+        json_decref(config);
+        config = NULL;
+    }
+    json_decref(training);
+    json_decref(network);
+    json_decref(arithmetic);
+    return config;
+}
+
+enum status run_config_write(struct error *error, const char *folder, const char *name,
+                             const struct run_description *run) {
+    char path[PATH_CAPACITY];
+    if (path_join(error, path, folder, name) != STATUS_OK)
+        return error->status;
+    json_t *config = config_json(run);
+    char *text =
+        config == NULL ? NULL : json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    json_decref(config);
+    if (text == NULL)
+        return error_set(error, STATUS_FAILED, "out of memory for %s", path);
+    const struct file_piece pieces[] = {{text, strlen(text)}, {"\n", 1}};
+    enum status status = file_write(error, path, pieces, 2);
+    free(text);
+    return status;
+}
