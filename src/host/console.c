@@ -48,6 +48,8 @@ static enum status print_recipe(struct error *error, const struct run_descriptio
 static enum status print_folder(struct error *error, const struct run_description *run,
                                 const struct run_state *resumed, bool unfinished) {
     char steps[TEXT_CAPACITY];
+    if (resumed != NULL && run_ended(resumed, run->options))
+        return output_print(error, "resumed: all of its steps are done\n");
     if (resumed != NULL)
         return output_print(error, "resumed: after step %s, in epoch %d\n",
                             text_count(steps, resumed->step), resumed->epoch);
