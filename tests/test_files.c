@@ -325,6 +325,44 @@ static void folder_needs_a_name(void **state) {
     FAILED(folder_make(&error, ""), STATUS_FAILED, &error, "''");
 }
 
+static void remove_takes_what_a_cut_off_write_left(void **state) {
+    struct error error;
+    const char *path = in_folder(*state, "file");
+    assert_succeeded(file_remove(&error, path), &error); /* nothing there */
+    old_file(*state);
+    file_put(in_folder(*state, "file.tmp"), "half", 4);
+    assert_succeeded(file_tidy(&error, path), &error);
+    assert_file_holds(path, old, strlen(old));
+    assert_int_equal(folder_entries(*state), 1);
+    file_put(in_folder(*state, "file.tmp"), "half", 4);
+    assert_succeeded(file_remove(&error, path), &error);
+    assert_int_equal(folder_entries(*state), 0);
+}
+
+static void remove_says_why_not(void **state) {
+    struct error error;
+    const char *path = old_file(*state);
+    assert_int_equal(chmod(*state, 0555), 0);
+    become_ordinary();
+    enum status status = file_remove(&error, path);
+    become_self();
+    FAILED(status, STATUS_FAILED, &error, path, "may write to", strerror(EACCES));
+}
+
+static void sync_takes_files_and_pipes(void **state) {
+    struct error error;
+    int pipe_ends[2];
+    const char *path = old_file(*state);
+    int file = open(path, O_RDONLY);
+    assert_true(file >= 0 && pipe(pipe_ends) == 0);
+    assert_succeeded(file_sync(&error, file, path), &error);
+    assert_succeeded(file_sync(&error, pipe_ends[1], "a pipe"), &error);
+    close(file);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+    FAILED(file_sync(&error, file, path), STATUS_FAILED, &error, path, "fsync", strerror(EBADF));
+}
+
 #define IN_FOLDER(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
 
@@ -352,6 +390,9 @@ int main(void) {
         IN_FOLDER(folder_names_the_part_in_its_way),
         IN_FOLDER(folder_needs_a_writable_parent),
         cmocka_unit_test(folder_needs_a_name),
+        IN_FOLDER(remove_takes_what_a_cut_off_write_left),
+        IN_FOLDER(remove_says_why_not),
+        IN_FOLDER(sync_takes_files_and_pipes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,7 +107,7 @@ fi
 
 run --help
 [ "$status" -eq 0 ] && [ ! -s err ] && for option in norm recipe data device epochs batch-size lr momentum \
-    weight-decay dropout groups seed augment no-shuffle max-steps precision fast-algorithms no-graph threads out weights force json quiet \
+    weight-decay dropout groups seed augment no-shuffle max-steps precision fast-algorithms no-graph threads out weights force resume checkpoint-seconds json quiet \
     no-progress help version; do
     grep -q -- "^  --$option " out || { echo "# no --$option" && false; } || break
 done
@@ -153,8 +153,8 @@ fi
 
 run "${small[@]}" --seed 7
 [ "$status" -eq 0 ] && [ ! -s err ] && [ "$(names runs/ln-reference-7)" = \
-    "best.safetensors config.json metrics.jsonl model.safetensors " ]
-ok "a run writes its four files into the default folder" $?
+    "best.safetensors checkpoint.safetensors config.json metrics.jsonl model.safetensors " ]
+ok "a run writes its five files into the default folder" $?
 grep -Eq '^epoch  1/20  loss [0-9.]+  train +[0-9.]+ %  test +[0-9.]+ %  lr 0.1000 +[0-9.]+ s +[0-9]+ images/s$' out
 ok "a line an epoch" $?
 grep -q 'synthetic' out && grep -q '^network: layer norm, 55,612 parameters$' out &&
@@ -183,6 +183,8 @@ ok "--force overwrites it" $?
 [ -e quiet/model.safetensors ] && [ -e quiet/best.safetensors ] && [ -s quiet/metrics.jsonl ]
 ok "--force loses nothing when nothing can be written" $?
 rm quiet/model.safetensors
+fails "an unfinished run is refused" 2 "quiet" "unfinished" "--resume" "--force" -- "${small[@]}" --out quiet
+rm quiet/checkpoint.safetensors
 fails "the weights of an unfinished run are kept" 2 "quiet" "unfinished" "--force" -- "${small[@]}" --out quiet
 rm quiet/best.safetensors
 run "${small[@]}" --out quiet
@@ -290,19 +292,18 @@ ok "the file in the way is untouched" $?
 # config.json and metrics.jsonl, not the weights.
 (ulimit -f 16 && "$program" "${small[@]}" --out full --quiet) >out 2>err
 status=$?
-[ "$status" -eq 1 ] && message "full/best.safetensors" "bytes needed" &&
-    [ "$(names full)" = "config.json metrics.jsonl " ]
-ok "disk full while weights are written: status 1, no partial file" $?
+[ "$status" -eq 1 ] && message "full/checkpoint.safetensors" "bytes needed" && [ -z "$(names full)" ]
+ok "disk full while the first checkpoint is written: status 1, no partial file" $?
 (trap '' XFSZ && ulimit -f 0 && "$program" "${small[@]}" --out empty --quiet) >out 2>err
 # stderr is a pipe here: the limit holds for files, and err is one
 status=$?
 [ "$status" -eq 1 ] && [ -z "$(names empty)" ]
 ok "disk full at the first byte: status 1, nothing left" $?
-rm one/model.safetensors one/best.safetensors
-(ulimit -f 16 && "$program" "${small[@]}" --out one --quiet) >out 2>err
+before=$(cat one/* | cksum)
+(ulimit -f 16 && "$program" "${small[@]}" --out one --quiet --force) >out 2>err
 status=$?
-[ "$status" -eq 1 ] && [ "$(names one)" = "config.json metrics.jsonl " ]
-ok "disk full in a folder in use leaves no temporary file" $?
+[ "$status" -eq 1 ] && [ "$(cat one/* | cksum)" = "$before" ]
+ok "disk full in a folder in use changes nothing in it" $?
 
 # ---- standard output ------------------------------------------------------------------------------
 
@@ -361,7 +362,7 @@ for row in INT:130 TERM:143; do
     wait "$child" 2>/dev/null
     status=$?
     [ "$status" -eq "${row#*:}" ] && message "stopped by SIG$signal" "epoch" "step" "stopped-$signal" &&
-        [ ! -e "stopped-$signal/model.safetensors" ]
+        [ ! -e "stopped-$signal/model.safetensors" ] && message "--resume"
     ok "SIG$signal: message and status ${row#*:}" $?
 done
 start_long twice
@@ -371,6 +372,42 @@ status=$?
 [ "$status" -eq 143 ] || [ "$status" -eq 130 ]
 ok "a second signal ends it, whatever it is doing" $?
 set +m
+
+# ---- going on -------------------------------------------------------------------------------------
+
+# Twelve steps in three epochs, killed soon after a new checkpoint again and again, against the same undisturbed.
+# (tests/test_resume.c kills at any moment.)
+longer=(--norm ln --recipe reference --data synthetic --batch-size 2500 --epochs 3 --threads 1 --quiet)
+stamp() { stat -c %i.%z cut/checkpoint.safetensors 2>/dev/null; }
+run "${longer[@]}" --out whole
+kills=0
+while [ "$kills" -lt 5 ] && [ ! -e cut/model.safetensors ]; do
+    resume=()
+    [ -e cut/checkpoint.safetensors ] && resume=(--resume)
+    before=$(stamp)
+    "$program" "${longer[@]}" "${resume[@]}" --out cut --checkpoint-seconds 0.01 >out 2>err </dev/null &
+    child=$!
+    while kill -0 "$child" 2>/dev/null && [ "$(stamp)" = "$before" ]; do sleep 0.02; done
+    sleep "0.0$((RANDOM % 10))"
+    kill -KILL "$child" 2>/dev/null && kills=$((kills + 1))
+    wait "$child" 2>/dev/null
+done
+[ -e cut/model.safetensors ] || run "${longer[@]}" --resume --out cut
+[ "$kills" -ge 2 ] && cmp whole/model.safetensors cut/model.safetensors >out 2>err &&
+    cmp whole/best.safetensors cut/best.safetensors >out 2>err && [ "$(names cut)" = "$(names whole)" ] &&
+    [ "$(without_timings whole/metrics.jsonl)" = "$(without_timings cut/metrics.jsonl)" ]
+ok "a run killed $kills times and resumed ends in the same bytes" $?
+run "${longer[@]}" --resume --out cut
+[ "$status" -eq 0 ] && cmp -s whole/model.safetensors cut/model.safetensors
+ok "--resume of a finished run changes nothing" $?
+fails "--resume with other settings names them" 2 "--epochs 3" "--epochs 4" "--seed 1" "--seed 2" "--out" -- \
+    "${longer[@]}" --resume --out cut --epochs 4 --seed 2
+fails "--resume without a run" 4 "nowhere/checkpoint.safetensors" "leave out --resume" -- \
+    "${longer[@]}" --resume --out nowhere
+fails "--resume and --force" 2 "--resume" "--force" -- "${longer[@]}" --resume --force --out cut
+head -c 1000 cut/checkpoint.safetensors >part && mv part cut/checkpoint.safetensors
+fails "--resume from a checkpoint that is cut short" 4 "cut/checkpoint.safetensors" "cut short" -- \
+    "${longer[@]}" --resume --out cut
 
 # ---- a terminal -----------------------------------------------------------------------------------
 

@@ -53,11 +53,26 @@ static void decimals(void **state) {
     assert_true(isnan(text_decimal(NAN)));
 }
 
+static void json_of_any_bytes(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {{"plain", "plain"},
+                                          {"caf\xc3\xa9", "caf\xc3\xa9"},
+                                          {"caf\xe9", "caf?"},
+                                          {"\xc3", "?"},
+                                          {"", ""}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        json_t *json = text_json(rows[i][0]);
+        assert_string_equal(json_string_value(json), rows[i][1]);
+        json_decref(json);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts),
         cmocka_unit_test(durations),
         cmocka_unit_test(decimals),
+        cmocka_unit_test(json_of_any_bytes),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }

@@ -90,7 +90,7 @@ static const struct option table[] = {
     {"weights", "FILE", "train: start from these weights; eval: evaluate them; a safetensors file of a "
      "run or of PyTorch (none)",
      TRAIN | EVAL, VALUE_PATH, AT(weights), NULL, 0, 0},
-    {"force", NULL, "overwrite a finished run in that folder",
+    {"force", NULL, "overwrite a run in that folder",
      TRAIN, VALUE_NONE, AT(force), NULL, 0, 0},
     {"resume", NULL, "go on with the run in --out from its last checkpoint; the other options must be the "
      "same as when it was started",
@@ -352,8 +352,8 @@ enum status options_print_help(struct error *error, const struct options *option
     if (output_print(
             error,
             "\nexit status: 0 done; 1 failed while running; 2 wrong usage; 3 no usable "
-            "device;\n4 bad or missing data or weights; 5 training diverged;\n130/143 stopped by "
-            "SIGINT/SIGTERM\n") != STATUS_OK)
+            "device;\n4 bad or missing data, weights or checkpoint; 5 training diverged;\n130/143 "
+            "stopped by SIGINT/SIGTERM, after a checkpoint was saved\n") != STATUS_OK)
         return error->status;
     return output_flush(error);
 }

@@ -1,0 +1,497 @@
+/* test_resume.c: runs that are cut off and go on from their checkpoint: killed at any moment,
+ * stopped by a signal; and checkpoints that are refused.
+ *
+ * What runs until it is killed runs in a child process: the program under test has then nothing
+ * that it could tidy up. Nothing runs in this process before a fork but with one thread. */
+#include "run_fixture.h"
+#include "weights.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { KILLS = 24, LIMIT_SECONDS = 120 };
+
+static const char *const file_names[] = {"model.safetensors", "best.safetensors",
+                                         "checkpoint.safetensors", "metrics.jsonl", "config.json"};
+enum { FILE_NAMES = sizeof file_names / sizeof file_names[0] };
+
+/* ---- runs in other processes ----------------------------------------------------------------- */
+
+/* A network of a few channels, so that a step takes a moment and a checkpoint most of the time. */
+static struct options slim_run(const char *folder, const char *name, enum norm_kind norm) {
+    struct options options = small_run(folder, RECIPE_TUNED, norm);
+    for (int i = 0; i < BLOCK_COUNT; i++)
+        options.recipe.channels[i] = 4;
+    options.recipe.groups = norm == NORM_GROUP ? 2 : 1;
+    options.recipe.dropout = 0.05f;
+    options.checkpoint_seconds = 1e-6f; /* after every step */
+    snprintf(options.out, sizeof options.out, "%s/%s", folder, name);
+    return options;
+}
+
+/* Starts a run, which ends with its status; its message goes to `folder`/message. */
+static pid_t start(const struct options *options, const char *folder) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child > 0)
+        return child;
+    struct error error = {STATUS_OK, ""};
+    alarm(LIMIT_SECONDS);
+    enum status status = run(&error, options);
+    FILE *message = fopen(in_folder(folder, "message"), "w");
+    if (message != NULL) {
+        fputs(error.text, message);
+        fclose(message);
+    }
+    _exit((int)status);
+}
+
+/* Waits for the child; its exit status, or minus the signal that ended it. */
+static int finish(pid_t child) {
+    int state;
+    while (waitpid(child, &state, 0) < 0)
+        assert_int_equal(errno, EINTR);
+    return WIFEXITED(state) ? WEXITSTATUS(state) : -WTERMSIG(state);
+}
+
+static void assert_ends_well(pid_t child, const char *folder) {
+    int status = finish(child);
+    if (status == 0)
+        return;
+    size_t size = 0;
+    unsigned char *message =
+        is_there(folder, "message") ? slurp(&size, in_folder(folder, "message")) : NULL;
+    fail_msg("a run ended with %d: %.*s", status, (int)size,
+             message == NULL ? "" : (char *)message);
+}
+
+static bool can_resume(const struct options *options) {
+    return is_there(options->out, "checkpoint.safetensors");
+}
+
+/* ---- what they leave ------------------------------------------------------------------------- */
+
+static void drop_timings(json_t *line) {
+    json_object_del(line, "seconds");
+    json_object_del(line, "images_per_second");
+    json_object_del(line, "eval_seconds");
+}
+
+static void assert_same_metrics(const char *folder, const char *expected) {
+    struct metrics_file a = read_metrics(folder), b = read_metrics(expected);
+    assert_int_equal(a.count, b.count);
+    for (int i = 0; i < a.count; i++) {
+        drop_timings(a.lines[i]);
+        drop_timings(b.lines[i]);
+        if (!json_equal(a.lines[i], b.lines[i]))
+            fail_msg("line %d of metrics.jsonl differs", i + 1);
+    }
+    free_metrics(&a);
+    free_metrics(&b);
+}
+
+static void assert_same_results(const char *folder, const char *expected) {
+    assert_true(same_files(in_folder(folder, "model.safetensors"),
+                           in_folder(expected, "model.safetensors")));
+    assert_true(
+        same_files(in_folder(folder, "best.safetensors"), in_folder(expected, "best.safetensors")));
+    assert_same_metrics(folder, expected);
+    assert_int_equal(folder_entries(folder), FILE_NAMES); /* nothing half written is left */
+}
+
+/* ---- killed at any moment -------------------------------------------------------------------- */
+
+struct killing {
+    unsigned seed;
+    double usual;      /* seconds of an undisturbed run */
+    int kills, writes; /* all; those that found a checkpoint half written */
+};
+
+/* Sleeps up to a fifth of an undisturbed run, as the seed says. */
+static void sleep_a_while(struct killing *killing) {
+    double seconds = killing->usual / 5 * rand_r(&killing->seed) / RAND_MAX;
+    usleep((useconds_t)(1e6 * seconds));
+}
+
+/* Runs to the end in spite of kills; once there were enough of them, undisturbed. */
+static void run_and_kill(struct killing *killing, struct options options, const char *folder,
+                         int enough) {
+    for (bool ended = false; !ended;) {
+        options.resume = can_resume(&options);
+        pid_t child = start(&options, folder);
+        if (killing->kills >= enough) {
+            assert_ends_well(child, folder);
+            return;
+        }
+        sleep_a_while(killing);
+        assert_int_equal(kill(child, SIGKILL), 0);
+        int status = finish(child);
+        ended = status == 0;
+        if (!ended)
+            assert_int_equal(status, -SIGKILL);
+        killing->kills += !ended;
+        killing->writes += is_there(options.out, "checkpoint.safetensors.tmp");
+    }
+}
+
+static void killed(void **state, enum norm_kind norm) {
+    const char *folder = *state;
+    struct options whole = slim_run(folder, "whole", norm);
+    struct killing killing = {.seed = 1 + (unsigned)norm};
+    double start_time = clock_seconds();
+    assert_ends_well(start(&whole, folder), folder);
+    killing.usual = clock_seconds() - start_time;
+    for (int round = 0; killing.kills < KILLS; round++) {
+        char name[32];
+        snprintf(name, sizeof name, "cut-%d", round);
+        struct options cut = slim_run(folder, name, norm);
+        run_and_kill(&killing, cut, folder, KILLS);
+        assert_same_results(cut.out, whole.out);
+    }
+    print_message("# killed %d times, %d of them while a checkpoint was being written\n",
+                  killing.kills, killing.writes);
+}
+
+static void killed_batch_norm(void **state) {
+    killed(state, NORM_BATCH);
+}
+
+static void killed_group_norm(void **state) {
+    killed(state, NORM_GROUP);
+}
+
+/* ---- stopped by a signal --------------------------------------------------------------------- */
+
+static int lines_of(const char *folder) {
+    size_t size;
+    int lines = 0;
+    if (!is_there(folder, "metrics.jsonl"))
+        return 0;
+    unsigned char *text = slurp(&size, in_folder(folder, "metrics.jsonl"));
+    for (size_t i = 0; i < size; i++)
+        lines += text[i] == '\n';
+    free(text);
+    return lines;
+}
+
+/* The number that the checkpoint's metadata has under `key`. */
+static int64_t checkpoint_number(const char *folder, const char *key) {
+    struct error error;
+    struct tensor_list list;
+    json_t *metadata;
+    const char *path = in_folder(folder, "checkpoint.safetensors");
+    assert_succeeded(weights_read(&error, &list, &metadata, path), &error);
+    const char *text = json_string_value(json_object_get(metadata, key));
+    assert_non_null(text);
+    int64_t value = strtoll(text, NULL, 10);
+    tensor_list_free(&list);
+    json_decref(metadata);
+    return value;
+}
+
+static void stopped_by(const char *folder, int number, enum status status, const char *name) {
+    struct options whole = slim_run(folder, "whole", NORM_LAYER);
+    struct options cut = slim_run(folder, name, NORM_LAYER);
+    whole.recipe.epochs = cut.recipe.epochs = 12;
+    cut.checkpoint_seconds = 0;
+    pid_t child = start(&cut, folder);
+    while (lines_of(cut.out) == 0) /* the child's alarm ends it if there never is one */
+        usleep(1000);
+    assert_int_equal(kill(child, number), 0);
+    assert_int_equal(finish(child), status);
+    size_t size;
+    unsigned char *message = slurp(&size, in_folder(folder, "message"));
+    assert_true(size > 0 && memmem(message, size, name, strlen(name)) != NULL);
+    assert_true(memmem(message, size, "--resume", 8) != NULL);
+    free(message);
+    assert_false(is_there(cut.out, "model.safetensors"));
+    int64_t step = checkpoint_number(cut.out, "state.step");
+    assert_true(step >= STEPS && step < 12 * STEPS);
+    cut.resume = true;
+    assert_ends_well(start(&cut, folder), folder);
+    if (!is_there(folder, "whole"))
+        assert_ends_well(start(&whole, folder), folder);
+    assert_same_results(cut.out, whole.out);
+}
+
+static void stopped(void **state) {
+    stopped_by(*state, SIGTERM, STATUS_TERMINATED, "terminated");
+    stopped_by(*state, SIGINT, STATUS_INTERRUPTED, "interrupted");
+}
+
+/* Leaves a run that was killed in or behind its second epoch. */
+static void kill_after_an_epoch(const struct options *options, const char *folder) {
+    pid_t child = start(options, folder);
+    while (lines_of(options->out) == 0)
+        usleep(1000);
+    kill(child, SIGKILL);
+    finish(child);
+}
+
+/* ---- going on -------------------------------------------------------------------------------- */
+
+/* A finished run has nothing left to do, and does it. */
+static void finished(void **state) {
+    struct options whole = slim_run(*state, "whole", NORM_GROUP);
+    struct options again = slim_run(*state, "again", NORM_GROUP);
+    whole.max_steps = again.max_steps = STEPS + 1; /* an epoch of one step is the last one */
+    run_ok(&whole);
+    run_ok(&again);
+    again.resume = true;
+    run_ok(&again);
+    assert_same_results(again.out, whole.out);
+    assert_int_equal(unlink(in_folder(again.out, "model.safetensors")), 0);
+    run_ok(&again); /* killed between its last checkpoint and its final weights */
+    assert_same_results(again.out, whole.out);
+}
+
+/* What a kill may have left beside the checkpoint: a line and weights of an epoch that the
+ * checkpoint does not know, part of a line, half-written files. */
+static void leftovers(void **state) {
+    struct options whole = slim_run(*state, "whole", NORM_GROUP);
+    struct options cut = slim_run(*state, "cut", NORM_GROUP);
+    static const char line[] = "{\"epoch\": 2, \"test_accuracy\": 100}\n{\"epoch\": 3, ";
+    run_ok(&whole);
+    kill_after_an_epoch(&cut, *state);
+    FILE *metrics = fopen(in_folder(cut.out, "metrics.jsonl"), "a");
+    assert_non_null(metrics);
+    fputs(line, metrics);
+    fclose(metrics);
+    file_put(in_folder(cut.out, "model.safetensors"), "old", 3);
+    file_put(in_folder(cut.out, "model.safetensors.tmp"), "half", 4);
+    file_put(in_folder(cut.out, "best.safetensors.tmp"), "half", 4);
+    file_put(in_folder(cut.out, "checkpoint.safetensors.tmp"), "half", 4);
+    file_put(in_folder(cut.out, "config.json.tmp"), "half", 4);
+    cut.resume = true;
+    run_ok(&cut);
+    assert_same_results(cut.out, whole.out);
+}
+
+/* ---- refusals -------------------------------------------------------------------------------- */
+
+struct folder_bytes {
+    unsigned char *bytes[FILE_NAMES];
+    size_t sizes[FILE_NAMES];
+};
+
+static struct folder_bytes remember(const char *folder) {
+    struct folder_bytes all;
+    for (int i = 0; i < FILE_NAMES; i++)
+        all.bytes[i] = slurp(&all.sizes[i], in_folder(folder, file_names[i]));
+    return all;
+}
+
+static void assert_untouched(const char *folder, struct folder_bytes *before) {
+    for (int i = 0; i < FILE_NAMES; i++) {
+        assert_file_holds(in_folder(folder, file_names[i]), before->bytes[i], before->sizes[i]);
+        free(before->bytes[i]);
+    }
+    assert_int_equal(folder_entries(folder), FILE_NAMES);
+}
+
+#define REFUSES(options, status, ...)                                                              \
+    do {                                                                                           \
+        struct error refusal;                                                                      \
+        struct folder_bytes before = remember((options)->out);                                     \
+        FAILED(run(&refusal, options), status, &refusal, (options)->out, __VA_ARGS__);             \
+        assert_untouched((options)->out, &before);                                                 \
+    } while (0)
+
+static void other_settings(void **state) {
+    const struct options first = slim_run(*state, "run", NORM_GROUP);
+    struct options o = first;
+    run_ok(&first);
+#define OTHER(change, ...)                                                                         \
+    o = first;                                                                                     \
+    o.resume = true;                                                                               \
+    o.change;                                                                                      \
+    REFUSES(&o, STATUS_USAGE, __VA_ARGS__)
+    OTHER(recipe.norm = NORM_LAYER, "--norm gn", "--norm ln");
+    OTHER(recipe.kind = RECIPE_REFERENCE, "--recipe tuned", "--recipe reference");
+    OTHER(recipe.groups = 4, "--groups 2", "--groups 4");
+    OTHER(recipe.dropout = 0, "--dropout 0.05", "--dropout 0");
+    OTHER(recipe.epochs = 4, "--epochs 3", "--epochs 4");
+    OTHER(recipe.batch_size = 9, "--batch-size 8", "--batch-size 9");
+    OTHER(recipe.learning_rate = 0.1f, "--lr 0.2", "--lr 0.1");
+    OTHER(recipe.momentum = 0.5f, "--momentum 0.9", "--momentum 0.5");
+    OTHER(recipe.weight_decay = 0, "--weight-decay 0.0005", "--weight-decay 0");
+    OTHER(recipe.augment = AUGMENT_NONE, "--augment flip-crop", "--augment none");
+    OTHER(seed = 4, "--seed 3", "--seed 4");
+    OTHER(no_shuffle = true, "no --no-shuffle;", "has --no-shuffle;");
+    OTHER(max_steps = 5, "no --max-steps;", "--max-steps 5");
+    OTHER(device.precision = PRECISION_TF32, "--precision fp32", "--precision tf32");
+    OTHER(device.fast_algorithms = true, "no --fast-algorithms;", "has --fast-algorithms;");
+    o = first;
+    o.resume = true;
+    strcpy(o.weights, "some.safetensors");
+    REFUSES(&o, STATUS_USAGE, "no --weights;", "--weights some.safetensors");
+    o.seed = 5;
+    REFUSES(&o, STATUS_USAGE, "--seed 3, no --weights;", "--seed 5, --weights some.safetensors");
+    if (!on_cuda())
+        return;
+    o = first;
+    o.resume = true;
+    o.device.kind = DEVICE_CPU;
+    REFUSES(&o, STATUS_USAGE, "--device cuda", "--device cpu");
+}
+
+/* What does not change the results may change. */
+static void other_threads(void **state) {
+    struct options whole = slim_run(*state, "whole", NORM_GROUP);
+    struct options cut = slim_run(*state, "cut", NORM_GROUP);
+    run_ok(&whole);
+    kill_after_an_epoch(&cut, *state);
+    cut.resume = true;
+    cut.device.threads = 2;
+    cut.no_graph = true;
+    cut.checkpoint_seconds = 0;
+    assert_ends_well(start(&cut, *state), *state);
+    assert_same_results(cut.out, whole.out);
+}
+
+static void no_checkpoint(void **state) {
+    struct error error;
+    struct options options = slim_run(*state, "none", NORM_GROUP);
+    options.resume = true;
+    FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "none/checkpoint.safetensors",
+           "leave out --resume");
+    assert_int_equal(folder_entries(*state), 0);
+}
+
+/* Writes the checkpoint again with another value in its metadata; NULL: without the entry. */
+static void change_checkpoint(const char *folder, const char *key, const char *value) {
+    static const struct weights_origin origin = {NORM_GROUP, RECIPE_TUNED, "synthetic"};
+    struct error error;
+    struct tensor_list list;
+    json_t *metadata;
+    const char *path = in_folder(folder, "checkpoint.safetensors");
+    assert_succeeded(weights_read(&error, &list, &metadata, path), &error);
+    if (value == NULL)
+        assert_int_equal(json_object_del(metadata, key), 0);
+    else
+        assert_int_equal(json_object_set_new(metadata, key, json_string(value)), 0);
+    assert_succeeded(weights_write(&error, path, &list, &origin, metadata), &error);
+    tensor_list_free(&list);
+    json_decref(metadata);
+}
+
+static void damaged_states(void **state) {
+    static const struct {
+        const char *key, *value, *part;
+    } cases[] = {
+        {"state.step", NULL, "'state.step'"},
+        {"state.step", "", "'state.step' is ''"},
+        {"state.step", "x", "'x'"},
+        {"state.step", "9x", "'9x'"},
+        {"state.step", "99999999999999999999", "'99999999999999999999'"},
+        {"state.step", "-1", "step -1"},
+        {"state.step", "8", "step 8"},
+        {"state.epoch", "0", "epoch 0"},
+        {"state.epoch", "5", "epoch 5"},
+        {"state.epoch", "4294967297", "'4294967297'"},
+        {"state.batch", "-1", "batch -1"},
+        {"state.batch", "4", "batch 4"},
+        {"state.sum.images", "1", "do not fit"},
+        {"state.sum.correct", "1", "do not fit"},
+        {"state.sum.loss", "nan", "'nan'"},
+        {"state.best_accuracy", "inf", "'inf'"},
+        {"state.best_epoch", "4", "best epoch 4"},
+        {"state.best_epoch", "0", "best epoch 0"},
+        {"state.learning_rate", "1e99", "'1e99'"},
+        {"setting.lr", NULL, "'setting.lr'"},
+    };
+    struct options options = slim_run(*state, "run", NORM_GROUP);
+    run_ok(&options);
+    options.resume = true;
+    size_t size;
+    const char *path = in_folder(options.out, "checkpoint.safetensors");
+    unsigned char *right = slurp(&size, path);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        file_put(in_folder(options.out, "checkpoint.safetensors"), right, size);
+        change_checkpoint(options.out, cases[i].key, cases[i].value);
+        REFUSES(&options, STATUS_BAD_DATA, "checkpoint.safetensors", cases[i].part);
+    }
+    free(right);
+}
+
+/* Cut at any place, or the weights of the run in its place. */
+static void damaged_files(void **state) {
+    enum { CUTS = 32 };
+    struct options options = slim_run(*state, "run", NORM_GROUP);
+    run_ok(&options);
+    options.resume = true;
+    size_t size, weights_size;
+    unsigned char *right = slurp(&size, in_folder(options.out, "checkpoint.safetensors"));
+    for (size_t i = 0; i < CUTS; i++) {
+        file_put(in_folder(options.out, "checkpoint.safetensors"), right, size * i / CUTS);
+        REFUSES(&options, STATUS_BAD_DATA, "checkpoint.safetensors");
+    }
+    free(right);
+    unsigned char *weights = slurp(&weights_size, in_folder(options.out, "best.safetensors"));
+    file_put(in_folder(options.out, "checkpoint.safetensors"), weights, weights_size);
+    REFUSES(&options, STATUS_BAD_DATA, "checkpoint.safetensors", "'state.step'");
+    free(weights);
+}
+
+/* Lines that the checkpoint counts and the file does not have cannot be made up. */
+static void lost_lines(void **state) {
+    struct options options = slim_run(*state, "run", NORM_GROUP);
+    run_ok(&options);
+    options.resume = true;
+    size_t size;
+    unsigned char *lines = slurp(&size, in_folder(options.out, "metrics.jsonl"));
+    file_put(in_folder(options.out, "metrics.jsonl"), lines, size - 1);
+    struct error error;
+    FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "metrics.jsonl", "2 whole lines",
+           "3 epochs");
+    assert_file_holds(in_folder(options.out, "metrics.jsonl"), lines, size - 1);
+    free(lines);
+}
+
+/* ---- divergence ------------------------------------------------------------------------------ */
+
+/* A rate that throws the weights out of range in some step: the run stops at its next log point,
+ * and what it keeps can be read. */
+static void diverges(const char *folder, float interval, int64_t saved) {
+    struct error error;
+    struct options options = slim_run(folder, "run", NORM_GROUP);
+    options.recipe.schedule = SCHEDULE_STEPS;
+    options.recipe.learning_rate = 3e38f;
+    options.checkpoint_seconds = interval;
+    options.force = true;
+    FAILED(run(&error, &options), STATUS_DIVERGED, &error, "diverged", "step", "3e+38", "--lr");
+    assert_int_equal(checkpoint_number(options.out, "state.step"), saved);
+    struct tensor_list list;
+    const char *path = in_folder(options.out, "checkpoint.safetensors");
+    assert_succeeded(weights_read(&error, &list, NULL, path), &error);
+    assert_null(tensor_list_not_finite(&list));
+    tensor_list_free(&list);
+    assert_false(is_there(options.out, "model.safetensors"));
+}
+
+static void divergence(void **state) {
+    diverges(*state, 0, 0);
+    diverges(*state, 1e-6f,
+             1); /* the first step's loss was finite, and so are the weights after it */
+}
+
+int main(void) {
+#define IN_FOLDER(test)                                                                            \
+    cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(killed_batch_norm), IN_FOLDER(killed_group_norm), IN_FOLDER(stopped),
+        IN_FOLDER(finished),          IN_FOLDER(leftovers),         IN_FOLDER(other_settings),
+        IN_FOLDER(other_threads),     IN_FOLDER(no_checkpoint),     IN_FOLDER(damaged_states),
+        IN_FOLDER(damaged_files),     IN_FOLDER(lost_lines),        IN_FOLDER(divergence),
+    };
+    return cmocka_run_group_tests_name("resume", tests, NULL, NULL);
+}
