@@ -18,7 +18,7 @@ JOBS     = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS  ?= -O3 -g
 BASE    := -std=c11 -D_GNU_SOURCE $(WARN) -iquote include -iquote src/host -MMD -MP -fopenmp -ffp-contract=fast
-LDLIBS  := -ljansson -lpthread -lm
+LDLIBS  := -ljansson -lpng -lpthread -lm
 ifeq ($(MODE),asan)
 SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 endif
@@ -67,10 +67,10 @@ OBJECTS := $(HOST_SOURCES:%.c=$(OUT)/%.o) \
   $(if $(WITH_CUDA),$(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o)) \
   $(SIM_SOURCES:%.cpp=$(OUT)/%.o)
 FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] src/kernels/*.cu src/kernels/*.cuh tests/*.[ch] \
-  tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* bench/*.[ch] tools/*.c)
+  tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* tests/fuzz/*.[ch] bench/*.[ch] tools/*.c)
 # The stand-in's build runs the tests that need a device, and those of the stand-in itself; the others belong to
 # no backend.
-DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train model_weights resume
+DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train model_weights resume predict
 ifeq ($(MODE),sim)
 TEST_SOURCES := $(DEVICE_TESTS:%=tests/test_%.c)
 TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%) \
@@ -84,8 +84,17 @@ BENCHMARKS    := bench_layers bench_step bench_kernels
 BENCH_HELPERS := $(patsubst bench/%.c,$(OUT)/bench/%.o,$(filter-out bench/bench_%.c,$(wildcard bench/*.c)))
 TEST_HELPERS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/test_%.c,$(wildcard tests/*.c)))
 
+# What reads files from elsewhere, under libFuzzer: clang alone, and all host sources that need no OpenMP, of which
+# each target takes what it calls.
+FUZZ_CC      ?= clang
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS   := -std=c11 -D_GNU_SOURCE $(WARN) -iquote include -iquote src/host -iquote tests -MMD -MP -O1 -g \
+  -fno-omit-frame-pointer -fno-sanitize-recover=all
+FUZZERS      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SOURCES := $(filter-out %/main.c %/info.c,$(wildcard src/host/*.c)) tests/fuzz/fuzz.c tests/png_chunks.c
+
 .DEFAULT_GOAL := all
-.PHONY: all help run parts setup test test-long tests sim cuda-toolkit gpu-check bench data lint format clean
+.PHONY: all help run parts setup test test-long tests sim cuda-toolkit gpu-check bench fuzz fuzzers data lint format clean
 .SECONDARY:
 
 ## ---- targets ---------------------------------------------------------------------------------
@@ -113,6 +122,11 @@ bench: setup ## layers, kernels and whole steps on this machine: the GPU if ther
 	@for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference || exit; done
 	@build/release/bench/bench_kernels
 	@build/release/bench/bench_step --batch 128 --samples 5
+
+fuzz: ## fuzzes the readers of weights, images and data files, 60 s each: make fuzz FUZZ_SECONDS=600
+	@tools/setup build fuzz
+	@$(MAKE) $(JOBS) --no-print-directory fuzzers
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/test_fuzz.sh
 
 cuda-toolkit: ## fetches what is missing of nvcc, CUDA runtime, cuBLAS and cuDNN into build/cuda (up to 2 GB), without root
 	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" tools/cuda-toolkit
@@ -142,6 +156,8 @@ setup:
 
 parts:
 	@CC="$(CC)" CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/parts
+
+fuzzers: $(FUZZERS)
 
 tests: $(OUT)/train_gpu $(TESTS) $(BENCHMARKS:%=$(OUT)/bench/%)
 
@@ -217,9 +233,22 @@ $(OUT)/bench/%: $(OUT)/bench/%.o $(BENCH_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS) $(CUDA_LIBS)
 
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(SAY) FUZZ $@
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
+
+build/fuzz/libhost.a: $(FUZZ_SOURCES:%.c=build/fuzz/%.o)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libhost.a
+	$(SAY) LINK $@
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
+
 build/tools/sheets_to_bin: tools/sheets_to_bin.c
 	@mkdir -p $(@D)
 	$(SAY) CC $@
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) -O2 -g -o $@ $< -lpng -ljansson
 
--include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+-include $(shell find $(OUT) build/fuzz -name '*.d' 2>/dev/null)

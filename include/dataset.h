@@ -27,6 +27,10 @@ struct dataset {
     struct image_set train, test;
 };
 
+/* The set that is called `name`, without its images: "synthetic"; with any other name, or NULL,
+ * CIFAR-10. */
+struct dataset dataset_named(const char *name);
+
 /* Reads the set that `where` names: "synthetic", or a folder with data_batch_1.bin ...
  * data_batch_5.bin and test_batch.bin in the CIFAR-10 binary format
  * (https://www.cs.toronto.edu/~kriz/cifar.html): 10,000 records a file, each a label byte and 3072

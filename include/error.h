@@ -19,7 +19,8 @@ enum status {
 
 struct error {
     enum status status;
-    char text[2048]; /* what, where, why and the remedy; no newline, no prefix */
+    char text[2048]; /* what, where, why and the remedy; one line: error_set makes '?' of control
+                         bytes; no prefix */
 };
 
 /* Fills `error` from a printf format and returns `status`, so that a fault is one statement:

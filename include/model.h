@@ -48,6 +48,10 @@ enum status model_train_step(struct error *error, struct model *model,
 enum status model_evaluate_step(struct error *error, struct model *model,
                                 const struct device_batch *batch);
 
+/* Copies the logits of the last batch, `count` images, to out[count][CLASS_COUNT]. Waits for the
+ * device. */
+enum status model_logits(struct error *error, struct model *model, float *out, int count);
+
 /* What the steps have counted since the counters were set or taken. They go on from there, so that
  * a sum does not depend on how often it was looked at. Waits for the device. */
 enum status model_read_counters(struct error *error, struct model *model, struct counters *out);

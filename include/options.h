@@ -6,8 +6,12 @@
 #include "settings.h"
 
 /* Reads the command line; argv[0] is skipped. An option given twice: the last one counts.
- * Errors: STATUS_USAGE naming the option, the value and what is allowed. */
+ * Errors: STATUS_USAGE naming the option, the value and what is allowed; STATUS_FAILED: no memory.
+ */
 enum status options_parse(struct error *error, struct options *out, int argc, char *const argv[]);
+
+/* Releases what options_parse allocated; after a failure of it there is nothing to release. */
+void options_free(struct options *options);
 
 /* Prints the help to standard output: of the command that was named, or of all.
  * Errors: STATUS_FAILED. */

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum command { COMMAND_TRAIN, COMMAND_EVAL, COMMAND_SUMMARY, COMMAND_INFO };
-enum { COMMAND_COUNT = 4 };
+enum command { COMMAND_TRAIN, COMMAND_EVAL, COMMAND_PREDICT, COMMAND_SUMMARY, COMMAND_INFO };
+enum { COMMAND_COUNT = 5 };
 
 /* A command line, resolved: defaults filled in, nothing left to look up. */
 struct options {
@@ -26,10 +26,12 @@ struct options {
     bool no_shuffle;
     int64_t max_steps;           /* 0: no limit */
     char out[PATH_CAPACITY];     /* folder of the run */
-    char weights[PATH_CAPACITY]; /* file to start from or to evaluate; "": none */
-    bool force;                  /* a finished run in it may be overwritten */
-    bool resume;                 /* go on with the run in it */
-    float checkpoint_seconds;    /* between checkpoints within an epoch; 0: none there */
+    char weights[PATH_CAPACITY]; /* file to start from or to use; "": none */
+    const char **images;         /* [image_count], files to predict; owned, the texts are argv's */
+    int image_count;
+    bool force;               /* a finished run in it may be overwritten */
+    bool resume;              /* go on with the run in it */
+    float checkpoint_seconds; /* between checkpoints within an epoch; 0: none there */
     bool json;
     bool quiet, no_progress;
 };

@@ -1,4 +1,4 @@
-/* text.h: numbers as people read them. */
+/* text.h: numbers as people read them, texts that stay one line, and texts for JSON. */
 #ifndef TEXT_H
 #define TEXT_H
 
@@ -12,6 +12,10 @@ const char *text_count(char out[TEXT_CAPACITY], int64_t value);
 
 /* "9.1 s", "6 min 12 s", "1 h 02 min". Returns `out`. */
 const char *text_duration(char out[TEXT_CAPACITY], double seconds);
+
+/* Replaces control bytes with '?', so that a text with words out of a file or a path in it stays
+ * one line. Returns `text`. */
+const char *text_one_line(char *text);
 
 /* The number with the fewest decimal digits that is still `value` as a float: 0.1, where a plain
  * conversion gives 0.10000000149. For JSON. */

@@ -176,6 +176,20 @@ static void the_synthetic_set_opens_by_name(void **state) {
     dataset_close(&set);
 }
 
+static void names_without_images(void **state) {
+    (void)state;
+    struct dataset set = dataset_named("synthetic");
+    assert_string_equal(set.name, "synthetic");
+    assert_ptr_equal(set.class_names, synthetic_class_names);
+    const char *const others[] = {"CIFAR-10", "another set", "", NULL};
+    for (int i = 0; i < 4; i++) {
+        set = dataset_named(others[i]);
+        assert_string_equal(set.name, "CIFAR-10");
+        assert_string_equal(set.class_names[9], "truck");
+        assert_null(set.test.images);
+    }
+}
+
 /* The test images alone: the same ones, and the other five files need not be there. */
 static void test_images_alone(void **state) {
     struct error error;
@@ -329,6 +343,7 @@ int main(void) {
         WITH_DATA(reading_goes_on_after_signals_and_short_reads),
         cmocka_unit_test(the_real_set_is_balanced),
         cmocka_unit_test(the_synthetic_set_opens_by_name),
+        cmocka_unit_test(names_without_images),
         WITH_DATA(test_images_alone),
         WITH_DATA(a_missing_folder),
         WITH_DATA(a_file_as_folder),

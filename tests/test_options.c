@@ -365,6 +365,66 @@ static void eval_without_weights(void **state) {
     REJECTS("eval --weights ~", "--weights", "''");
 }
 
+/* Images stand anywhere among the options, and behind -- whatever they are called. */
+static void images(void **state) {
+    (void)state;
+    struct options options =
+        parse_ok("predict a.png --norm bn b.png --weights=w --threads 1 -- --norm -- -h");
+    static const char *const expected[] = {"a.png", "b.png", "--norm", "--", "-h"};
+    assert_int_equal(options.command, COMMAND_PREDICT);
+    assert_int_equal(options.recipe.norm, NORM_BATCH);
+    assert_false(options.help);
+    assert_int_equal(options.image_count, 5);
+    for (int i = 0; i < 5; i++)
+        assert_string_equal(options.images[i], expected[i]);
+    options_free(&options);
+    assert_null(options.images);
+    options = parse_ok("predict --recipe reference --groups 2 --device cpu --precision tf32 "
+                       "--fast-algorithms --batch-size 3 --json --weights w x");
+    assert_true(options.json && options.device.fast_algorithms);
+    assert_int_equal(options.recipe.groups, 2);
+    assert_int_equal(options.recipe.batch_size, 3);
+    assert_int_equal(options.image_count, 1);
+    options_free(&options);
+    assert_true(parse_ok("predict --help").help); /* without images and --weights */
+    assert_true(parse_ok("predict --version").version);
+    REJECTS("predict --weights w", "predict needs an image");
+    REJECTS("predict --weights w --", "predict needs an image");
+    REJECTS("predict a.png", "predict needs --weights FILE");
+    REJECTS("predict --weights w ~", "'' names no image", "1 to 1023 bytes");
+    REJECTS("predict --weights w a.png -x", "unexpected argument '-x'", "after --");
+    REJECTS("predict --weights w a.png -", "unexpected argument '-'");
+    REJECTS("predict --weights w a.png --batch-size 0", "--batch-size"); /* and frees the list */
+    REJECTS("predict a.png --norm bn --groups 2 --weights w", "--groups");
+    REJECTS("predict --data d", "predict", "does not take --data");
+    REJECTS("predict --seed 1", "predict", "does not take --seed");
+    REJECTS("eval --weights w a.png", "unexpected argument 'a.png'");
+    REJECTS("eval --weights w -- a.png", "unexpected argument '--'");
+    REJECTS("a.png", "unknown command 'a.png'");
+}
+
+/* As many as the command line holds, of up to the usual length of a path. */
+static void many_images(void **state) {
+    (void)state;
+    enum { COUNT = 5000, WORDS = COUNT + 4 };
+    static char name[] = "train_gpu", command[] = "predict", weights[] = "--weights=w";
+    static char *argv[WORDS];
+    char longest[1024] = "", longer[1025] = "";
+    memset(longest, 'p', sizeof longest - 1);
+    memset(longer, 'p', sizeof longer - 1);
+    argv[0] = name, argv[1] = command, argv[2] = weights;
+    for (int i = 3; i < WORDS; i++)
+        argv[i] = longest;
+    struct error error;
+    struct options options;
+    assert_succeeded(options_parse(&error, &options, WORDS, argv), &error);
+    assert_int_equal(options.image_count, COUNT + 1);
+    assert_ptr_equal(options.images[COUNT], longest);
+    options_free(&options);
+    argv[WORDS - 1] = longer;
+    FAILED(options_parse(&error, &options, WORDS, argv), STATUS_USAGE, &error, "1 to 1023 bytes");
+}
+
 static void groups(void **state) {
     (void)state;
     REJECTS("--norm bn --groups 4", "--groups", "only --norm gn", "not --norm bn");
@@ -391,6 +451,8 @@ int main(void) {
         cmocka_unit_test(unknown_names),
         cmocka_unit_test(options_of_other_commands),
         cmocka_unit_test(eval_without_weights),
+        cmocka_unit_test(images),
+        cmocka_unit_test(many_images),
         cmocka_unit_test(groups),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);

@@ -126,7 +126,8 @@ for row in bn:39,420 gn:40,360 ln:55,612; do
     ok "summary of the published ${row%%:*} network" $?
 done
 run info
-[ "$status" -eq 0 ] && grep -q '^backends:  .*cpu' out && grep -q '^device:    cpu:0: CPU' out
+[ "$status" -eq 0 ] && grep -q '^backends:  .*cpu' out && grep -q '^device:    cpu:0: CPU' out &&
+    grep -Eq '^libraries: jansson [0-9.]+, libpng [0-9.]+, OpenMP [0-9]+$' out
 ok "info" $?
 if command -v python3 >/dev/null 2>&1 && python3 -c 'import json' 2>/dev/null; then
     for arguments in "summary --json --norm bn" "summary --json --recipe reference" "info --json"; do
@@ -275,7 +276,100 @@ else
     [ "$status" -eq 0 ] && [ "$(value correct) $(value total) $(value test_accuracy)" = "7939 10000 79.39" ] &&
         [ "$(printf '%.4f' "$(value test_loss)")" = 0.5914 ]
     ok "the published weights on CIFAR-10: 7,939 of 10,000, loss 0.5914" $?
+    published_ready=1
 fi
+
+# ---- predictions ----------------------------------------------------------------------------------
+
+# 1x1 red, and 2x3 grey.
+base64 -d >red.png <<<iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mM4YCAAAAK0AQEzJ3o0AAAAAElFTkSuQmCC
+base64 -d >'a long name of a grey picture.png' \
+    <<<iVBORw0KGgoAAAANSUhEUgAAAAIAAAADCAAAAACcgYFdAAAAEUlEQVR42mNg+M/Q4MAg8AAAC4ICsP+hikIAAAAASUVORK5CYII=
+grey='a long name of a grey picture.png'
+small_predict=(predict --norm ln --recipe reference --threads 1 --weights "$trained")
+run "${small_predict[@]}" red.png "$grey" ./red.png
+[ "$status" -eq 0 ] && [ ! -s err ] && grep -q '^data:    3 images, classes of synthetic$' out && [ "$(wc -l <out)" -eq 7 ] &&
+    [ "$(sed -nE 's/^(.*png) +([a-z]+ ?[a-z]*  +[0-9.]+ %   ){2}[a-z]+ ?[a-z]*  +[0-9.]+ %$/\1/p' out | sed 's/ *$//')" = \
+        "$(printf '%s\n' red.png "$grey" ./red.png)" ]
+ok "predict as text: a line an image, in the order of the arguments, three classes each" $?
+[ "$(sed -n '5s/^[^ ]* *//p' out)" = "$(sed -n '7s/^[^ ]* *//p' out)" ] &&
+    [ "$(sed -n '5,7s/ %.*//p' out | awk '{ print length }' | sort -u | wc -l)" -eq 1 ]
+ok "predict as text: the same image, the same line; columns" $?
+run "${small_predict[@]}" --json "$grey" red.png
+cp out before
+run "${small_predict[@]}" --json --batch-size 1 -- "$grey" red.png
+[ "$status" -eq 0 ] && [ ! -s err ] && cmp -s out before
+ok "predict --json: the same with another batch size" $?
+if command -v python3 >/dev/null 2>&1; then
+    python3 -c '
+import json, sys
+p = json.load(sys.stdin)
+assert list(p) == ["norm", "recipe", "device", "weights", "dataset", "predictions"]
+assert (p["norm"], p["recipe"], p["weights"], p["dataset"]) == ("ln", "reference", sys.argv[1], "synthetic")
+assert [x["image"] for x in p["predictions"]] == [sys.argv[2], "red.png"]
+for x in p["predictions"]:
+    assert list(x) == ["image", "top", "probabilities"]
+    all = x["probabilities"]
+    assert len(all) == 10 and "disc" in all and abs(sum(all.values()) - 1) < 1e-6 and min(all.values()) >= 0
+    best = sorted(all, key=lambda name: -all[name])[:3]
+    assert x["top"] == [{"class": name, "probability": all[name]} for name in best]
+' "$trained" "$grey" <out 2>err
+    ok "predict --json holds what the README says" $?
+    cp red.png $'caf\xe9\n.png'
+    run "${small_predict[@]}" --json $'caf\xe9\n.png'
+    [ "$status" -eq 0 ] && python3 -c 'import json, sys; assert json.load(sys.stdin)["predictions"][0]["image"] == "caf?\n.png"' <out 2>err
+    ok "predict --json of a path that is not UTF-8" $?
+    run "${small_predict[@]}" $'caf\xe9\n.png'
+    [ "$status" -eq 0 ] && [ "$(wc -l <out)" -eq 5 ]
+    ok "predict as text of a path with a line feed: one line" $?
+else
+    skip "JSON of predict" "no python3"
+fi
+if [ -z "${published_ready:-}" ] || ! command -v python3 >/dev/null 2>&1; then
+    skip "the published weights on the test images as PNGs" "no published weights, no CIFAR-10 or no python3"
+else
+    # Each image as a PNG of its own, LABEL.NUMBER.png.
+    mkdir pngs && python3 -c '
+import struct, sys, zlib
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+records = open(sys.argv[1], "rb").read()
+for n in range(10000):
+    record, pixels = records[3073 * n:3073 * (n + 1)], bytearray(3072)
+    for c in range(3):
+        pixels[c::3] = record[1 + 1024 * c:1025 + 1024 * c]
+    rows = b"".join(b"\0" + pixels[96 * y:96 * (y + 1)] for y in range(32))
+    with open("pngs/%d.%d.png" % (record[0], n), "wb") as out:
+        out.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0)) +
+                  chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+' "$real_data/test_batch.bin" 2>err
+    run predict --norm bn --recipe reference --weights "$published" --json pngs/*.png
+    [ "$status" -eq 0 ] && [ "$(python3 -c '
+import json
+predictions = json.load(open("out"))["predictions"]
+names = list(predictions[0]["probabilities"])
+print(sum(p["top"][0]["class"] == names[int(p["image"][5])] for p in predictions), len(predictions))')" = "7939 10000" ]
+    ok "the published weights on the test images as PNGs: 7,939 of 10,000, as eval has it" $?
+fi
+cp red.png ./--json
+run "${small_predict[@]}" -- --json
+[ "$status" -eq 0 ] && grep -q '^--json  ' out
+ok "predict: a name that looks like an option, after --" $?
+fails "predict without --weights" 2 "predict needs --weights FILE" -- predict red.png
+fails "predict without an image" 2 "predict needs an image" -- "${small_predict[@]}"
+fails "predict: --groups that do not divide" 2 "--groups 5" -- predict --groups 5 --weights "$trained" red.png
+fails "predict: no such image" 4 "no image 'nothing.png'" -- "${small_predict[@]}" red.png nothing.png
+fails "predict: the first of two bad images is named" 4 "config.json' is not a PNG" "convert" -- \
+    "${small_predict[@]}" red.png runs/ln-reference-7/config.json nothing.png
+fails "predict: a folder" 4 "'runs' is a folder" -- "${small_predict[@]}" runs
+fails "predict: a pipe" 4 "'pipe' is a device or pipe" -- "${small_predict[@]}" pipe
+head -c 60 red.png >cut.png
+fails "predict: an image cut short" 4 "'cut.png' is cut short" -- "${small_predict[@]}" cut.png
+fails "predict: bad weights" 4 "cut.safetensors" -- predict --weights cut.safetensors red.png
+run "${small_predict[@]}" --weights nan.safetensors red.png
+[ "$status" -eq 4 ] && [ ! -s out ] && [ "$(wc -l <err)" -eq 2 ] && grep -q "^train_gpu: warning: .*'convblock11.0.weight'" err &&
+    grep -q "^train_gpu: weights file 'nan.safetensors' gives no finite number for image 'red.png'" err
+ok "predict: weights with a NaN" $?
 
 # ---- a run that goes wrong ------------------------------------------------------------------------
 
@@ -332,7 +426,7 @@ ok "closed standard output does not matter with --quiet" $?
 status=$?
 [ "$status" -eq 0 ] && cmp -s closed/model.safetensors streams/model.safetensors
 ok "all three streams closed: no file takes their place" $?
-for arguments in --help --version summary "summary --json" "eval --norm ln --recipe reference --data synthetic --weights $trained" info "info --json" "train --data synthetic"; do
+for arguments in --help --version summary "summary --json" "eval --norm ln --recipe reference --data synthetic --weights $trained" "predict --norm ln --recipe reference --weights $trained red.png" info "info --json" "train --data synthetic"; do
     # shellcheck disable=SC2086
     "$program" $arguments >/dev/full 2>err
     status=$?

@@ -1,8 +1,9 @@
-/* test_text.c: numbers as people read them. */
+/* test_text.c: numbers as people read them, texts and errors that stay one line. */
 #include "support.h"
 
 #include "text.h"
 
+#include <errno.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -32,6 +33,24 @@ static void durations(void **state) {
     assert_string_equal(text_duration(out, 3599.4), "59 min 59 s");
     assert_string_equal(text_duration(out, 3599.6), "1 h 00 min");
     assert_string_equal(text_duration(out, 7380), "2 h 03 min");
+}
+
+static void one_line(void **state) {
+    (void)state;
+    char text[] = "a\nb\r\033[1m\177\tc \xc3\xa9\xff";
+    assert_string_equal(text_one_line(text), "a?b??[1m??c \xc3\xa9\xff");
+    char empty[] = "";
+    assert_string_equal(text_one_line(empty), "");
+}
+
+/* An error is one line whatever a path or a file holds. */
+static void errors(void **state) {
+    (void)state;
+    struct error error;
+    assert_int_equal(error_set(&error, STATUS_USAGE, "no '%s'", "a\nb"), STATUS_USAGE);
+    assert_string_equal(error.text, "no 'a?b'");
+    error_set_errno(&error, STATUS_FAILED, ENOENT, "cannot open '%s'", "\033c");
+    assert_string_equal(error.text, "cannot open '?c': No such file or directory");
 }
 
 /* The short number is the same float, and prints short. */
@@ -69,10 +88,8 @@ static void json_of_any_bytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts),
-        cmocka_unit_test(durations),
-        cmocka_unit_test(decimals),
-        cmocka_unit_test(json_of_any_bytes),
+        cmocka_unit_test(counts), cmocka_unit_test(durations), cmocka_unit_test(one_line),
+        cmocka_unit_test(errors), cmocka_unit_test(decimals),  cmocka_unit_test(json_of_any_bytes),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }

@@ -126,6 +126,16 @@ static enum status read_file(struct error *error, struct image_set *set, const c
     return status;
 }
 
+/* ---- the names ------------------------------------------------------------------------------- */
+
+static const char synthetic_name[] = "synthetic", cifar_name[] = "CIFAR-10";
+
+struct dataset dataset_named(const char *name) {
+    if (name != NULL && strcmp(name, synthetic_name) == 0)
+        return (struct dataset){.name = synthetic_name, .class_names = synthetic_class_names};
+    return (struct dataset){.name = cifar_name, .class_names = cifar_class_names};
+}
+
 /* ---- the sets -------------------------------------------------------------------------------- */
 
 static enum status set_alloc(struct error *error, struct image_set *set, int capacity) {
@@ -169,8 +179,7 @@ static enum status check_folder(struct error *error, const char *folder) {
 
 static enum status open_cifar(struct error *error, struct dataset *out, const char *folder,
                               bool with_train) {
-    out->name = "CIFAR-10";
-    out->class_names = cifar_class_names;
+    *out = dataset_named(cifar_name);
     if (check_folder(error, folder) != STATUS_OK)
         return error->status;
     uint8_t *chunk;
@@ -187,8 +196,7 @@ static enum status open_cifar(struct error *error, struct dataset *out, const ch
 /* The test images follow the training images in the seed's sequence: no image is in both. */
 static enum status open_synthetic(struct error *error, struct dataset *out, uint64_t seed,
                                   bool with_train) {
-    out->name = "synthetic";
-    out->class_names = synthetic_class_names;
+    *out = dataset_named(synthetic_name);
     if (with_train && synthetic_fill(error, &out->train, seed, 0, SYNTHETIC_TRAIN) != STATUS_OK)
         return error->status;
     return synthetic_fill(error, &out->test, seed, SYNTHETIC_TRAIN, SYNTHETIC_TEST);
@@ -197,7 +205,7 @@ static enum status open_synthetic(struct error *error, struct dataset *out, uint
 static enum status open_parts(struct error *error, struct dataset *out, const char *where,
                               uint64_t seed, bool with_train) {
     *out = (struct dataset){.name = NULL};
-    enum status status = strcmp(where, "synthetic") == 0
+    enum status status = strcmp(where, synthetic_name) == 0
                              ? open_synthetic(error, out, seed, with_train)
                              : open_cifar(error, out, where, with_train);
     if (status != STATUS_OK)

@@ -1,6 +1,8 @@
 /* error.c: filling a struct error. */
 #include "error.h"
 
+#include "text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +13,7 @@ enum status error_set(struct error *error, enum status status, const char *forma
     error->status = status;
     vsnprintf(error->text, sizeof error->text, format, arguments);
     va_end(arguments);
+    text_one_line(error->text);
     return status;
 }
 
@@ -21,6 +24,7 @@ enum status error_set_errno(struct error *error, enum status status, int errno_v
     error->status = status;
     vsnprintf(error->text, sizeof error->text, format, arguments);
     va_end(arguments);
+    text_one_line(error->text);
     size_t length = strlen(error->text);
     snprintf(error->text + length, sizeof error->text - length, ": %s", strerror(errno_value));
     return status;

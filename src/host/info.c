@@ -7,6 +7,7 @@
 #include "version.h"
 
 #include <jansson.h>
+#include <png.h>
 #include <stdio.h>
 
 enum { MAX_DEVICES = 256 }; /* of one backend */
@@ -63,10 +64,10 @@ static json_t *info_json(const struct options *options, const struct network *ne
         json_array_append_new(names, json_string(backends[i]->name));
         add_devices(devices, backends[i], options, network);
     }
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:{s:s, s:i}}", "program", PROGRAM_NAME, "version",
-                     PROGRAM_VERSION, "compiler", __VERSION__, "backends", names, "devices",
-                     devices, "libraries", "jansson", jansson_version_str(), "openmp",
-                     (int)_OPENMP);
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:{s:s, s:s, s:i}}", "program", PROGRAM_NAME,
+                     "version", PROGRAM_VERSION, "compiler", __VERSION__, "backends", names,
+                     "devices", devices, "libraries", "jansson", jansson_version_str(), "libpng",
+                     png_get_libpng_ver(NULL), "openmp", (int)_OPENMP);
 }
 
 static const char *text_of(const json_t *object, const char *key) {
@@ -108,9 +109,10 @@ static enum status print_info(struct error *error, const json_t *object) {
         print_devices(error, json_object_get(object, "devices")) != STATUS_OK)
         return error->status;
     const json_t *libraries = json_object_get(object, "libraries");
-    return output_print(
-        error, "libraries: jansson %s, OpenMP %d\ncompiler:  %s\n", text_of(libraries, "jansson"),
-        (int)json_integer_value(json_object_get(libraries, "openmp")), text_of(object, "compiler"));
+    return output_print(error, "libraries: jansson %s, libpng %s, OpenMP %d\ncompiler:  %s\n",
+                        text_of(libraries, "jansson"), text_of(libraries, "libpng"),
+                        (int)json_integer_value(json_object_get(libraries, "openmp")),
+                        text_of(object, "compiler"));
 }
 
 enum status info(struct error *error, const struct options *options) {

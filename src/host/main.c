@@ -4,6 +4,7 @@
 #include "info.h"
 #include "options.h"
 #include "output.h"
+#include "predict.h"
 #include "stop.h"
 #include "summary.h"
 #include "train.h"
@@ -18,6 +19,8 @@ static enum status run_command(struct error *error, const struct options *option
         return train(error, options);
     case COMMAND_EVAL:
         return eval(error, options);
+    case COMMAND_PREDICT:
+        return predict(error, options);
     case COMMAND_SUMMARY:
         return summary(error, options);
     case COMMAND_INFO:
@@ -48,18 +51,27 @@ static void wait_passively(char *const argv[]) {
         (void)execv(path, argv);                  /* where this fails it runs as it is */
 }
 
+static bool computes(enum command command) {
+    return command == COMMAND_TRAIN || command == COMMAND_EVAL || command == COMMAND_PREDICT;
+}
+
 static enum status run(struct error *error, int argc, char *const argv[]) {
     struct options options;
     if (output_prepare(error) != STATUS_OK || stop_ignore_write_signals(error) != STATUS_OK ||
         options_parse(error, &options, argc, argv) != STATUS_OK)
         return error->status;
-    if (options.help)
-        return options_print_help(error, &options);
-    if (options.version)
-        return print_version(error);
-    if (options.command == COMMAND_TRAIN || options.command == COMMAND_EVAL)
-        wait_passively(argv);
-    return run_command(error, &options);
+    enum status status;
+    if (options.help) {
+        status = options_print_help(error, &options);
+    } else if (options.version) {
+        status = print_version(error);
+    } else {
+        if (computes(options.command))
+            wait_passively(argv);
+        status = run_command(error, &options);
+    }
+    options_free(&options);
+    return status;
 }
 
 int main(int argc, char *argv[]) {

@@ -24,6 +24,10 @@ static float *layer_gradient(const struct model *model, int i) {
     return i == LAYER_NONE ? NULL : activation(model, model->plan.layers[i].gradient);
 }
 
+const float *model_output(const struct model *model) {
+    return layer_output(model, model->network.layer_count - 1);
+}
+
 struct conv_args model_conv_args(const struct model *model, int i, int batch) {
     const struct layer *layer = &model->network.layers[i];
     const struct layer_plan *place = &model->plan.layers[i];

@@ -34,6 +34,7 @@ struct model {
     struct counters *counters;
 
     struct counters *counters_host; /* pinned */
+    float *logits_host;             /* pinned, [plan.batch][CLASS_COUNT] */
     float *staging; /* pinned: weights and velocity as on the device, with statistics between */
     struct event *done;
 
@@ -60,6 +61,9 @@ struct staging model_staging(const struct model *model);
  * padding between tensors included (model_state.c). */
 enum status model_upload_state(struct error *error, struct model *model);
 void model_clear_staging(struct model *model);
+
+/* The output of the last layer, [batch][CLASS_COUNT], in device memory (model.c). */
+const float *model_output(const struct model *model);
 
 /* Drops all recordings (model_replay.c). */
 void model_replay_clear(struct model *model);

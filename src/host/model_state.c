@@ -72,6 +72,7 @@ static enum status allocate(struct error *error, struct model *model) {
     struct device *device = model->device;
     size_t parameters = model->plan.parameter_count * sizeof(float);
     size_t statistics = model->plan.statistics_count * sizeof(float);
+    size_t logits = (size_t)model->plan.batch * CLASS_COUNT * sizeof(float);
     if (backend->alloc(error, device, &model->weights, parameters, "the weights") ||
         backend->alloc(error, device, &model->gradients, parameters, "the gradients") ||
         backend->alloc(error, device, &model->velocity, parameters, "the momentum") ||
@@ -83,6 +84,7 @@ static enum status allocate(struct error *error, struct model *model) {
                        "the workspace (a smaller --batch-size needs less)") ||
         backend->alloc_pinned(error, device, &model->counters_host, sizeof *model->counters_host,
                               "counters on the host") ||
+        backend->alloc_pinned(error, device, &model->logits_host, logits, "logits on the host") ||
         backend->alloc_pinned(error, device, &model->staging, 2 * parameters + statistics,
                               "the weights on the host") ||
         backend->event_create(error, device, &model->done))
@@ -122,6 +124,8 @@ void model_destroy(struct model *model) {
             model->backend->release(model->device, on_device[i]);
     if (model->counters_host != NULL)
         model->backend->release_pinned(model->device, model->counters_host);
+    if (model->logits_host != NULL)
+        model->backend->release_pinned(model->device, model->logits_host);
     if (model->staging != NULL)
         model->backend->release_pinned(model->device, model->staging);
     if (model->done != NULL)
@@ -198,6 +202,16 @@ enum status model_initialize(struct error *error, struct model *model, uint64_t 
         initial_layer(to.weights, to.statistics, &model->network.layers[i], &model->plan.layers[i],
                       i, seed);
     return model_upload_state(error, model);
+}
+
+enum status model_logits(struct error *error, struct model *model, float *out, int count) {
+    size_t bytes = (size_t)count * CLASS_COUNT * sizeof *out;
+    if (model->backend->download(error, model->device, STREAM_COMPUTE, model->logits_host,
+                                 model_output(model), bytes) ||
+        model_wait(error, model))
+        return error->status;
+    memcpy(out, model->logits_host, bytes);
+    return STATUS_OK;
 }
 
 enum status model_read_counters(struct error *error, struct model *model, struct counters *out) {

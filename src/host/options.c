@@ -2,6 +2,7 @@
  * that take it, what it allows and where its value goes. A new option is a row there. */
 #include "options.h"
 
+#include "memory.h"
 #include "option_values.h"
 #include "output.h"
 #include "suggest.h"
@@ -17,21 +18,25 @@
 
 static const struct {
     const char *name, *help;
+    bool takes_images; /* names of files, anywhere among the options */
 } commands[COMMAND_COUNT] = {
-    [COMMAND_TRAIN] = {"train", "train one network (the default command)"},
-    [COMMAND_EVAL] = {"eval", "print loss and accuracy of saved weights on the test set"},
-    [COMMAND_SUMMARY] = {"summary", "print the layer table and the parameter count"},
-    [COMMAND_INFO] =
-        {"info", "print version, backends, devices with the algorithms they choose, libraries"},
+    [COMMAND_TRAIN] = {"train", "train one network (the default command)", false},
+    [COMMAND_EVAL] = {"eval", "print loss and accuracy of saved weights on the test set", false},
+    [COMMAND_PREDICT] = {"predict", "print what saved weights see in PNG images", true},
+    [COMMAND_SUMMARY] = {"summary", "print the layer table and the parameter count", false},
+    [COMMAND_INFO] = {"info",
+                      "print version, backends, devices with the algorithms they choose, libraries",
+                      false},
 };
 
 /* Commands that take an option. */
 enum {
     TRAIN = 1 << COMMAND_TRAIN,
     EVAL = 1 << COMMAND_EVAL,
+    PREDICT = 1 << COMMAND_PREDICT,
     SUMMARY = 1 << COMMAND_SUMMARY,
     INFO = 1 << COMMAND_INFO,
-    ALL = TRAIN | EVAL | SUMMARY | INFO,
+    ALL = TRAIN | EVAL | PREDICT | SUMMARY | INFO,
 };
 
 static const char *const norm_words[] = {"bn", "gn", "ln", NULL};
@@ -52,11 +57,11 @@ static const struct option table[] = {
      "things out ($CIFAR10_DIR, else data/cifar-10-batches-bin)",
      TRAIN | EVAL, VALUE_PATH, AT(data), NULL, 0, 0},
     {"device", "auto|cuda|cuda:N|cpu", "what to compute on (auto: the best that this machine has)",
-     TRAIN | EVAL, VALUE_DEVICE, AT(device), NULL, 0, 0},
+     TRAIN | EVAL | PREDICT, VALUE_DEVICE, AT(device), NULL, 0, 0},
     {"epochs", "N", "passes over the training set (the recipe's)",
      TRAIN, VALUE_INT, AT(recipe.epochs), NULL, 1, 100000},
     {"batch-size", "N", "images computed at once, in training those of an optimizer step (the recipe's)",
-     TRAIN | EVAL | INFO, VALUE_INT, AT(recipe.batch_size), NULL, 1, 50000},
+     TRAIN | EVAL | PREDICT | INFO, VALUE_INT, AT(recipe.batch_size), NULL, 1, 50000},
     {"lr", "X", "peak learning rate; the schedule stays the recipe's (the recipe's)",
      TRAIN, VALUE_POSITIVE, AT(recipe.learning_rate), NULL, 0, 0},
     {"momentum", "X", "momentum of SGD (the recipe's)",
@@ -66,7 +71,7 @@ static const struct option table[] = {
     {"dropout", "P", "probability that dropout makes an element zero (the recipe's)",
      TRAIN | SUMMARY, VALUE_FRACTION, AT(recipe.dropout), NULL, 0, 0},
     {"groups", "G", "groups of channels, with --norm gn only (the recipe's)",
-     TRAIN | EVAL | SUMMARY, VALUE_INT, AT(recipe.groups), NULL, 1, 512},
+     TRAIN | EVAL | PREDICT | SUMMARY, VALUE_INT, AT(recipe.groups), NULL, 1, 512},
     {"seed", "N", "seed of everything random (1)",
      TRAIN | EVAL, VALUE_UINT64, AT(seed), NULL, 0, UINT64_MAX},
     {"augment", "none|flip-crop", "random changes to the training images (the recipe's)",
@@ -76,20 +81,20 @@ static const struct option table[] = {
     {"max-steps", "N", "stop after N optimizer steps (no limit)",
      TRAIN, VALUE_INT64, AT(max_steps), NULL, 1, 1000000000000},
     {"precision", "fp32|tf32", "matrix arithmetic on the GPU (fp32)",
-     TRAIN | EVAL | INFO, VALUE_WORD, AT(device.precision), precision_words, 0, 0},
+     TRAIN | EVAL | PREDICT | INFO, VALUE_WORD, AT(device.precision), precision_words, 0, 0},
     {"fast-algorithms", NULL, "GPU: time all convolution algorithms and take the fastest, even where its "
      "last bits differ from run to run",
-     TRAIN | EVAL | INFO, VALUE_NONE, AT(device.fast_algorithms), NULL, 0, 0},
+     TRAIN | EVAL | PREDICT | INFO, VALUE_NONE, AT(device.fast_algorithms), NULL, 0, 0},
     {"no-graph", NULL, "GPU: issue every step call by call instead of replaying a recorded CUDA graph "
      "(for debugging)",
      TRAIN, VALUE_NONE, AT(no_graph), NULL, 0, 0},
     {"threads", "N", "threads of the CPU backend (one a core)",
-     TRAIN | EVAL, VALUE_INT, AT(device.threads), NULL, 1, 1024},
+     TRAIN | EVAL | PREDICT, VALUE_INT, AT(device.threads), NULL, 1, 1024},
     {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED)",
      TRAIN, VALUE_PATH, AT(out), NULL, 0, 0},
-    {"weights", "FILE", "train: start from these weights; eval: evaluate them; a safetensors file of a "
-     "run or of PyTorch (none)",
-     TRAIN | EVAL, VALUE_PATH, AT(weights), NULL, 0, 0},
+    {"weights", "FILE", "train: start from these weights; eval, predict: use them; a safetensors file of "
+     "a run or of PyTorch (none)",
+     TRAIN | EVAL | PREDICT, VALUE_PATH, AT(weights), NULL, 0, 0},
     {"force", NULL, "overwrite a run in that folder",
      TRAIN, VALUE_NONE, AT(force), NULL, 0, 0},
     {"resume", NULL, "go on with the run in --out from its last checkpoint; the other options must be the "
@@ -99,7 +104,7 @@ static const struct option table[] = {
      "only (60)",
      TRAIN, VALUE_NOT_NEGATIVE, AT(checkpoint_seconds), NULL, 0, 0},
     {"json", NULL, "print one JSON object instead of text",
-     EVAL | SUMMARY | INFO, VALUE_NONE, AT(json), NULL, 0, 0},
+     EVAL | PREDICT | SUMMARY | INFO, VALUE_NONE, AT(json), NULL, 0, 0},
     {"quiet", NULL, "print errors only",
      TRAIN, VALUE_NONE, AT(quiet), NULL, 0, 0},
     {"no-progress", NULL, "draw no progress bar (one is drawn on a terminal only)",
@@ -156,9 +161,10 @@ static enum status find_option(struct error *error, const struct option **out, c
     return unknown_option(error, name, length);
 }
 
-/* Reads the option at argv[*place] and its value, and moves *place past them. */
-static enum status parse_one(struct error *error, struct options *out, const struct option **found,
-                             int *place, int argc, char *const argv[]) {
+/* Reads the option at argv[*place] and its value, and moves *place past them; *given gets bit i
+ * when it is table[i]. */
+static enum status parse_one(struct error *error, struct options *out, uint64_t *given, int *place,
+                             int argc, char *const argv[]) {
     const char *name = argv[*place] + 2, *equals = strchr(name, '=');
     int length = equals != NULL ? (int)(equals - name) : (int)strlen(name);
     const struct option *option = NULL;
@@ -166,7 +172,7 @@ static enum status parse_one(struct error *error, struct options *out, const str
         return error_set(error, STATUS_USAGE, "'%.*s' names no option", SHOWN, argv[*place]);
     if (find_option(error, &option, name, length, out->command) != STATUS_OK)
         return error->status;
-    *found = option;
+    *given |= UINT64_C(1) << (option - table);
     ++*place;
     char allowed[ALLOWED_CAPACITY];
     option_allowed(allowed, option);
@@ -188,25 +194,50 @@ static enum status parse_one(struct error *error, struct options *out, const str
     return STATUS_OK;
 }
 
-/* Reads all options from argv[first] on; *given gets bit i when table[i] is among them. */
+static enum status unexpected(struct error *error, const char *text, bool takes_images) {
+    return error_set(error, STATUS_USAGE,
+                     "unexpected argument '%.*s'; options begin with two dashes, and %s", SHOWN,
+                     text,
+                     takes_images ? "a file whose name begins with one comes after --"
+                                  : "a command comes first");
+}
+
+/* Takes one word that is no option. The first walk counts the images, the second lists them. */
+static enum status take_image(struct error *error, struct options *out, const char *text) {
+    size_t length = strlen(text);
+    if (length == 0 || length >= PATH_CAPACITY)
+        return error_set(error, STATUS_USAGE, "'%.*s' names no image; a path has 1 to %d bytes",
+                         SHOWN, text, PATH_CAPACITY - 1);
+    if (out->images != NULL)
+        out->images[out->image_count] = text;
+    out->image_count++;
+    return STATUS_OK;
+}
+
+static bool names_option(const char *text) {
+    return strncmp(text, "--", 2) == 0 && text[2] != '\0';
+}
+
+/* Reads all words from argv[first] on. */
 static enum status parse_all(struct error *error, struct options *out, uint64_t *given, int first,
                              int argc, char *const argv[]) {
+    bool takes_images = commands[out->command].takes_images, options_end = false;
+    out->image_count = 0;
     for (int place = first; place < argc;) {
         const char *text = argv[place];
-        if (strcmp(text, "-h") == 0) {
-            out->help = true;
-            place++;
-            continue;
-        }
-        if (strncmp(text, "--", 2) != 0 || text[2] == '\0')
-            return error_set(error, STATUS_USAGE,
-                             "unexpected argument '%.*s'; options begin with two dashes, and a "
-                             "command comes first",
-                             SHOWN, text);
-        const struct option *option = NULL;
-        if (parse_one(error, out, &option, &place, argc, argv) != STATUS_OK)
-            return error->status;
-        *given |= UINT64_C(1) << (option - table);
+        enum status status = STATUS_OK;
+        if (takes_images && (options_end || text[0] != '-'))
+            status = take_image(error, out, argv[place++]);
+        else if (takes_images && strcmp(text, "--") == 0)
+            options_end = true, place++;
+        else if (strcmp(text, "-h") == 0)
+            out->help = true, place++;
+        else if (names_option(text))
+            status = parse_one(error, out, given, &place, argc, argv);
+        else
+            status = unexpected(error, text, takes_images);
+        if (status != STATUS_OK)
+            return status;
     }
     return STATUS_OK;
 }
@@ -255,11 +286,17 @@ static enum status check_together(struct error *error, const struct options *opt
     if (options->resume && options->force)
         return error_set(error, STATUS_USAGE,
                          "--resume goes on with a run and --force begins anew; give one of them");
-    if (options->command == COMMAND_EVAL && !was_given(given, "weights") && !options->help &&
-        !options->version)
+    if (options->help || options->version)
+        return STATUS_OK;
+    bool needs_weights = options->command == COMMAND_EVAL || options->command == COMMAND_PREDICT;
+    if (needs_weights && !was_given(given, "weights"))
         return error_set(error, STATUS_USAGE,
-                         "eval needs --weights FILE: the model.safetensors or best.safetensors of "
-                         "a run, or weights saved with PyTorch's safetensors");
+                         "%s needs --weights FILE: the model.safetensors or best.safetensors of "
+                         "a run, or weights saved with PyTorch's safetensors",
+                         commands[options->command].name);
+    if (commands[options->command].takes_images && options->image_count == 0)
+        return error_set(error, STATUS_USAGE, "%s needs an image: one PNG file or more",
+                         commands[options->command].name);
     return STATUS_OK;
 }
 
@@ -269,7 +306,7 @@ static int available_cores(void) {
     return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
 }
 
-enum status options_parse(struct error *error, struct options *out, int argc, char *const argv[]) {
+static enum status parse(struct error *error, struct options *out, int argc, char *const argv[]) {
     _Static_assert(OPTION_COUNT <= 64, "one bit of `given` for each option");
     memset(out, 0, sizeof *out);
     out->seed = 1;
@@ -286,6 +323,9 @@ enum status options_parse(struct error *error, struct options *out, int argc, ch
     if (parse_all(error, out, &given, first, argc, argv) != STATUS_OK)
         return error->status;
     out->recipe = *recipe_find(out->recipe.kind, out->recipe.norm);
+    if (out->image_count > 0 && memory_alloc(error, &out->images, (size_t)out->image_count,
+                                             sizeof *out->images, "the images") != STATUS_OK)
+        return error->status;
     if (parse_all(error, out, &given, first, argc, argv) != STATUS_OK)
         return error->status;
     if (check_together(error, out, given) != STATUS_OK)
@@ -294,6 +334,19 @@ enum status options_parse(struct error *error, struct options *out, int argc, ch
         snprintf(out->out, sizeof out->out, "runs/%s-%s-%" PRIu64, norm_option(out->recipe.norm),
                  recipe_option(out->recipe.kind), out->seed);
     return was_given(given, "data") ? STATUS_OK : default_data(error, out);
+}
+
+enum status options_parse(struct error *error, struct options *out, int argc, char *const argv[]) {
+    enum status status = parse(error, out, argc, argv);
+    if (status != STATUS_OK)
+        options_free(out);
+    return status;
+}
+
+void options_free(struct options *options) {
+    memory_free(options->images);
+    options->images = NULL;
+    options->image_count = 0;
 }
 
 /* ---- help ------------------------------------------------------------------------------------ */
@@ -337,8 +390,10 @@ static enum status print_commands(struct error *error) {
 enum status options_print_help(struct error *error, const struct options *options) {
     enum status status;
     if (options->command_named)
-        status = output_print(error, "usage: train_gpu %s [OPTIONS]: %s\n",
-                              commands[options->command].name, commands[options->command].help);
+        status = output_print(error, "usage: train_gpu %s [OPTIONS]%s: %s\n",
+                              commands[options->command].name,
+                              commands[options->command].takes_images ? " IMAGE.png ..." : "",
+                              commands[options->command].help);
     else
         status = print_commands(error);
     if (status != STATUS_OK ||

@@ -1,6 +1,7 @@
 /* output.c: standard output, checked, and messages on standard error. */
 #include "output.h"
 
+#include "files.h"
 #include "version.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* text.c: numbers as people read them. */
+/* text.c: numbers as people read them, texts that stay one line, and texts for JSON. */
 #include "text.h"
 
 #include <inttypes.h>
@@ -31,6 +31,13 @@ const char *text_duration(char out[TEXT_CAPACITY], double seconds) {
     else
         snprintf(out, TEXT_CAPACITY, "%ld h %02ld min", whole / 3600, whole % 3600 / 60);
     return out;
+}
+
+const char *text_one_line(char *text) {
+    for (char *byte = text; *byte != '\0'; byte++)
+        if ((unsigned char)*byte < 0x20 || *byte == 0x7f)
+            *byte = '?';
+    return text;
 }
 
 double text_decimal(float value) {

@@ -281,7 +281,8 @@ static enum status train_epoch(struct error *error, struct training *training) {
 static enum status evaluate_epoch(struct error *error, struct training *training) {
     double start = clock_seconds();
     progress_evaluating(&training->progress);
-    if (evaluate(error, &training->now.test, training->model, training->test_feed) != STATUS_OK)
+    if (evaluate(error, &training->now.test, NULL, training->model, training->test_feed) !=
+        STATUS_OK)
         return error->status;
     training->now.eval_seconds = clock_seconds() - start;
     return check_loss(error, training, "test", training->now.test.loss);

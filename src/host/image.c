@@ -1,0 +1,254 @@
+/* image.c: PNG files, row by row. libpng makes 16-bit red, green, blue and alpha of every kind of
+ * PNG; image_area.c adds up what it gives. An interlaced image comes as seven smaller ones
+ * (https://www.w3.org/TR/png-3/#8InterlaceMethods), whose rows are added where they belong, so that
+ * none has to be put together. */
+#include "image.h"
+
+#include "image_area.h"
+#include "memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <png.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Chunks are read whole where they are kept: a palette has 768 bytes, all others are left out. */
+enum { SIGNATURE_BYTES = 8, MAX_CHUNK = 1 << 20, MAX_CACHED_CHUNKS = 1 };
+
+/* A file being read. libpng leaves by longjmp: what must outlive that is kept here, not in locals.
+ */
+struct reader {
+    const char *path;
+    int handle;
+    uint64_t done; /* bytes read so far */
+    struct error *error;
+    bool told; /* the error says already why libpng has to give up */
+    png_structp png;
+    png_infop info;
+    unsigned char *row;
+    struct image_area area;
+};
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+static enum status cannot_open(struct reader *reader, int reason) {
+    if (reason == ENOENT)
+        return error_set(reader->error, STATUS_BAD_DATA, "no image '%s'", reader->path);
+    return error_set_errno(reader->error, STATUS_BAD_DATA, reason, "cannot open image '%s'",
+                           reader->path);
+}
+
+static enum status check_kind(struct reader *reader) {
+    struct stat found;
+    if (fstat(reader->handle, &found) != 0)
+        return cannot_open(reader, errno);
+    if (!S_ISREG(found.st_mode))
+        return error_set(reader->error, STATUS_BAD_DATA,
+                         "image '%s' is a %s, not a file; give PNG files", reader->path,
+                         S_ISDIR(found.st_mode) ? "folder" : "device or pipe");
+    if (found.st_size == 0)
+        return error_set(reader->error, STATUS_BAD_DATA, "image '%s' is empty: 0 bytes",
+                         reader->path);
+    return STATUS_OK;
+}
+
+/* Reads up to `bytes` bytes, fewer at the end of the file alone; how many goes into *got. */
+static enum status read_up_to(struct reader *reader, void *out, size_t *got, size_t bytes) {
+    for (*got = 0; *got < bytes;) {
+        ssize_t count = read(reader->handle, (unsigned char *)out + *got, bytes - *got);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return error_set_errno(reader->error, STATUS_BAD_DATA, errno,
+                                   "cannot read image '%s' at byte %" PRIu64, reader->path,
+                                   reader->done);
+        if (count == 0)
+            return STATUS_OK;
+        *got += (size_t)count;
+        reader->done += (uint64_t)count;
+    }
+    return STATUS_OK;
+}
+
+static enum status cut_short(struct reader *reader) {
+    return error_set(reader->error, STATUS_BAD_DATA,
+                     "image '%s' is cut short: it ends at byte %" PRIu64 "; copy it again",
+                     reader->path, reader->done);
+}
+
+/* Tells other files from damaged ones. */
+static enum status check_signature(struct reader *reader) {
+    unsigned char bytes[SIGNATURE_BYTES];
+    size_t got;
+    if (read_up_to(reader, bytes, &got, sizeof bytes) != STATUS_OK)
+        return reader->error->status;
+    if (png_sig_cmp(bytes, 0, got) != 0)
+        return error_set(reader->error, STATUS_BAD_DATA,
+                         "image '%s' is not a PNG; convert it to one, for example with "
+                         "ImageMagick: convert PICTURE PICTURE.png",
+                         reader->path);
+    return got < sizeof bytes ? cut_short(reader) : STATUS_OK;
+}
+
+/* ---- what libpng calls ----------------------------------------------------------------------- */
+
+/* libpng cannot go on: `reason` is its own words, or ours were said before. Must not return. */
+static void on_error(png_structp png, png_const_charp reason) {
+    struct reader *reader = png_get_error_ptr(png);
+    if (!reader->told)
+        error_set(reader->error, STATUS_BAD_DATA,
+                  "image '%s' is damaged: libpng says '%.100s'; save it again", reader->path,
+                  reason);
+    png_longjmp(png, 1);
+}
+
+/* Warnings are about what does not keep an image from being read. */
+static void on_warning(png_structp png, png_const_charp reason) {
+    (void)png, (void)reason;
+}
+
+static void on_read(png_structp png, png_bytep out, size_t bytes) {
+    struct reader *reader = png_get_io_ptr(png);
+    size_t got = 0;
+    enum status status = read_up_to(reader, out, &got, bytes);
+    if (status == STATUS_OK && got < bytes)
+        status = cut_short(reader);
+    if (status == STATUS_OK)
+        return;
+    reader->told = true;
+    png_error(png, "");
+}
+
+static png_voidp on_alloc(png_structp png, png_alloc_size_t bytes) {
+    struct reader *reader = png_get_mem_ptr(png);
+    void *block;
+    if (memory_alloc(reader->error, &block, 1, bytes, "reading an image") != STATUS_OK)
+        reader->told = true;
+    return block;
+}
+
+static void on_free(png_structp png, png_voidp block) {
+    (void)png;
+    memory_free(block);
+}
+
+/* ---- decoding -------------------------------------------------------------------------------- */
+
+/* What the file may cost is decided here, before anything is allocated by its width. */
+static enum status check_size(const struct reader *reader, uint32_t width, uint32_t height) {
+    if (width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE &&
+        (uint64_t)width * height <= IMAGE_MAX_PIXELS)
+        return STATUS_OK;
+    return error_set(reader->error, STATUS_BAD_DATA,
+                     "image '%s' is too large: %" PRIu32 " x %" PRIu32
+                     " pixels; up to %d a side and %d in all are taken: make it smaller",
+                     reader->path, width, height, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS);
+}
+
+static void set_limits(png_structp png) {
+    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* check_size has better words */
+    png_set_chunk_malloc_max(png, MAX_CHUNK);
+    png_set_chunk_cache_max(png, MAX_CACHED_CHUNKS);
+    /* -1: all chunks but those that make the pixels, profiles and texts among them */
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
+}
+
+/* Every kind of PNG becomes AREA_PIXEL_BYTES bytes a pixel. */
+static void set_conversions(png_structp png) {
+    png_set_expand_16(png); /* palettes, 1 to 8 bits, transparent colors as alpha */
+    png_set_gray_to_rgb(png);
+    png_set_add_alpha(png, UINT16_MAX, PNG_FILLER_AFTER); /* where there is none */
+}
+
+static void add_row(struct reader *reader, int row, int first, int step, int count) {
+    png_read_row(reader->png, reader->row, NULL);
+    image_area_add(&reader->area, reader->row, row, first, step, count);
+}
+
+static void read_pass(struct reader *reader, int pass, int width, int height) {
+    if (PNG_PASS_COLS(width, pass) == 0) /* then its rows are not in the file */
+        return;
+    for (int i = 0; i < PNG_PASS_ROWS(height, pass); i++)
+        add_row(reader, PNG_ROW_FROM_PASS_ROW(i, pass), PNG_PASS_START_COL(pass),
+                PNG_PASS_COL_OFFSET(pass), PNG_PASS_COLS(width, pass));
+}
+
+static void read_pixels(struct reader *reader, int width, int height) {
+    image_area_begin(&reader->area, width, height);
+    if (png_get_interlace_type(reader->png, reader->info) == PNG_INTERLACE_NONE)
+        for (int row = 0; row < height; row++)
+            add_row(reader, row, 0, 1, width);
+    else
+        for (int pass = 0; pass < PNG_INTERLACE_ADAM7_PASSES; pass++)
+            read_pass(reader, pass, width, height);
+    png_read_end(reader->png, NULL); /* the rest of the file must be whole, too */
+}
+
+static enum status decode(struct reader *reader) {
+    png_structp png = reader->png;
+    png_set_read_fn(png, reader, on_read);
+    png_set_sig_bytes(png, SIGNATURE_BYTES);
+    set_limits(png);
+    png_read_info(png, reader->info);
+    uint32_t width = png_get_image_width(png, reader->info);
+    uint32_t height = png_get_image_height(png, reader->info);
+    if (check_size(reader, width, height) != STATUS_OK)
+        return reader->error->status;
+    set_conversions(png);
+    png_read_update_info(png, reader->info);
+    if (memory_alloc(reader->error, &reader->row, png_get_rowbytes(png, reader->info), 1,
+                     "a row of an image") != STATUS_OK)
+        return reader->error->status;
+    read_pixels(reader, (int)width, (int)height);
+    return STATUS_OK;
+}
+
+/* The one place that libpng jumps back to; no local is changed between there and here. */
+static enum status decode_guarded(struct reader *reader) {
+    if (setjmp(png_jmpbuf(reader->png)) != 0)
+        return reader->error->status;
+    return decode(reader);
+}
+
+static enum status read_png(struct reader *reader) {
+    reader->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, reader, on_error, on_warning,
+                                           reader, on_alloc, on_free);
+    if (reader->png != NULL)
+        reader->info = png_create_info_struct(reader->png);
+    enum status status = STATUS_OK;
+    if (reader->info != NULL)
+        status = decode_guarded(reader);
+    else if (reader->told)
+        status = reader->error->status;
+    else
+        status = error_set(reader->error, STATUS_FAILED,
+                           "libpng %s does not start; the program was built with %s",
+                           png_get_libpng_ver(NULL), PNG_LIBPNG_VER_STRING);
+    png_destroy_read_struct(&reader->png, &reader->info, NULL);
+    memory_free(reader->row);
+    return status;
+}
+
+enum status image_read(struct error *error, uint8_t out[IMAGE_BYTES], const char *path) {
+    struct reader reader = {.path = path, .error = error};
+    do /* O_NONBLOCK: a pipe is refused below instead of waited for */
+        reader.handle = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    while (reader.handle < 0 && errno == EINTR);
+    if (reader.handle < 0)
+        return cannot_open(&reader, errno);
+    enum status status = check_kind(&reader);
+    if (status == STATUS_OK)
+        status = check_signature(&reader);
+    if (status == STATUS_OK)
+        status = read_png(&reader);
+    close(reader.handle); /* only read: nothing to lose */
+    if (status == STATUS_OK)
+        image_area_finish(out, &reader.area);
+    return status;
+}

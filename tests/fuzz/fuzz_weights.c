@@ -1,0 +1,70 @@
+/* fuzz_weights.c: any bytes as a weights file. */
+#include "fuzz.h"
+
+#include "weights.h"
+
+#include <string.h>
+
+enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
+
+/* Bytes of data that the file has behind its header. */
+static size_t data_bytes(const uint8_t *data, size_t size) {
+    uint64_t header;
+    memcpy(&header, data, LENGTH_BYTES); /* little-endian, as the machine */
+    return size - LENGTH_BYTES - (size_t)header;
+}
+
+static void check_tensor(const struct tensor *tensor, const uint8_t *expected) {
+    size_t bytes = tensor_type_bytes(tensor->type);
+    require(memchr(tensor->name, '\0', sizeof tensor->name) != NULL);
+    require(tensor->dimensions >= 0 && tensor->dimensions <= MAX_DIMENSIONS);
+    for (int i = 0; i < tensor->dimensions; i++) {
+        require(tensor->shape[i] >= 0);
+        bytes *= (size_t)tensor->shape[i];
+    }
+    require(tensor->bytes == bytes);
+    require((uintptr_t)tensor->data % ALIGNMENT == 0);
+    require(bytes == 0 || memcmp(tensor->data, expected, bytes) == 0);
+}
+
+/* The tensors fill the data exactly, one behind the other, and are what stands there. */
+static void check_list(const struct tensor_list *list, const uint8_t *data, size_t size) {
+    size_t total = data_bytes(data, size), place = size - total;
+    require(list->count >= 0 && list->count <= MAX_TENSORS);
+    for (int i = 0; i < list->count; i++) {
+        require(list->tensors[i].bytes <= size - place);
+        check_tensor(&list->tensors[i], data + place);
+        place += list->tensors[i].bytes;
+        for (int k = 0; k < i; k++)
+            require(strcmp(list->tensors[i].name, list->tensors[k].name) != 0);
+    }
+    require(place == size);
+}
+
+static void check_metadata(json_t *metadata) {
+    const char *key;
+    json_t *value;
+    require(json_is_object(metadata));
+    json_object_foreach(metadata, key, value) require(json_is_string(value));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct error error = {STATUS_OK, ""};
+    struct tensor_list list;
+    json_t *metadata;
+    const char *path = fuzz_file(data, size);
+    int descriptor = fuzz_lowest_descriptor();
+    enum status status = weights_read(&error, &list, &metadata, path);
+    require(fuzz_lowest_descriptor() == descriptor);
+    if (status == STATUS_OK) {
+        check_list(&list, data, size);
+        check_metadata(metadata);
+        json_decref(metadata);
+        tensor_list_free(&list);
+    } else {
+        require(status == STATUS_BAD_DATA);
+        require(list.count == 0 && list.storage == NULL && metadata == NULL);
+        fuzz_check_error(status, &error, path);
+    }
+    return 0;
+}
