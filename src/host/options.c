@@ -404,11 +404,11 @@ enum status options_print_help(struct error *error, const struct options *option
         if ((taken || !options->command_named) && print_option(error, &table[i]) != STATUS_OK)
             return error->status;
     }
-    if (output_print(
-            error,
-            "\nexit status: 0 done; 1 failed while running; 2 wrong usage; 3 no usable "
-            "device;\n4 bad or missing data, weights or checkpoint; 5 training diverged;\n130/143 "
-            "stopped by SIGINT/SIGTERM, after a checkpoint was saved\n") != STATUS_OK)
+    if (output_print(error,
+                     "\nexit status: 0 done; 1 failed while running; 2 wrong usage; 3 no usable "
+                     "device;\n4 bad or missing data, weights, images or checkpoint; 5 training "
+                     "diverged;\n130/143 "
+                     "stopped by SIGINT/SIGTERM, after a checkpoint was saved\n") != STATUS_OK)
         return error->status;
     return output_flush(error);
 }
