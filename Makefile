@@ -70,7 +70,7 @@ FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] src/kernels/*.cu
   tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* tests/fuzz/*.[ch] bench/*.[ch] tools/*.c)
 # The stand-in's build runs the tests that need a device, and those of the stand-in itself; the others belong to
 # no backend.
-DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train model_weights resume predict
+DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train model_weights resume predict fixtures
 ifeq ($(MODE),sim)
 TEST_SOURCES := $(DEVICE_TESTS:%=tests/test_%.c)
 TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%) \

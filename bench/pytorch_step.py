@@ -15,95 +15,19 @@ import json
 import statistics
 import sys
 import time
+from pathlib import Path
 
 try:
     import torch
-    from torch import nn
     from torch.nn import functional
 except ImportError as error:
     print(f"pytorch_step: torch cannot be imported: {error}", file=sys.stderr)
     sys.exit(3)
 
-MEAN = (0.49139968, 0.48215827, 0.44653124)
-STD = (0.24703233, 0.24348505, 0.26158768)
-# Output channels of C1 C2 c3, C3 C4 C5 c6, C7 C8 C9.
-CHANNELS = {
-    "bn": (16, 32, 16, 24, 28, 32, 16, 20, 26, 32),
-    "gn": (16, 32, 16, 24, 28, 32, 16, 20, 28, 32),
-    "ln": (8, 10, 8, 10, 12, 14, 8, 10, 12, 14),
-}
-TUNED_CHANNELS = (24, 32, 24, 24, 28, 32, 24, 24, 24, 28)
-PARAMETERS = {"bn": 39420, "gn": 40360, "ln": 55612}
-TUNED_PARAMETERS = 45520
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "reference"))
+import networks  # the same definition as the tests'
+
 VARIANTS = ("eager", "channels_last", "graph", "compile", "compile_graph")
-
-
-# ---- the networks ----------------------------------------------------------------------------------
-
-
-class StandardizedConv(nn.Conv2d):
-    """Filters of zero mean and an L2 norm of `gain`."""
-
-    gain = 1.4
-
-    def forward(self, x):
-        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
-        weight = self.gain * weight * torch.rsqrt(weight.square().sum((1, 2, 3), keepdim=True) + 1e-10)
-        return functional.conv2d(x, weight, None, 1, self.padding)
-
-
-def make_norm(norm, recipe, channels, side):
-    if norm == "bn":
-        return nn.BatchNorm2d(channels)
-    if norm == "gn":
-        return nn.GroupNorm(4, channels)
-    if recipe == "reference":
-        return nn.LayerNorm([channels, side, side])
-    return nn.GroupNorm(1, channels)
-
-
-class Network(nn.Module):
-    """C1 C2 c3 P1, C3 C4 C5 c6 P2, C7 C8 C9 GAP C10."""
-
-    def __init__(self, norm, recipe):
-        super().__init__()
-        self.norm, self.recipe = norm, recipe
-        published = recipe == "reference"
-        c = CHANNELS[norm] if published else TUNED_CHANNELS
-        small = published and norm == "ln"  # the published layer-norm network
-        padding = 0 if small else 1
-        self.first_skip = not small
-        self.c1 = self.block(3, c[0], 32 - 2 + 2 * padding, padding)
-        self.c2 = self.block(c[0], c[1], 32 - 4 + 4 * padding, padding)
-        self.c3 = nn.Conv2d(c[1], c[2], 1, bias=False)
-        side = (32 - 4 + 4 * padding) // 2
-        self.c4 = self.block(c[2], c[3], side)
-        self.c5 = self.block(c[3], c[4], side)
-        self.c6 = self.block(c[4], c[5], side)
-        self.c7 = nn.Conv2d(c[5], c[6], 1, bias=False)
-        self.c8 = self.block(c[6], c[7], side // 2)
-        self.c9 = self.block(c[7], c[8], side // 2)
-        self.c10 = self.block(c[8], c[9], side // 2)
-        self.c11 = nn.Conv2d(c[9], 10, 1, bias=False)
-
-    def block(self, inputs, outputs, side, padding=1):
-        published = self.recipe == "reference"
-        conv = nn.Conv2d if published or self.norm == "bn" else StandardizedConv
-        parts = [conv(inputs, outputs, 3, padding=padding, bias=False)]
-        norm = make_norm(self.norm, self.recipe, outputs, side)
-        parts += [nn.ReLU(), norm] if published else [norm, nn.ReLU()]
-        if published and self.norm == "bn":
-            parts.append(nn.Dropout(0.05))
-        return nn.Sequential(*parts)
-
-    def forward(self, x):
-        x = self.c1(x)
-        y = self.c3(self.c2(x))
-        p = functional.max_pool2d(functional.relu(y + x) if self.first_skip else y, 2)
-        y = self.c7(self.c6(self.c5(self.c4(p))))
-        y = functional.max_pool2d(functional.relu(y + p), 2)
-        y = self.c10(self.c9(self.c8(y)))
-        return self.c11(y.mean((2, 3), keepdim=True)).flatten(1)
 
 
 # ---- a step ----------------------------------------------------------------------------------------
@@ -115,14 +39,11 @@ class Training:
     def __init__(self, device, norm, recipe, batch, variant):
         generator = torch.Generator().manual_seed(1)
         self.format = torch.channels_last if variant == "channels_last" else torch.contiguous_format
-        self.network = Network(norm, recipe).to(device, memory_format=self.format)
-        count = sum(p.numel() for p in self.network.parameters())
-        expected = PARAMETERS[norm] if recipe == "reference" else TUNED_PARAMETERS
-        assert count == expected, f"{norm} {recipe} has {count} parameters instead of {expected}"
+        self.network = networks.Network(norm, recipe).to(device, memory_format=self.format)
         self.images = torch.randint(0, 256, (batch, 3, 32, 32), generator=generator).to(device, torch.uint8)
         self.labels = torch.randint(0, 10, (batch,), generator=generator).to(device)
-        self.mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
-        self.scale = 1 / torch.tensor(STD, device=device).view(1, 3, 1, 1)
+        self.mean = torch.tensor(networks.MEAN, device=device).view(1, 3, 1, 1)
+        self.scale = 1 / torch.tensor(networks.STD, device=device).view(1, 3, 1, 1)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
         self.loss = torch.compile(self.forward_loss, dynamic=False) if "compile" in variant else self.forward_loss
@@ -130,10 +51,7 @@ class Training:
 
     def make_optimizer(self, device, recipe):
         tuned = recipe == "tuned"
-        convolutions = [p for p in self.network.parameters() if p.dim() == 4]
-        others = [p for p in self.network.parameters() if p.dim() != 4]
-        groups = [{"params": convolutions, "weight_decay": 5e-4 if tuned else 0.0},
-                  {"params": others, "weight_decay": 0.0}]
+        groups = networks.parameter_groups(self.network, 5e-4 if tuned else 0.0)
         # The rate lies in device memory, so that a schedule can change it under a graph.
         rate = torch.tensor(0.01, device=device) if device.type == "cuda" else 0.01
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=tuned, fused=True)
