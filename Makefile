@@ -44,6 +44,20 @@ NVCCFLAGS := -std=c++17 -O3 -lineinfo -Xcompiler -iquote,include,-iquote,src/ker
 CXXFLAGS  ?= -O2 -g
 BASE_CXX  := -std=c++17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Werror -iquote include -iquote src/kernels -MMD -MP
 
+# ---- cairo ------------------------------------------------------------------------------------
+
+# What src/pictures draws with. Without it, or with CAIRO=no, none.c there is built instead of all else: it says why
+# there are no pictures.
+PKG_CONFIG  ?= pkg-config
+CAIRO_PARTS := cairo-ft fontconfig libpng
+ifneq ($(CAIRO),no)
+WITH_CAIRO  := $(shell $(PKG_CONFIG) --exists $(CAIRO_PARTS) 2>/dev/null && echo 1)
+endif
+ifeq ($(WITH_CAIRO),1)
+CAIRO_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(CAIRO_PARTS))
+CAIRO_LIBS   := $(shell $(PKG_CONFIG) --libs $(CAIRO_PARTS))
+endif
+
 # ---- what is built ----------------------------------------------------------------------------
 
 # src/cpu/simd is compiled once for each instruction set and picked at run time (src/cpu/simd/variant.h).
@@ -58,11 +72,12 @@ FLAGS_avx2     := -march=x86-64-v3
 FLAGS_avx512   := -march=x86-64-v4 -mprefer-vector-width=512
 
 HOST_SOURCES := $(filter-out src/host/main.c,$(wildcard src/host/*.c)) $(wildcard src/cpu/*.c)
+PICTURE_SOURCES := $(if $(WITH_CAIRO),$(filter-out src/pictures/none.c,$(wildcard src/pictures/*.c)),src/pictures/none.c)
 SIMD_SOURCES := $(wildcard src/cpu/simd/*.c)
 KERNEL_SOURCES := $(wildcard src/kernels/*.c)
 KERNELS        := $(wildcard src/kernels/*.cu)
 SIM_SOURCES    := $(if $(SIM),$(wildcard $(SIM)/*.cpp))
-OBJECTS := $(HOST_SOURCES:%.c=$(OUT)/%.o) \
+OBJECTS := $(HOST_SOURCES:%.c=$(OUT)/%.o) $(PICTURE_SOURCES:%.c=$(OUT)/%.o) \
   $(foreach v,$(VARIANTS),$(SIMD_SOURCES:%.c=$(OUT)/%.$(v).o)) \
   $(if $(WITH_CUDA),$(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o)) \
   $(SIM_SOURCES:%.cpp=$(OUT)/%.o)
@@ -138,7 +153,7 @@ data: ## puts CIFAR-10 into data/cifar-10-batches-bin
 	@tools/fetch-cifar10
 
 lint: ## clang-format, clang-tidy, cppcheck and shellcheck over the sources
-	@tools/setup build lint
+	@tools/setup build pictures lint
 	@tools/lint
 
 format: ## formats the C sources in place
@@ -155,7 +170,8 @@ setup:
 	@tools/setup
 
 parts:
-	@CC="$(CC)" CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/parts
+	@CC="$(CC)" CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" PKG_CONFIG="$(PKG_CONFIG)" \
+	  CAIRO="$(CAIRO)" tools/parts
 
 fuzzers: $(FUZZERS)
 
@@ -168,11 +184,11 @@ train_gpu: $(OUT)/train_gpu
 
 $(OUT)/train_gpu: $(OUT)/src/host/main.o $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS) $(CUDA_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
 
-$(OUT)/libtrain.a: $(OBJECTS)
+$(OUT)/libtrain.a: $(OBJECTS) $(OUT)/cairo-settings
 	@rm -f $@
-	@$(AR) rcs $@ $^
+	@$(AR) rcs $@ $(OBJECTS)
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -181,15 +197,20 @@ $(OUT)/%.o: %.c
 
 $(OUT)/src/host/backends.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA)
 $(OUT)/src/kernels/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS)
+$(OUT)/src/pictures/%.o: VARIANT_FLAGS += $(CAIRO_CFLAGS)
 $(OUT)/bench/device_copy.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA -iquote src/kernels $(CUDA_CFLAGS))
 
-# What depends on the toolkit is built again when another one is found, or none any more.
-CUDA_SETTINGS := WITH_CUDA=$(WITH_CUDA) $(NVCC) $(CUDA_CFLAGS) $(CUDA_GENCODE) $(CUDA_LIBS)
+# What depends on the CUDA toolkit, or on cairo, is built again when another one is found, or none any more.
+CUDA_SETTINGS  := WITH_CUDA=$(WITH_CUDA) $(NVCC) $(CUDA_CFLAGS) $(CUDA_GENCODE) $(CUDA_LIBS)
+CAIRO_SETTINGS := WITH_CAIRO=$(WITH_CAIRO) $(CAIRO_CFLAGS) $(CAIRO_LIBS)
 $(OUT)/src/host/backends.o $(OUT)/bench/device_copy.o $(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o): \
   $(OUT)/cuda-settings
-$(OUT)/cuda-settings: FORCE
+$(PICTURE_SOURCES:%.c=$(OUT)/%.o): $(OUT)/cairo-settings
+$(OUT)/cuda-settings: SETTINGS = $(CUDA_SETTINGS)
+$(OUT)/cairo-settings: SETTINGS = $(CAIRO_SETTINGS)
+$(OUT)/cuda-settings $(OUT)/cairo-settings: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(CUDA_SETTINGS))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(CUDA_SETTINGS))' >$@
+	@printf '%s\n' '$(subst ','\'',$(SETTINGS))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(SETTINGS))' >$@
 .PHONY: FORCE
 FORCE:
 
@@ -207,7 +228,7 @@ $(OUT)/%.o: %.cpp
 
 $(OUT)/tests/%: $(OUT)/$(SIM)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS) $(CUDA_LIBS)
+	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka -lpng $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
 
 $(OUT)/$(SIM)/tests/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS) -iquote $(SIM) -iquote tests -iquote src/kernels
 else
@@ -227,11 +248,11 @@ $(foreach v,$(VARIANTS),$(eval $(call variant_rule,$(v))))
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka $(LDLIBS) $(CUDA_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka -lpng $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
 
 $(OUT)/bench/%: $(OUT)/bench/%.o $(BENCH_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS) $(CUDA_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
 
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)

@@ -33,6 +33,7 @@ struct options {
     bool resume;              /* go on with the run in it */
     float checkpoint_seconds; /* between checkpoints within an epoch; 0: none there */
     bool json;
+    char png[PATH_CAPACITY]; /* summary: file to draw the network into; "": none */
     bool quiet, no_progress;
 };
 

@@ -5,8 +5,8 @@
 #include "error.h"
 #include "settings.h"
 
-/* Prints the layer table of the network, as text or as one JSON object.
- * Errors: STATUS_USAGE (groups), STATUS_FAILED. */
+/* Prints the layer table of the network, as text or as one JSON object, after drawing it where
+ * --png is given. Errors: STATUS_USAGE (groups), STATUS_FAILED. */
 enum status summary(struct error *error, const struct options *options);
 
 #endif

@@ -122,6 +122,8 @@ static void every_option(void **state) {
     assert_true(options.device.fast_algorithms && options.json && options.seed == 4);
     assert_int_equal(parse_ok("eval --weights w --groups 2").recipe.groups, 2);
     assert_true(parse_ok("summary --json").json);
+    assert_string_equal(parse_ok("summary --png a/b.png").png, "a/b.png");
+    assert_string_equal(parse_ok("summary").png, "");
     assert_true(parse_ok("info --json").json);
     assert_true(parse_ok("--help").help);
     assert_true(parse_ok("-h").help);
@@ -351,6 +353,7 @@ static void options_of_other_commands(void **state) {
     REJECTS("summary --epochs 3", "summary", "does not take --epochs");
     REJECTS("eval --epochs 3", "eval", "does not take --epochs");
     REJECTS("eval --out d", "eval", "does not take --out");
+    REJECTS("train --png x.png", "train", "does not take --png");
     REJECTS("summary --weights w", "summary", "does not take --weights");
     REJECTS("info --epochs 3", "info", "does not take --epochs");
     REJECTS("summary --precision fp32", "summary", "does not take --precision");

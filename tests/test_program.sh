@@ -107,7 +107,7 @@ fi
 
 run --help
 [ "$status" -eq 0 ] && [ ! -s err ] && for option in norm recipe data device epochs batch-size lr momentum \
-    weight-decay dropout groups seed augment no-shuffle max-steps precision fast-algorithms no-graph threads out weights force resume checkpoint-seconds json quiet \
+    weight-decay dropout groups seed augment no-shuffle max-steps precision fast-algorithms no-graph threads out weights force resume checkpoint-seconds json png quiet \
     no-progress help version; do
     grep -q -- "^  --$option " out || { echo "# no --$option" && false; } || break
 done
@@ -125,6 +125,20 @@ for row in bn:39,420 gn:40,360 ln:55,612; do
     [ "$status" -eq 0 ] && grep -Eq "^total +${row#*:} " out
     ok "summary of the published ${row%%:*} network" $?
 done
+run summary --png network.png
+if [ "$status" -eq 1 ] && message "built without cairo"; then
+    skip "summary --png" "the program was built without cairo"
+else
+    [ "$status" -eq 0 ] && [ ! -s err ] && grep -q '^total ' out &&
+        [ "$(od -An -c -N 4 network.png | tr -d ' ')" = '211PNG' ] && [ "$(wc -c <network.png)" -gt 10000 ]
+    ok "summary --png draws and prints" $?
+    rm -f network.png
+    fails "summary --png into no folder" 1 "absent/network.png" "make the folder" -- summary --png absent/network.png
+    echo '<fontconfig/>' >fonts.conf
+    FONTCONFIG_FILE=$work/fonts.conf fails "summary --png without the font" 1 "DejaVu Sans" "fonts-dejavu-core" -- \
+        summary --png network.png
+    rm fonts.conf
+fi
 run info
 [ "$status" -eq 0 ] && grep -q '^backends:  .*cpu' out && grep -q '^device:    cpu:0: CPU' out &&
     grep -Eq '^libraries: jansson [0-9.]+, libpng [0-9.]+, OpenMP [0-9]+$' out

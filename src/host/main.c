@@ -4,6 +4,7 @@
 #include "info.h"
 #include "options.h"
 #include "output.h"
+#include "pictures.h"
 #include "predict.h"
 #include "stop.h"
 #include "summary.h"
@@ -77,6 +78,7 @@ static enum status run(struct error *error, int argc, char *const argv[]) {
 int main(int argc, char *argv[]) {
     struct error error = {STATUS_OK, ""};
     enum status status = run(&error, argc, argv);
+    pictures_release();
     if (status != STATUS_OK)
         output_message(error.text);
     return (int)status;

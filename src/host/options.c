@@ -105,6 +105,8 @@ static const struct option table[] = {
      TRAIN, VALUE_NOT_NEGATIVE, AT(checkpoint_seconds), NULL, 0, 0},
     {"json", NULL, "print one JSON object instead of text",
      EVAL | PREDICT | SUMMARY | INFO, VALUE_NONE, AT(json), NULL, 0, 0},
+    {"png", "FILE", "also draw the network into this PNG file (none)",
+     SUMMARY, VALUE_PATH, AT(png), NULL, 0, 0},
     {"quiet", NULL, "print errors only",
      TRAIN, VALUE_NONE, AT(quiet), NULL, 0, 0},
     {"no-progress", NULL, "draw no progress bar (one is drawn on a terminal only)",

@@ -1,9 +1,10 @@
-/* summary.c: the layer table, as text and as JSON. Multiply-adds and activation bytes are those of
- * the forward pass of one image. */
+/* summary.c: the layer table, as text, as JSON and as a picture. Multiply-adds and activation bytes
+ * are those of the forward pass of one image. */
 #include "summary.h"
 
 #include "network.h"
 #include "output.h"
+#include "pictures.h"
 #include "text.h"
 
 #include <jansson.h>
@@ -82,9 +83,40 @@ static json_t *network_json(const struct network *network) {
                      (json_int_t)network_activation_bytes(network), "layers", layers);
 }
 
+/* ---- picture --------------------------------------------------------------------------------- */
+
+/* The data set is the one that the recipes are for; a summary reads none. */
+static enum status draw(struct error *error, const char *path, const struct network *network,
+                        const struct recipe *recipe) {
+    char title[64], parameters[TEXT_CAPACITY], groups[TEXT_CAPACITY], dropout[TEXT_CAPACITY];
+    snprintf(title, sizeof title, "%s, recipe %s", norm_title(network->norm),
+             recipe_option(network->recipe));
+    snprintf(parameters, sizeof parameters, "%d", network_parameters(network));
+    snprintf(groups, sizeof groups, "%d", recipe->groups);
+    snprintf(dropout, sizeof dropout, "%g", text_decimal(recipe->dropout));
+    const struct picture_setting settings[] = {
+        {"norm", norm_option(network->norm)},
+        {"recipe", recipe_option(network->recipe)},
+        {"parameters", parameters},
+        {"groups", groups},
+        {"dropout", dropout},
+    };
+    const struct picture_caption caption = {
+        .title = title,
+        .dataset = "CIFAR-10",
+        .run = "",
+        .settings = settings,
+        .setting_count = sizeof settings / sizeof settings[0],
+    };
+    return network_draw(error, path, &caption, network);
+}
+
 enum status summary(struct error *error, const struct options *options) {
     struct network network;
     if (network_build(error, &network, &options->recipe) != STATUS_OK)
+        return error->status;
+    if (options->png[0] != '\0' &&
+        draw(error, options->png, &network, &options->recipe) != STATUS_OK)
         return error->status;
     enum status status =
         options->json ? output_json(error, network_json(&network)) : print_table(error, &network);

@@ -1,0 +1,90 @@
+/* pictures.h: the pictures of a run and of a network, as PNG files: 8-bit RGB, twice the size that
+ * they are meant to be seen at (pHYs says so), the run's settings in tEXt chunks (iTXt where a
+ * value is not ASCII). The same input gives the same bytes, but for another version of cairo,
+ * FreeType, libpng, zlib or the font.
+ *
+ * Every function writes the whole file or none (file_write) and fails where pictures_ready does.
+ * Texts that do not fit are set smaller, then cut with an ellipsis. */
+#ifndef PICTURES_H
+#define PICTURES_H
+
+#include "answers.h"
+#include "error.h"
+#include "network.h"
+#include "run.h"
+
+/* What stands in every picture. No pointer may be NULL; UTF-8, bytes that are none become '?'. */
+struct picture_setting {
+    const char *key; /* 1 to 79 printable ASCII characters, no blank at either end */
+    const char *value; /* an empty one is left out; at most 2047 bytes are kept */
+};
+
+struct picture_caption {
+    const char *title;   /* what was trained: "group norm, recipe tuned" */
+    const char *dataset; /* "CIFAR-10" */
+    const char *run;     /* "runs/gn-tuned-1"; "" where there is none */
+    const struct picture_setting *settings;
+    int setting_count;
+};
+
+/* Whether this program can draw. Errors: STATUS_FAILED with what to install: it was built without
+ * cairo, or the font is missing. */
+enum status pictures_ready(struct error *error);
+
+/* Gives back what cairo and fontconfig keep for the next picture. For the end of the program: so a
+ * leak checker sees our own leaks alone. */
+void pictures_release(void);
+
+/* Loss, accuracy and learning rate over the epochs, the epoch of the best test accuracy marked.
+ * What is not finite is left out and counted beside the curve. `count` may be 0. */
+enum {
+    CURVES_WIDTH = 960,
+    CURVES_HEIGHT = 830,
+    CURVES_LEFT = 80,
+    CURVES_PLOT_WIDTH = 660,
+    CURVES_LOSS_TOP = 158,
+    CURVES_LOSS_HEIGHT = 210,
+    CURVES_ACCURACY_TOP = 412,
+    CURVES_ACCURACY_HEIGHT = 210,
+    CURVES_RATE_TOP = 666,
+    CURVES_RATE_HEIGHT = 100,
+};
+enum status curves_draw(struct error *error, const char *path,
+                        const struct picture_caption *caption, const struct epoch_metrics *epochs,
+                        int count);
+
+/* The confusion matrix: counts, and the accuracy of each class. */
+enum {
+    CONFUSION_WIDTH = 960,
+    CONFUSION_LEFT = 150,
+    CONFUSION_TOP = 152, /* of the cells */
+    CONFUSION_CELL_WIDTH = 70,
+    CONFUSION_CELL_HEIGHT = 44,
+    CONFUSION_HEIGHT = CONFUSION_TOP + CLASS_COUNT * CONFUSION_CELL_HEIGHT + 72,
+    CONFUSION_SLANT = 90, /* more of both where names of classes are too long to stand upright */
+};
+enum status confusion_draw(struct error *error, const char *path,
+                           const struct picture_caption *caption, const struct answers *answers);
+
+/* The `wanted` most confident mistakes, ten a page: "x/misclassified.png", as `path` says, then
+ * "x/misclassified-2.png" and so on; the next pages of an older picture are removed. Without
+ * mistakes the one page says so. *pages is the number of pages written; on failure those before the
+ * fault stay. */
+enum {
+    MISTAKES_A_PAGE = 10,
+    MISTAKES_COLUMNS = 5,
+    MISTAKES_WIDTH = 960,
+    MISTAKES_TOP = 112,   /* of the first row, and height of a page without any */
+    MISTAKES_ROW = 272,   /* height of one, with its text */
+    MISTAKES_IMAGE = 160, /* side of an image */
+};
+enum status misclassified_draw(struct error *error, int *pages, const char *path,
+                               const struct picture_caption *caption, const struct answers *answers,
+                               int wanted);
+
+/* The layers from the image down to the classes, with the skips. */
+enum { NETWORK_WIDTH = 790, NETWORK_BOX_LEFT = 100, NETWORK_BOX_WIDTH = 420 };
+enum status network_draw(struct error *error, const char *path,
+                         const struct picture_caption *caption, const struct network *network);
+
+#endif

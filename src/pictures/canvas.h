@@ -1,0 +1,118 @@
+/* canvas.h: what the pictures are drawn with: a thin layer over cairo. Lengths are in points of the
+ * picture as it is meant to be seen, y downwards; the file has CANVAS_SCALE pixels for each, so
+ * that lines of width 1 at whole coordinates are crisp.
+ *
+ * Drawing cannot fail by itself: a fault is remembered and comes out of canvas_write. */
+#ifndef CANVAS_H
+#define CANVAS_H
+
+#include "dataset.h"
+#include "error.h"
+#include "pictures.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { CANVAS_SCALE = 2 };
+
+/* Colours as 0xRRGGBB. The named ones are told apart by people of all kinds of colour vision (Okabe
+ * and Ito, "Color Universal Design", 2002); that all can be read in grey too is the business of
+ * dashes, markers and words. */
+enum {
+    INK_BLACK = 0x000000,
+    INK_ORANGE = 0xE69F00,
+    INK_SKY = 0x56B4E9,
+    INK_GREEN = 0x009E73,
+    INK_YELLOW = 0xF0E442,
+    INK_BLUE = 0x0072B2,
+    INK_VERMILLION = 0xD55E00,
+    INK_PURPLE = 0xCC79A7,
+    INK_WHITE = 0xFFFFFF, /* the paper */
+    INK_TEXT = 0x1A1A1A,
+    INK_MUTED = 0x595959, /* still 7:1 against the paper */
+    INK_FRAME = 0x8C8C8C,
+    INK_GRID = 0xE3E3E3,
+    INK_NONE = 0x1000000, /* as a fill: see-through */
+};
+
+/* `share` of `ink` over the rest of `other`: 1 is `ink`. */
+unsigned ink_mix(unsigned ink, unsigned other, double share);
+
+struct point {
+    double x, y;
+};
+
+struct box {
+    double x, y, width, height;
+};
+
+struct canvas;
+
+/* A white sheet. Errors: STATUS_FAILED: no memory, or no font. */
+enum status canvas_open(struct error *error, struct canvas **out, int width, int height);
+void canvas_close(struct canvas *canvas);
+
+/* Writes the sheet as PNG; the tEXt chunks are Title ("HEADING: TITLE"), Dataset, Run, Software and
+ * the settings of the caption. Errors: STATUS_FAILED: a drawing call before had no memory, or the
+ * file cannot be written. */
+enum status canvas_write(struct error *error, struct canvas *canvas, const char *path,
+                         const char *heading, const struct picture_caption *caption);
+
+/* ---- lines and areas ------------------------------------------------------------------------- */
+
+enum dash { DASH_NONE, DASH_LONG, DASH_SHORT };
+
+struct stroke {
+    unsigned ink;
+    double width;
+    enum dash dash;
+};
+
+void canvas_line(struct canvas *canvas, struct point from, struct point to,
+                 const struct stroke *stroke);
+
+/* A line of any number of points: each is joined to those before; canvas_stroke draws it and begins
+ * anew. */
+void canvas_join(struct canvas *canvas, struct point point);
+void canvas_stroke(struct canvas *canvas, const struct stroke *stroke);
+
+/* A path whose corners are rounded, with an arrow head at its end. */
+void canvas_arrow(struct canvas *canvas, const struct point *points, int count,
+                  const struct stroke *stroke);
+
+/* Fills; with a stroke also frames (NULL: no frame). Corners of `radius`. */
+void canvas_box(struct canvas *canvas, const struct box *box, double radius, unsigned fill,
+                const struct stroke *stroke);
+void canvas_disc(struct canvas *canvas, struct point centre, double radius, unsigned fill,
+                 const struct stroke *stroke);
+
+enum marker { MARKER_DISC, MARKER_SQUARE, MARKER_DIAMOND };
+void canvas_marker(struct canvas *canvas, struct point at, enum marker marker, unsigned ink);
+
+/* An image of CIFAR-10's layout ([3][32][32]), each of its pixels a square of `side`, unsmoothed.
+ */
+void canvas_image(struct canvas *canvas, struct point corner, double side, const uint8_t *image);
+
+/* ---- text ------------------------------------------------------------------------------------ */
+
+enum align { ALIGN_LEFT, ALIGN_CENTRE, ALIGN_RIGHT };
+
+struct type {
+    double size; /* of the font, in points */
+    bool bold;
+    unsigned ink;
+    enum align align;
+    double turn; /* about its place, in degrees, clockwise */
+};
+
+enum { ANY_WIDTH = 0 };
+
+/* Prints with `at` on the base line. What is wider than `room` is set smaller, by a quarter at
+ * most, and then cut with an ellipsis; ANY_WIDTH: it is not held to any. */
+void canvas_text(struct canvas *canvas, struct point at, double room, const struct type *type,
+                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* How wide a text is at full size. */
+double canvas_text_width(struct canvas *canvas, const struct type *type, const char *text);
+
+#endif

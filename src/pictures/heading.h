@@ -1,0 +1,14 @@
+/* heading.h: the lines at the top of every picture. */
+#ifndef HEADING_H
+#define HEADING_H
+
+#include "canvas.h"
+
+enum { PICTURE_MARGIN = 32, HEADING_HEIGHT = 100 };
+
+/* "HEADING: TITLE"; data set and run; a line of facts. Takes the width of the picture less its
+ * margins, and HEADING_HEIGHT. */
+void heading_draw(struct canvas *canvas, int width, const char *heading,
+                  const struct picture_caption *caption, const char *facts);
+
+#endif

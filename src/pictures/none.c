@@ -1,0 +1,40 @@
+/* none.c: what stands in for the pictures where the build found no cairo: the reason, and what to
+ * do. */
+#include "pictures.h"
+
+enum status pictures_ready(struct error *error) {
+    return error_set(error, STATUS_FAILED,
+                     "this program was built without cairo and draws no pictures; run tools/setup "
+                     "(or install libcairo2-dev, libpng-dev, pkg-config and fonts-dejavu-core), "
+                     "then make again");
+}
+
+void pictures_release(void) { /* nothing is kept */
+}
+
+enum status curves_draw(struct error *error, const char *path,
+                        const struct picture_caption *caption, const struct epoch_metrics *epochs,
+                        int count) {
+    (void)path, (void)caption, (void)epochs, (void)count;
+    return pictures_ready(error);
+}
+
+enum status confusion_draw(struct error *error, const char *path,
+                           const struct picture_caption *caption, const struct answers *answers) {
+    (void)path, (void)caption, (void)answers;
+    return pictures_ready(error);
+}
+
+enum status misclassified_draw(struct error *error, int *pages, const char *path,
+                               const struct picture_caption *caption, const struct answers *answers,
+                               int wanted) {
+    (void)path, (void)caption, (void)answers, (void)wanted;
+    *pages = 0;
+    return pictures_ready(error);
+}
+
+enum status network_draw(struct error *error, const char *path,
+                         const struct picture_caption *caption, const struct network *network) {
+    (void)path, (void)caption, (void)network;
+    return pictures_ready(error);
+}
