@@ -85,7 +85,7 @@ FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] src/kernels/*.cu
   tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* tests/fuzz/*.[ch] bench/*.[ch] tools/*.c)
 # The stand-in's build runs the tests that need a device, and those of the stand-in itself; the others belong to
 # no backend.
-DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train model_weights resume predict fixtures
+DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train model_weights resume predict fixtures faults
 ifeq ($(MODE),sim)
 TEST_SOURCES := $(DEVICE_TESTS:%=tests/test_%.c)
 TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%) \
@@ -97,7 +97,12 @@ TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%)
 endif
 BENCHMARKS    := bench_layers bench_step bench_kernels
 BENCH_HELPERS := $(patsubst bench/%.c,$(OUT)/bench/%.o,$(filter-out bench/bench_%.c,$(wildcard bench/*.c)))
-TEST_HELPERS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/test_%.c,$(wildcard tests/*.c)))
+TEST_HELPERS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/test_%.c tests/fault%.c,$(wildcard tests/*.c)))
+# The tests in which calls fail: they go through tests/faults.c.
+FAULT_TESTS   := test_faults $(if $(SIM),test_cuda_faults)
+FAULT_HELPERS := $(OUT)/tests/faults.o $(OUT)/tests/fault_runs.o
+FAULTY := malloc calloc realloc aligned_alloc strdup free open read pread write fsync ftruncate rename unlink mkdir \
+  close pthread_create clock_seconds json_loadb
 
 # What reads files from elsewhere, under libFuzzer: clang alone, and all host sources that need no OpenMP, of which
 # each target takes what it calls.
@@ -228,7 +233,7 @@ $(OUT)/%.o: %.cpp
 
 $(OUT)/tests/%: $(OUT)/$(SIM)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka -lpng $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
+	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(OUT)/libtrain.a $(LDFLAGS) -lcmocka -lpng $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
 
 $(OUT)/$(SIM)/tests/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS) -iquote $(SIM) -iquote tests -iquote src/kernels
 else
@@ -248,7 +253,10 @@ $(foreach v,$(VARIANTS),$(eval $(call variant_rule,$(v))))
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) -lcmocka -lpng $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $(filter %.o,$^) $(OUT)/libtrain.a $(LDFLAGS) -lcmocka -lpng $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
+
+$(FAULT_TESTS:%=$(OUT)/tests/%): override LDFLAGS += $(FAULTY:%=-Wl,--wrap=%)
+$(FAULT_TESTS:%=$(OUT)/tests/%): $(FAULT_HELPERS)
 
 $(OUT)/bench/%: $(OUT)/bench/%.o $(BENCH_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@

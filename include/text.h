@@ -25,4 +25,8 @@ double text_decimal(float value);
  * become '?'. NULL: no memory. */
 json_t *text_json(const char *text);
 
+/* A JSON object or array as text with these flags of json_dumps; NULL if there is no memory, or no
+ * object. Release with free. */
+char *text_of_json(const json_t *object, size_t flags);
+
 #endif

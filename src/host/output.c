@@ -1,7 +1,7 @@
 /* output.c: standard output, checked, and messages on standard error. */
 #include "output.h"
 
-#include "files.h"
+#include "text.h"
 #include "version.h"
 
 #include <errno.h>
@@ -25,8 +25,7 @@ enum status output_print(struct error *error, const char *format, ...) {
 }
 
 enum status output_json(struct error *error, json_t *object) {
-    char *text =
-        object == NULL ? NULL : json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    char *text = text_of_json(object, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(object);
     if (text == NULL)
         return error_set(error, STATUS_FAILED, "out of memory for the JSON output");

@@ -31,14 +31,26 @@ static json_t *training_json(const struct recipe *recipe) {
                      schedule_json(recipe), "augment", augment_option(recipe->augment));
 }
 
-/* What network the recipe makes. */
-static json_t *network_json(const struct recipe *recipe, const struct network *network) {
+/* Adds `value` to `array`, or gives the array up: NULL if there is no memory, as for all here. */
+static json_t *with(json_t *array, json_t *value) {
+    if (json_array_append_new(array, value) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+static json_t *channels_json(const struct recipe *recipe) {
     json_t *channels = json_array();
     for (int i = 0; i < BLOCK_COUNT; i++)
-        json_array_append_new(channels, json_integer(recipe->channels[i]));
+        channels = with(channels, json_integer(recipe->channels[i]));
+    return channels;
+}
+
+/* What network the recipe makes. */
+static json_t *network_json(const struct recipe *recipe, const struct network *network) {
     return json_pack("{s:i, s:o, s:i, s:f, s:f, s:b, s:b, s:b, s:i}", "parameters",
-                     network_parameters(network), "channels", channels, "groups", recipe->groups,
-                     "dropout", text_decimal(recipe->dropout), "filter_norm",
+                     network_parameters(network), "channels", channels_json(recipe), "groups",
+                     recipe->groups, "dropout", text_decimal(recipe->dropout), "filter_norm",
                      text_decimal(recipe->filter_norm), "relu_first", recipe->relu_first,
                      "per_element", recipe->per_element, "first_skip", recipe->first_skip,
                      "early_padding", recipe->early_padding);
@@ -66,17 +78,22 @@ static json_t *setting_json(const struct run_description *run) {
         run->steps_per_epoch);
 }
 
-/* What --device cuda makes of the arithmetic: everything that a run's last bits depend on. */
-static json_t *arithmetic_json(const struct run_description *run) {
-    const struct device_choice *device = run->device;
+static json_t *algorithms_json(const struct device_choice *device) {
     const char *line;
     json_t *algorithms = json_array();
     for (int i = 0; (line = device->backend->choice(device->device, i)) != NULL; i++)
-        json_array_append_new(algorithms, json_string(line));
-    return json_pack(
-        "{s:s, s:b, s:b, s:o}", "precision", precision_option(run->options->device.precision),
-        "fast_algorithms", run->options->device.fast_algorithms, "graph",
-        device->backend->replay != NULL && !run->options->no_graph, "algorithms", algorithms);
+        algorithms = with(algorithms, json_string(line));
+    return algorithms;
+}
+
+/* What --device cuda makes of the arithmetic: everything that a run's last bits depend on. */
+static json_t *arithmetic_json(const struct run_description *run) {
+    const struct device_choice *device = run->device;
+    return json_pack("{s:s, s:b, s:b, s:o}", "precision",
+                     precision_option(run->options->device.precision), "fast_algorithms",
+                     run->options->device.fast_algorithms, "graph",
+                     device->backend->replay != NULL && !run->options->no_graph, "algorithms",
+                     algorithms_json(device));
 }
 
 /* All settings as one flat object; NULL if there is no memory. */
@@ -103,8 +120,7 @@ enum status run_config_write(struct error *error, const char *folder, const char
     if (path_join(error, path, folder, name) != STATUS_OK)
         return error->status;
     json_t *config = config_json(run);
-    char *text =
-        config == NULL ? NULL : json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    char *text = text_of_json(config, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(config);
     if (text == NULL)
         return error_set(error, STATUS_FAILED, "out of memory for %s", path);

@@ -161,13 +161,16 @@ static json_t *metrics_json(const struct epoch_metrics *metrics) {
  * did not fit. */
 static enum status append(struct error *error, struct run_folder *folder, const char *line,
                           size_t length) {
+    char path[PATH_CAPACITY];
     ssize_t written;
+    if (path_join(error, path, folder->path, metrics_name) != STATUS_OK)
+        return error->status;
     do
         written = write(folder->metrics, line, length);
     while (written < 0 && errno == EINTR);
     if (written == (ssize_t)length) {
         folder->metrics_bytes += written;
-        return file_sync(error, folder->metrics, metrics_name);
+        return file_sync(error, folder->metrics, path);
     }
     int reason = written < 0 ? errno : ENOSPC; /* what ends a write to a file early */
     if (written > 0 && ftruncate(folder->metrics, folder->metrics_bytes) != 0)
@@ -179,7 +182,7 @@ static enum status append(struct error *error, struct run_folder *folder, const 
 enum status run_folder_add(struct error *error, struct run_folder *folder,
                            const struct epoch_metrics *metrics) {
     json_t *object = metrics_json(metrics);
-    char *text = object == NULL ? NULL : json_dumps(object, JSON_REAL_PRECISION(9));
+    char *text = text_of_json(object, JSON_REAL_PRECISION(9));
     json_decref(object);
     if (text == NULL)
         return error_set(error, STATUS_FAILED, "out of memory for a line of %s", metrics_name);

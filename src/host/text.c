@@ -2,6 +2,7 @@
 #include "text.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,9 +51,16 @@ double text_decimal(float value) {
     return (double)value; /* nine digits always do */
 }
 
+static bool is_ascii(const char *text) {
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text >= 0x80)
+            return false;
+    return true;
+}
+
 json_t *text_json(const char *text) {
     json_t *string = json_string(text);
-    if (string != NULL)
+    if (string != NULL || is_ascii(text)) /* NULL: no memory */
         return string;
     char *ascii = strdup(text);
     for (char *byte = ascii; byte != NULL && *byte != '\0'; byte++)
@@ -61,4 +69,19 @@ json_t *text_json(const char *text) {
     string = json_string(ascii);
     free(ascii);
     return string;
+}
+
+/* Not by json_dumps: up to jansson 2.14 it leaves out a key that it gets no memory for and goes on.
+ * Into a buffer it needs none. */
+char *text_of_json(const json_t *object, size_t flags) {
+    size_t length = json_dumpb(object, NULL, 0, flags);
+    char *text = length == 0 ? NULL : malloc(length + 1);
+    if (text == NULL)
+        return NULL;
+    if (json_dumpb(object, text, length, flags) != length) {
+        free(text);
+        return NULL;
+    }
+    text[length] = '\0';
+    return text;
 }

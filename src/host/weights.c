@@ -2,6 +2,7 @@
 #include "weights.h"
 
 #include "files.h"
+#include "text.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -61,7 +62,7 @@ static json_t *make_header(struct file_piece *pieces, const struct tensor_list *
  */
 static char *print_header(size_t *length, unsigned char out_length[LENGTH_BYTES],
                           const json_t *header) {
-    char *text = header == NULL ? NULL : json_dumps(header, JSON_COMPACT);
+    char *text = text_of_json(header, JSON_COMPACT);
     if (text == NULL)
         return NULL;
     size_t used = strlen(text);

@@ -5,7 +5,9 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SHOWN = 64 }; /* bytes of a name that a message repeats */
@@ -200,6 +202,15 @@ static enum status take_metadata(struct error *error, json_t **out, json_t *root
     return *out != NULL ? STATUS_OK : no_memory(error, path);
 }
 
+/* Whether jansson will find the memory that it needs for that much text. Its reader (2.14) does not
+ * survive a lack of it, or calls the text bad. [{},{},...] takes 81 bytes for each of the text. */
+static bool is_room(size_t length) {
+    enum { MOST_PER_BYTE = 128 };
+    void *room = malloc(MOST_PER_BYTE * length);
+    free(room);
+    return room != NULL;
+}
+
 enum status weights_parse_header(struct error *error, struct tensor_list *out, json_t **metadata,
                                  const char *text, size_t length, uint64_t data_bytes,
                                  const char *path) {
@@ -209,6 +220,8 @@ enum status weights_parse_header(struct error *error, struct tensor_list *out, j
     if (length == 0 || text[0] != '{')
         return error_set(error, STATUS_BAD_DATA,
                          "weights file '%s' has no JSON header; is it a safetensors file?", path);
+    if (!is_room(length))
+        return no_memory(error, path);
     json_error_t fault;
     json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault);
     /* jansson leaves the text empty in most places where it gets no memory */

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 namespace cudasim {
@@ -97,9 +98,11 @@ void use_signal_stack() {
     if (sigaltstack(nullptr, &now) == 0 && !(now.ss_flags & SS_DISABLE))
         return;
     stack_t stack = {};
-    stack.ss_sp = malloc(SIGNAL_STACK); // as long as the thread
+    // As long as the thread; not by malloc, which a test may make fail.
+    stack.ss_sp =
+        mmap(nullptr, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     stack.ss_size = SIGNAL_STACK;
-    if (!stack.ss_sp || sigaltstack(&stack, nullptr) != 0)
+    if (stack.ss_sp == MAP_FAILED || sigaltstack(&stack, nullptr) != 0)
         fail("no stack for signals");
 }
 
