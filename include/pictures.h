@@ -4,6 +4,7 @@
  * FreeType, libpng, zlib or the font.
  *
  * Every function writes the whole file or none (file_write) and fails where pictures_ready does.
+ * The sizes and places beside the functions are in points, half of what the file has in pixels.
  * Texts that do not fit are set smaller, then cut with an ellipsis. */
 #ifndef PICTURES_H
 #define PICTURES_H
@@ -15,7 +16,7 @@
 
 /* What stands in every picture. No pointer may be NULL; UTF-8, bytes that are none become '?'. */
 struct picture_setting {
-    const char *key; /* 1 to 79 printable ASCII characters, no blank at either end */
+    const char *key;   /* 1 to 79 printable ASCII characters, no blank at either end */
     const char *value; /* an empty one is left out; at most 2047 bytes are kept */
 };
 

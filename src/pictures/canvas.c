@@ -4,7 +4,6 @@
 #include "memory.h"
 #include "png_out.h"
 #include "utf8.h"
-#include "version.h"
 
 #include <cairo-ft.h>
 #include <cairo.h>

@@ -77,11 +77,12 @@ static unsigned wrong_ink(double share_of_most) {
     return ink_mix(INK_VERMILLION, INK_WHITE, share_of_most);
 }
 
-/* Black or white, what reads better on a colour (its luma by ITU-R BT.601). */
+/* What reads well on a colour, by its luma (ITU-R BT.601, 0 to 255): white on the darker blues,
+ * black on all else. */
 static unsigned ink_on(unsigned paper) {
     double luma =
         0.299 * (paper >> 16 & 0xFF) + 0.587 * (paper >> 8 & 0xFF) + 0.114 * (paper & 0xFF);
-    return luma < 140 ? INK_WHITE : INK_TEXT;
+    return luma < 118 ? INK_WHITE : INK_TEXT;
 }
 
 static void draw_cell(const struct matrix *matrix, int label, int predicted) {

@@ -41,8 +41,8 @@ struct panel {
     double least;   /* the narrowest range of its axis */
     double highest; /* what cannot be passed; the lowest is 0 */
     int count;
-    struct curve
-        curves[CURVES]; /* the later ones lie above: a dashed one lets the solid one show */
+    /* The later ones lie above: a dashed one lets the solid one show. */
+    struct curve curves[CURVES];
 };
 
 #define TEST {INK_VERMILLION, 2, DASH_NONE}, MARKER_SQUARE

@@ -100,17 +100,20 @@ static void describe(char out[TEXT_ROOM], const struct layer *layer) {
 
 /* ---- boxes ----------------------------------------------------------------------------------- */
 
-/* The colours, each with its words in the legend. */
+/* The colours, each with its words in the legend. How much ink is in a tint makes them differ in
+ * grey, too. */
 enum tone { TONE_WIDE, TONE_POINT, TONE_NORM, TONE_POOL };
 enum { TONES = 4 };
-static const struct {
+struct tint {
     unsigned ink;
+    double share;
     const char *words;
-} tones[TONES] = {
-    [TONE_WIDE] = {INK_SKY, "3×3 convolution"},
-    [TONE_POINT] = {INK_ORANGE, "1×1 convolution"},
-    [TONE_NORM] = {INK_GREEN, "norm"},
-    [TONE_POOL] = {INK_PURPLE, "pooling"},
+};
+static const struct tint tints[TONES] = {
+    [TONE_WIDE] = {INK_SKY, 0.19, "3×3 convolution"},
+    [TONE_POINT] = {INK_ORANGE, 0.56, "1×1 convolution"},
+    [TONE_NORM] = {INK_GREEN, 0.46, "norm"},
+    [TONE_POOL] = {INK_PURPLE, 0.34, "pooling"},
 };
 
 static enum tone tone_of(const struct layer *layer) {
@@ -128,10 +131,9 @@ static enum tone tone_of(const struct layer *layer) {
     return TONE_WIDE;
 }
 
-/* A box of the tone; the tint is light, for the words in it. */
-static void draw_tinted(struct canvas *canvas, const struct box *box, unsigned ink) {
-    const struct stroke frame = {ink_mix(ink, INK_BLACK, 0.75), 1, DASH_NONE};
-    canvas_box(canvas, box, 3, ink_mix(ink, INK_WHITE, 0.32), &frame);
+static void draw_tinted(struct canvas *canvas, const struct box *box, const struct tint *tint) {
+    const struct stroke frame = {ink_mix(tint->ink, INK_BLACK, 0.75), 1, DASH_NONE};
+    canvas_box(canvas, box, 3, ink_mix(tint->ink, INK_WHITE, tint->share), &frame);
 }
 
 /* What stands beside a box, on its line. */
@@ -146,13 +148,13 @@ static void draw_numbers(const struct drawing *drawing, double top, struct shape
                     "%s", text_count(count, parameters));
 }
 
-static void draw_box(const struct drawing *drawing, double top, unsigned ink, const char *words,
-                     const char *name) {
+static void draw_box(const struct drawing *drawing, double top, const struct tint *tint,
+                     const char *words, const char *name) {
     enum { NAME_WIDTH = 92, INSET = 10 };
     static const struct type type = {.size = 13, .ink = INK_TEXT};
-    static const struct type small = {.size = 11, .ink = INK_MUTED, .align = ALIGN_RIGHT};
+    static const struct type small = {.size = 11, .ink = INK_TEXT, .align = ALIGN_RIGHT};
     const struct box box = {BOX_LEFT, top, BOX_WIDTH, ROW};
-    draw_tinted(drawing->canvas, &box, ink);
+    draw_tinted(drawing->canvas, &box, tint);
     canvas_text(drawing->canvas, (struct point){BOX_LEFT + INSET, top + 18.5},
                 BOX_WIDTH - NAME_WIDTH - 2 * INSET, &type, "%s", words);
     canvas_text(drawing->canvas, (struct point){BOX_LEFT + BOX_WIDTH - INSET, top + 18}, NAME_WIDTH,
@@ -163,7 +165,7 @@ static void draw_layer(const struct drawing *drawing, int index) {
     const struct layer *layer = &drawing->network->layers[index];
     char words[TEXT_ROOM];
     describe(words, layer);
-    draw_box(drawing, drawing->tops[index], tones[tone_of(layer)].ink, words, layer->name);
+    draw_box(drawing, drawing->tops[index], &tints[tone_of(layer)], words, layer->name);
     draw_numbers(drawing, drawing->tops[index], layer->out, layer_parameters(layer));
 }
 
@@ -248,9 +250,9 @@ static void draw_legend(const struct drawing *drawing) {
     static const struct type type = {.size = 12, .ink = INK_TEXT};
     double y = drawing->bottom + BOTTOM - 48, x = PICTURE_MARGIN;
     for (int i = 0; i < TONES; i++) {
-        draw_tinted(drawing->canvas, &(struct box){x, y, SWATCH, SWATCH}, tones[i].ink);
+        draw_tinted(drawing->canvas, &(struct box){x, y, SWATCH, SWATCH}, &tints[i]);
         canvas_text(drawing->canvas, (struct point){x + SWATCH + 8, y + 13}, ANY_WIDTH, &type, "%s",
-                    tones[i].words);
+                    tints[i].words);
         x += i < 2 ? STEP : STEP - 62;
     }
     const struct point points[] = {{x, y + 9}, {x + 34, y + 9}};
@@ -270,7 +272,7 @@ static void draw(const struct drawing *drawing, const struct picture_caption *ca
              text_count(products, multiply_adds));
     heading_draw(drawing->canvas, NETWORK_WIDTH, heading, caption, facts);
     draw_titles(drawing);
-    draw_box(drawing, TOP, INK_WHITE, "image, each channel normalized", "");
+    draw_box(drawing, TOP, &(struct tint){INK_WHITE, 1, ""}, "image, each channel normalized", "");
     draw_numbers(drawing, TOP, network->layers[0].in, 0);
     for (int i = 0; i < network->layer_count; i++)
         draw_layer(drawing, i);
