@@ -8,22 +8,21 @@
 
 #include "error.h"
 #include "files.h"
+#include "metrics.h"
 #include "model.h"
 #include "run.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 /* An open run folder. */
 struct run_folder {
     char path[PATH_CAPACITY];
-    int metrics;         /* descriptor of metrics.jsonl */
-    off_t metrics_bytes; /* whole lines in it */
+    struct metrics metrics;
 };
 
-/* The folder that is no folder yet: run_folder_close does nothing. */
+/* The folder that is no folder yet. */
 #define RUN_FOLDER_CLOSED                                                                          \
-    { .metrics = -1 }
+    { .metrics = METRICS_CLOSED }
 
 enum run_weights { WEIGHTS_FINAL, WEIGHTS_BEST, WEIGHTS_CHECKPOINT };
 
@@ -31,6 +30,9 @@ enum run_weights { WEIGHTS_FINAL, WEIGHTS_BEST, WEIGHTS_CHECKPOINT };
  * Errors: STATUS_USAGE: too long. */
 enum status run_folder_weights_path(struct error *error, char out[PATH_CAPACITY], const char *path,
                                     enum run_weights which);
+
+/* The path of its metrics.jsonl. */
+enum status run_folder_metrics_path(struct error *error, char out[PATH_CAPACITY], const char *path);
 
 /* Looks into the folder without changing anything, before a new run; *unfinished says that a run
  * was begun there and not ended. Errors: STATUS_USAGE for a finished run or one that can be
@@ -49,16 +51,8 @@ enum status run_folder_make(struct error *error, const char *path);
 enum status run_folder_open(struct error *error, struct run_folder *out,
                             const struct run_description *run, const struct run_state *state);
 
-/* Adds the line of an epoch to metrics.jsonl, whole or not at all, and syncs it. Errors:
- * STATUS_FAILED. */
-enum status run_folder_add(struct error *error, struct run_folder *folder,
-                           const struct epoch_metrics *metrics);
-
 /* Writes model.safetensors or best.safetensors. Errors: STATUS_FAILED. */
 enum status run_folder_save(struct error *error, struct run_folder *folder, enum run_weights which,
                             const struct tensor_list *tensors, const struct run_description *run);
-
-/* Closes metrics.jsonl. Errors: STATUS_FAILED. */
-enum status run_folder_close(struct error *error, struct run_folder *folder);
 
 #endif

@@ -27,58 +27,16 @@ static const char *weights_name(enum run_weights which) {
     return NULL;
 }
 
-/* ---- opening metrics.jsonl ------------------------------------------------------------------- */
-
-static enum status cannot_write(struct error *error, const struct run_folder *folder, int reason) {
-    return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s/%s'", folder->path,
-                           metrics_name);
-}
-
-/* Where the first `lines` lines end. */
-static enum status find_end(struct error *error, off_t *end, const struct run_folder *folder,
-                            int lines) {
-    char chunk[4096];
-    int found = 0;
-    ssize_t got = 0;
-    for (off_t place = 0; found < lines; place += got) {
-        got = pread(folder->metrics, chunk, sizeof chunk, place);
-        if (got < 0)
-            return cannot_write(error, folder, errno);
-        if (got == 0)
-            return error_set(error, STATUS_BAD_DATA,
-                             "'%s/%s' has %d whole lines, but the checkpoint beside it counts %d "
-                             "epochs; bring the file back, or begin anew with --force",
-                             folder->path, metrics_name, found, lines);
-        for (ssize_t i = 0; i < got && found < lines; i++) {
-            if (chunk[i] != '\n')
-                continue;
-            found++;
-            *end = place + i + 1;
-        }
-    }
-    return STATUS_OK;
-}
-
-/* Opens metrics.jsonl and cuts it off after its first `lines` lines. */
-static enum status open_metrics(struct error *error, struct run_folder *folder, int lines) {
-    char path[PATH_CAPACITY];
-    if (path_join(error, path, folder->path, metrics_name) != STATUS_OK)
-        return error->status;
-    folder->metrics = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (folder->metrics < 0)
-        return cannot_write(error, folder, errno);
-    if (find_end(error, &folder->metrics_bytes, folder, lines) != STATUS_OK)
-        return error->status;
-    if (ftruncate(folder->metrics, folder->metrics_bytes) != 0)
-        return cannot_write(error, folder, errno);
-    return file_sync(error, folder->metrics, path);
-}
-
 /* ---- the folder ------------------------------------------------------------------------------ */
 
 enum status run_folder_weights_path(struct error *error, char out[PATH_CAPACITY], const char *path,
                                     enum run_weights which) {
     return path_join(error, out, path, weights_name(which));
+}
+
+enum status run_folder_metrics_path(struct error *error, char out[PATH_CAPACITY],
+                                    const char *path) {
+    return path_join(error, out, path, metrics_name);
 }
 
 /* Whether the folder holds a file of that name. */
@@ -136,61 +94,16 @@ static enum status remove_weights(struct error *error, const struct run_folder *
 
 enum status run_folder_open(struct error *error, struct run_folder *out,
                             const struct run_description *run, const struct run_state *state) {
+    char metrics[PATH_CAPACITY];
     *out = (struct run_folder)RUN_FOLDER_CLOSED;
     if (path_join(error, out->path, "", run->options->out) != STATUS_OK ||
+        run_folder_metrics_path(error, metrics, out->path) != STATUS_OK ||
         run_config_write(error, out->path, config_name, run) != STATUS_OK ||
-        open_metrics(error, out, state->epoch - 1) != STATUS_OK)
+        metrics_open(error, &out->metrics, metrics, state->epoch - 1) != STATUS_OK)
         return error->status;
     if (!run_ended(state, run->options) && remove_weights(error, out, WEIGHTS_FINAL) != STATUS_OK)
         return error->status;
     return state->best_epoch > 0 ? STATUS_OK : remove_weights(error, out, WEIGHTS_BEST);
-}
-
-/* ---- metrics.jsonl --------------------------------------------------------------------------- */
-
-static json_t *metrics_json(const struct epoch_metrics *metrics) {
-    return json_pack("{s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "epoch", metrics->epoch,
-                     "step", (json_int_t)metrics->step, "lr", text_decimal(metrics->learning_rate),
-                     "train_loss", metrics->train.loss, "train_accuracy", metrics->train.accuracy,
-                     "test_loss", metrics->test.loss, "test_accuracy", metrics->test.accuracy,
-                     "seconds", metrics->seconds, "images_per_second", metrics->images_per_second,
-                     "eval_seconds", metrics->eval_seconds);
-}
-
-/* Writes a line in one call, so that a reader sees it whole, and takes back the start of one that
- * did not fit. */
-static enum status append(struct error *error, struct run_folder *folder, const char *line,
-                          size_t length) {
-    char path[PATH_CAPACITY];
-    ssize_t written;
-    if (path_join(error, path, folder->path, metrics_name) != STATUS_OK)
-        return error->status;
-    do
-        written = write(folder->metrics, line, length);
-    while (written < 0 && errno == EINTR);
-    if (written == (ssize_t)length) {
-        folder->metrics_bytes += written;
-        return file_sync(error, folder->metrics, path);
-    }
-    int reason = written < 0 ? errno : ENOSPC; /* what ends a write to a file early */
-    if (written > 0 && ftruncate(folder->metrics, folder->metrics_bytes) != 0)
-        reason = errno;
-    return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s/%s', %zu bytes needed",
-                           folder->path, metrics_name, length);
-}
-
-enum status run_folder_add(struct error *error, struct run_folder *folder,
-                           const struct epoch_metrics *metrics) {
-    json_t *object = metrics_json(metrics);
-    char *text = text_of_json(object, JSON_REAL_PRECISION(9));
-    json_decref(object);
-    if (text == NULL)
-        return error_set(error, STATUS_FAILED, "out of memory for a line of %s", metrics_name);
-    size_t length = strlen(text);
-    text[length] = '\n'; /* in the place of the terminator */
-    enum status status = append(error, folder, text, length + 1);
-    free(text);
-    return status;
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
@@ -206,12 +119,4 @@ enum status run_folder_save(struct error *error, struct run_folder *folder, enum
         .dataset = run->dataset->name,
     };
     return weights_write(error, path, tensors, &origin, NULL);
-}
-
-enum status run_folder_close(struct error *error, struct run_folder *folder) {
-    int metrics = folder->metrics;
-    folder->metrics = -1;
-    if (metrics >= 0 && close(metrics) != 0 && errno != EINTR)
-        return cannot_write(error, folder, errno);
-    return STATUS_OK;
 }

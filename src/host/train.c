@@ -305,7 +305,7 @@ static enum status record_epoch(struct error *error, struct training *training) 
     struct run_state *at = &training->at;
     bool best = at->best_epoch == 0 || now->test.accuracy > at->best_accuracy;
     progress_clear(&training->progress);
-    if (run_folder_add(error, &training->folder, now) != STATUS_OK ||
+    if (metrics_add(error, &training->folder.metrics, now) != STATUS_OK ||
         (best && save_weights(error, training, WEIGHTS_BEST) != STATUS_OK))
         return error->status;
     at->last_accuracy = now->test.accuracy;
@@ -336,7 +336,7 @@ static enum status run_epochs(struct error *error, struct training *training) {
             record_epoch(error, training) != STATUS_OK)
             return error->status;
     }
-    if (run_folder_close(error, &training->folder) != STATUS_OK ||
+    if (metrics_close(error, &training->folder.metrics) != STATUS_OK ||
         save_weights(error, training, WEIGHTS_FINAL) != STATUS_OK)
         return error->status;
     return console_closing(error, &training->run, at);
@@ -351,7 +351,7 @@ enum status train_on(struct error *error, const struct options *options,
     progress_clear(&training.progress);
     if (status != STATUS_OK) {
         struct error ignored; /* the first one is reported */
-        (void)run_folder_close(&ignored, &training.folder);
+        (void)metrics_close(&ignored, &training.folder.metrics);
     }
     tear_down(&training);
     return status;

@@ -1,0 +1,211 @@
+/* metrics.c: metrics.jsonl: the epochs of a run, a line of JSON for each. */
+#include "metrics.h"
+
+#include "memory.h"
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static enum status cannot_write(struct error *error, const struct metrics *metrics, int reason) {
+    return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s'", metrics->path);
+}
+
+/* Where the first `lines` lines end. */
+static enum status find_end(struct error *error, struct metrics *metrics, int lines) {
+    char chunk[4096];
+    int found = 0;
+    ssize_t got = 0;
+    for (off_t place = 0; found < lines; place += got) {
+        got = pread(metrics->handle, chunk, sizeof chunk, place);
+        if (got < 0)
+            return error_set_errno(error, STATUS_FAILED, errno, "cannot read '%s'", metrics->path);
+        if (got == 0)
+            return error_set(error, STATUS_BAD_DATA,
+                             "'%s' has %d whole lines, but the checkpoint beside it counts %d "
+                             "epochs; bring the file back, or begin anew with --force",
+                             metrics->path, found, lines);
+        for (ssize_t i = 0; i < got && found < lines; i++) {
+            if (chunk[i] != '\n')
+                continue;
+            found++;
+            metrics->bytes = place + i + 1;
+        }
+    }
+    return STATUS_OK;
+}
+
+enum status metrics_open(struct error *error, struct metrics *out, const char *path, int lines) {
+    *out = (struct metrics)METRICS_CLOSED;
+    if (path_join(error, out->path, "", path) != STATUS_OK)
+        return error->status;
+    out->handle = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (out->handle < 0)
+        return cannot_write(error, out, errno);
+    if (find_end(error, out, lines) != STATUS_OK)
+        return error->status;
+    if (ftruncate(out->handle, out->bytes) != 0)
+        return cannot_write(error, out, errno);
+    return file_sync(error, out->handle, path);
+}
+
+enum status metrics_close(struct error *error, struct metrics *metrics) {
+    int handle = metrics->handle;
+    metrics->handle = -1;
+    if (handle >= 0 && close(handle) != 0 && errno != EINTR)
+        return cannot_write(error, metrics, errno);
+    return STATUS_OK;
+}
+
+/* ---- adding ---------------------------------------------------------------------------------- */
+
+static json_t *epoch_json(const struct epoch_metrics *epoch) {
+    return json_pack("{s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "epoch", epoch->epoch,
+                     "step", (json_int_t)epoch->step, "lr", text_decimal(epoch->learning_rate),
+                     "train_loss", epoch->train.loss, "train_accuracy", epoch->train.accuracy,
+                     "test_loss", epoch->test.loss, "test_accuracy", epoch->test.accuracy,
+                     "seconds", epoch->seconds, "images_per_second", epoch->images_per_second,
+                     "eval_seconds", epoch->eval_seconds);
+}
+
+/* Writes a line in one call, so that a reader sees it whole, and takes back the start of one that
+ * did not fit. */
+static enum status append(struct error *error, struct metrics *metrics, const char *line,
+                          size_t length) {
+    ssize_t written;
+    do
+        written = write(metrics->handle, line, length);
+    while (written < 0 && errno == EINTR);
+    if (written == (ssize_t)length) {
+        metrics->bytes += written;
+        return file_sync(error, metrics->handle, metrics->path);
+    }
+    int reason = written < 0 ? errno : ENOSPC; /* what ends a write to a file early */
+    if (written > 0 && ftruncate(metrics->handle, metrics->bytes) != 0)
+        reason = errno;
+    return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s', %zu bytes needed",
+                           metrics->path, length);
+}
+
+enum status metrics_add(struct error *error, struct metrics *metrics,
+                        const struct epoch_metrics *epoch) {
+    json_t *object = epoch_json(epoch);
+    char *text = text_of_json(object, JSON_REAL_PRECISION(9));
+    json_decref(object);
+    if (text == NULL)
+        return error_set(error, STATUS_FAILED, "out of memory for a line of '%s'", metrics->path);
+    size_t length = strlen(text);
+    text[length] = '\n'; /* in the place of the terminator */
+    enum status status = append(error, metrics, text, length + 1);
+    free(text);
+    return status;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* A file being read, line by line. */
+struct reading {
+    const char *path;
+    FILE *stream;
+    char *line;      /* getline's */
+    size_t capacity; /* of line */
+    struct epoch_metrics *epochs;
+    int count, room; /* epochs read; places */
+};
+
+static enum status bad_line(struct error *error, const struct reading *reading, const char *fault) {
+    return error_set(error, STATUS_BAD_DATA, "'%s', line %d: %s", reading->path, reading->count + 1,
+                     fault);
+}
+
+/* The number of that name, NaN for null; false: there is none. */
+static bool get(double *out, const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    *out = json_is_null(value) ? (double)NAN : json_number_value(value);
+    return json_is_null(value) || json_is_number(value);
+}
+
+static bool parse_epoch(struct epoch_metrics *out, const json_t *object) {
+    double epoch, step, rate;
+    memset(out, 0, sizeof *out);
+    if (!get(&epoch, object, "epoch") || !get(&step, object, "step") || !get(&rate, object, "lr") ||
+        !get(&out->train.loss, object, "train_loss") ||
+        !get(&out->train.accuracy, object, "train_accuracy") ||
+        !get(&out->test.loss, object, "test_loss") ||
+        !get(&out->test.accuracy, object, "test_accuracy") ||
+        !get(&out->seconds, object, "seconds") ||
+        !get(&out->images_per_second, object, "images_per_second") ||
+        !get(&out->eval_seconds, object, "eval_seconds") || !(epoch >= 1 && epoch <= INT32_MAX) ||
+        !(step >= 0 && step <= 9e15))
+        return false;
+    out->epoch = (int)epoch;
+    out->step = (int64_t)step;
+    out->learning_rate = (float)rate;
+    return true;
+}
+
+/* A place for one epoch more. */
+static enum status make_room(struct error *error, struct reading *reading) {
+    if (reading->count < reading->room)
+        return STATUS_OK;
+    struct epoch_metrics *more;
+    int room = reading->room == 0 ? 32 : 2 * reading->room;
+    if (memory_alloc(error, &more, (size_t)room, sizeof *more, "the epochs of a run") != STATUS_OK)
+        return error->status;
+    if (reading->count > 0)
+        memcpy(more, reading->epochs, (size_t)reading->count * sizeof *more);
+    memory_free(reading->epochs);
+    reading->epochs = more;
+    reading->room = room;
+    return STATUS_OK;
+}
+
+static enum status take_line(struct error *error, struct reading *reading) {
+    if (make_room(error, reading) != STATUS_OK)
+        return error->status;
+    json_t *object = json_loads(reading->line, JSON_REJECT_DUPLICATES, NULL);
+    bool good = parse_epoch(&reading->epochs[reading->count], object);
+    json_decref(object);
+    if (!good)
+        return bad_line(error, reading, "no epoch as this program writes them");
+    reading->count++;
+    return STATUS_OK;
+}
+
+static enum status read_lines(struct error *error, struct reading *reading) {
+    errno = 0;
+    while (getline(&reading->line, &reading->capacity, reading->stream) >= 0)
+        if (take_line(error, reading) != STATUS_OK)
+            return error->status;
+    if (feof(reading->stream))
+        return STATUS_OK;
+    return error_set_errno(error, errno == ENOMEM ? STATUS_FAILED : STATUS_BAD_DATA, errno,
+                           "cannot read '%s'", reading->path);
+}
+
+enum status metrics_read(struct error *error, struct epoch_metrics **out, int *count,
+                         const char *path) {
+    struct reading reading = {.path = path, .stream = fopen(path, "re")};
+    *out = NULL;
+    *count = 0;
+    if (reading.stream == NULL)
+        return error_set_errno(error, STATUS_BAD_DATA, errno, "cannot open '%s'", path);
+    enum status status = read_lines(error, &reading);
+    fclose(reading.stream); /* only read: nothing to lose */
+    free(reading.line);
+    if (status != STATUS_OK) {
+        memory_free(reading.epochs);
+        return status;
+    }
+    *out = reading.epochs;
+    *count = reading.count;
+    return STATUS_OK;
+}
