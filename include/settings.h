@@ -32,6 +32,8 @@ struct options {
     bool force;               /* a finished run in it may be overwritten */
     bool resume;              /* go on with the run in it */
     float checkpoint_seconds; /* between checkpoints within an epoch; 0: none there */
+    int misclassified;        /* images that the report shows of those */
+    bool no_report;
     bool json;
     char png[PATH_CAPACITY]; /* summary: file to draw the network into; "": none */
     bool quiet, no_progress;

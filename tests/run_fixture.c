@@ -26,6 +26,8 @@ struct options small_run(const char *folder, enum recipe_kind kind, enum norm_ki
         .device = {.kind = on_cuda() ? DEVICE_CUDA : DEVICE_CPU, .threads = 1},
         .seed = 3,
         .quiet = true,
+        .no_report = true,
+        .misclassified = 10,
         .no_progress = true};
     options.recipe.epochs = EPOCHS;
     options.recipe.batch_size = BATCH;

@@ -119,11 +119,12 @@ enum status console_closing(struct error *error, const struct run_description *r
     if (output_print(error,
                      "done:    %s step%s in %s\n"
                      "test accuracy on %s: best %.2f %% (epoch %d), final %.2f %%\n"
-                     "results: %s: model.safetensors, best.safetensors, metrics.jsonl, "
+                     "results: %s: %smodel.safetensors, best.safetensors, metrics.jsonl, "
                      "config.json\n",
                      text_count(steps, state->step), state->step == 1 ? "" : "s",
                      text_duration(time, state->elapsed), run->dataset->name, state->best_accuracy,
-                     state->best_epoch, state->last_accuracy, run->options->out) != STATUS_OK)
+                     state->best_epoch, state->last_accuracy, run->options->out,
+                     run->options->no_report ? "" : "report.md, ") != STATUS_OK)
         return error->status;
     return output_flush(error);
 }

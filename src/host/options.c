@@ -103,6 +103,10 @@ static const struct option table[] = {
     {"checkpoint-seconds", "X", "save a checkpoint within an epoch every X seconds; 0: after each epoch "
      "only (60)",
      TRAIN, VALUE_NOT_NEGATIVE, AT(checkpoint_seconds), NULL, 0, 0},
+    {"misclassified", "N", "images that the report shows of those misclassified, ten a page (10)",
+     TRAIN, VALUE_INT, AT(misclassified), NULL, 1, 10000},
+    {"no-report", NULL, "write no report.md and no pictures at the end",
+     TRAIN, VALUE_NONE, AT(no_report), NULL, 0, 0},
     {"json", NULL, "print one JSON object instead of text",
      EVAL | PREDICT | SUMMARY | INFO, VALUE_NONE, AT(json), NULL, 0, 0},
     {"png", "FILE", "also draw the network into this PNG file (none)",
@@ -313,6 +317,7 @@ static enum status parse(struct error *error, struct options *out, int argc, cha
     memset(out, 0, sizeof *out);
     out->seed = 1;
     out->checkpoint_seconds = 60;
+    out->misclassified = 10;
     out->device.threads = available_cores();
     out->recipe.kind = RECIPE_TUNED;
     out->recipe.norm = NORM_GROUP;

@@ -8,45 +8,34 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_SETTINGS = 24, KEY_CAPACITY = 48 };
-
-struct setting {
-    const char *option; /* without the dashes */
-    bool flag;          /* an option without a value: "yes" or "no" */
-    char value[PATH_CAPACITY];
-};
-
-struct setting_list {
-    int count;
-    struct setting settings[MAX_SETTINGS];
-};
+enum { KEY_CAPACITY = 48 };
 
 /* ---- which there are ------------------------------------------------------------------------- */
 
-static void add_text(struct setting_list *list, const char *option, const char *value) {
-    struct setting *setting = &list->settings[list->count++];
-    *setting = (struct setting){.option = option};
+static void add_text(struct run_settings *list, const char *option, const char *value) {
+    struct run_setting *setting = &list->settings[list->count++];
+    *setting = (struct run_setting){.option = option};
     snprintf(setting->value, sizeof setting->value, "%s", value);
 }
 
-static void add_number(struct setting_list *list, const char *option, float value) {
+static void add_number(struct run_settings *list, const char *option, float value) {
     char text[TEXT_CAPACITY];
     snprintf(text, sizeof text, "%.9g", text_decimal(value));
     add_text(list, option, text);
 }
 
-static void add_integer(struct setting_list *list, const char *option, int64_t value) {
+static void add_integer(struct run_settings *list, const char *option, int64_t value) {
     char text[TEXT_CAPACITY];
     snprintf(text, sizeof text, "%" PRId64, value);
     add_text(list, option, text);
 }
 
-static void add_flag(struct setting_list *list, const char *option, bool value) {
+static void add_flag(struct run_settings *list, const char *option, bool value) {
     add_text(list, option, value ? "yes" : "no");
     list->settings[list->count - 1].flag = true;
 }
 
-static void add_recipe(struct setting_list *out, const struct recipe *recipe) {
+static void add_recipe(struct run_settings *out, const struct recipe *recipe) {
     add_text(out, "norm", norm_option(recipe->norm));
     add_text(out, "recipe", recipe_option(recipe->kind));
     add_integer(out, "groups", recipe->groups);
@@ -59,7 +48,7 @@ static void add_recipe(struct setting_list *out, const struct recipe *recipe) {
     add_text(out, "augment", augment_option(recipe->augment));
 }
 
-static void list_settings(struct setting_list *out, const struct run_description *run) {
+void run_settings_list(struct run_settings *out, const struct run_description *run) {
     const struct options *options = run->options;
     char seed[TEXT_CAPACITY];
     snprintf(seed, sizeof seed, "%" PRIu64, options->seed);
@@ -75,15 +64,15 @@ static void list_settings(struct setting_list *out, const struct run_description
     add_flag(out, "fast-algorithms", options->device.fast_algorithms);
 }
 
-static void key_of(char out[KEY_CAPACITY], const struct setting *setting) {
+static void key_of(char out[KEY_CAPACITY], const struct run_setting *setting) {
     snprintf(out, KEY_CAPACITY, "setting.%s", setting->option);
 }
 
 /* ---- remembering ----------------------------------------------------------------------------- */
 
 bool run_settings_put(json_t *object, const struct run_description *run) {
-    struct setting_list list;
-    list_settings(&list, run);
+    struct run_settings list;
+    run_settings_list(&list, run);
     for (int i = 0; i < list.count; i++) {
         char key[KEY_CAPACITY];
         key_of(key, &list.settings[i]);
@@ -95,21 +84,24 @@ bool run_settings_put(json_t *object, const struct run_description *run) {
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
-/* Adds ", --lr 0.1", or ", no --weights" for an option that was not given. */
-static void add_to(char *out, size_t capacity, const struct setting *setting, const char *value) {
+bool run_setting_unset(const struct run_setting *setting, const char *value) {
+    return value[0] == '\0' || strcmp(value, "no") == 0 ||
+           (strcmp(setting->option, "max-steps") == 0 && strcmp(value, "0") == 0);
+}
+
+void run_setting_append(char *out, size_t capacity, const struct run_setting *setting,
+                        const char *value) {
     size_t length = strlen(out);
-    bool unset = value[0] == '\0' || strcmp(value, "no") == 0 ||
-                 (strcmp(setting->option, "max-steps") == 0 && strcmp(value, "0") == 0);
+    bool unset = run_setting_unset(setting, value), bare = unset || setting->flag;
     snprintf(out + length, capacity - length, "%s%s--%s%s%s", length == 0 ? "" : ", ",
-             unset ? "no " : "", setting->option, unset || setting->flag ? "" : " ",
-             unset || setting->flag ? "" : value);
+             unset ? "no " : "", setting->option, bare ? "" : " ", bare ? "" : value);
 }
 
 enum status run_settings_check(struct error *error, const json_t *object,
                                const struct run_description *run, const char *path) {
-    struct setting_list list;
+    struct run_settings list;
     char then[sizeof error->text / 3] = "", now[sizeof then] = "";
-    list_settings(&list, run);
+    run_settings_list(&list, run);
     for (int i = 0; i < list.count; i++) {
         char key[KEY_CAPACITY];
         key_of(key, &list.settings[i]);
@@ -124,8 +116,8 @@ enum status run_settings_check(struct error *error, const json_t *object,
                              "checkpoint '%s' lacks '%s': it is none of this program", path, key);
         if (same)
             continue;
-        add_to(then, sizeof then, &list.settings[i], before);
-        add_to(now, sizeof now, &list.settings[i], list.settings[i].value);
+        run_setting_append(then, sizeof then, &list.settings[i], before);
+        run_setting_append(now, sizeof now, &list.settings[i], list.settings[i].value);
     }
     if (then[0] == '\0')
         return STATUS_OK;

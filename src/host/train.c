@@ -16,6 +16,7 @@
 #include "feed.h"
 #include "model.h"
 #include "progress.h"
+#include "report.h"
 #include "run_folder.h"
 #include "schedule.h"
 #include "stop.h"
@@ -116,6 +117,9 @@ static enum status open_folder(struct error *error, struct training *training) {
         return error->status;
     if (!run->options->resume && checkpoint_write(error, training->checkpoint, training->model,
                                                   &training->at, run) != STATUS_OK)
+        return error->status;
+    if (!run_ended(&training->at, run->options) &&
+        report_remove(error, run->options->out) != STATUS_OK)
         return error->status;
     return run_folder_open(error, &training->folder, run, &training->at);
 }
@@ -338,6 +342,9 @@ static enum status run_epochs(struct error *error, struct training *training) {
     }
     if (metrics_close(error, &training->folder.metrics) != STATUS_OK ||
         save_weights(error, training, WEIGHTS_FINAL) != STATUS_OK)
+        return error->status;
+    if (!options->no_report &&
+        report_write(error, &training->run, at, training->model, training->test_feed) != STATUS_OK)
         return error->status;
     return console_closing(error, &training->run, at);
 }

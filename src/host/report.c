@@ -1,0 +1,158 @@
+/* report.c: what a finished run leaves for people: report.md and its pictures. The epochs come from
+ * metrics.jsonl, so that a resumed run tells of all of them; the rest from one more evaluation. */
+#include "report.h"
+
+#include "answers.h"
+#include "memory.h"
+#include "metrics.h"
+#include "output.h"
+#include "pictures.h"
+#include "report_text.h"
+#include "run_folder.h"
+#include "run_settings.h"
+#include "version.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char curves_name[] = "curves.png";
+static const char misclassified_name[] = "misclassified.png";
+static const char confusion_name[] = "confusion.png";
+static const char report_name[] = "report.md";
+
+/* ---- what the network says ------------------------------------------------------------------- */
+
+/* Fills out->probabilities, which is to be released with memory_free. */
+static enum status evaluate_answers(struct error *error, struct answers *out, struct score *score,
+                                    const struct run_description *run, struct model *model,
+                                    struct feed *feed) {
+    const struct image_set *set = &run->dataset->test;
+    float *values;
+    *out = (struct answers){.count = set->count,
+                            .images = set->images,
+                            .labels = set->labels,
+                            .class_names = run->dataset->class_names};
+    if (memory_alloc(error, &values, (size_t)set->count, CLASS_COUNT * sizeof *values,
+                     "the probabilities of the test images") != STATUS_OK)
+        return error->status;
+    out->probabilities = values;
+    if (evaluate(error, score, values, model, feed) != STATUS_OK)
+        return error->status;
+    for (int i = 0; i < set->count; i++, values += CLASS_COUNT) {
+        double probabilities[CLASS_COUNT];
+        softmax(probabilities, values);
+        for (int c = 0; c < CLASS_COUNT; c++)
+            values[c] = (float)probabilities[c];
+    }
+    return STATUS_OK;
+}
+
+/* ---- pictures -------------------------------------------------------------------------------- */
+
+/* What stands in every picture, with the memory that it points to. */
+struct caption {
+    char title[64];
+    struct run_settings list;
+    struct picture_setting settings[MAX_RUN_SETTINGS + 1];
+    struct picture_caption picture;
+};
+
+static void make_caption(struct caption *out, const struct run_description *run) {
+    snprintf(out->title, sizeof out->title, "%s, recipe %s", norm_title(run->network->norm),
+             recipe_option(run->network->recipe));
+    run_settings_list(&out->list, run);
+    out->settings[0] = (struct picture_setting){"version", PROGRAM_VERSION};
+    for (int i = 0; i < out->list.count; i++)
+        out->settings[i + 1] =
+            (struct picture_setting){out->list.settings[i].option, out->list.settings[i].value};
+    out->picture = (struct picture_caption){.title = out->title,
+                                            .dataset = run->dataset->name,
+                                            .run = run->options->out,
+                                            .settings = out->settings,
+                                            .setting_count = out->list.count + 1};
+}
+
+static enum status draw(struct error *error, struct report_text *report) {
+    const struct run_description *run = report->run;
+    const char *folder = run->options->out;
+    struct caption caption;
+    char curves[PATH_CAPACITY], confusion[PATH_CAPACITY], misclassified[PATH_CAPACITY];
+    make_caption(&caption, run);
+    if (path_join(error, curves, folder, curves_name) != STATUS_OK ||
+        path_join(error, confusion, folder, confusion_name) != STATUS_OK ||
+        path_join(error, misclassified, folder, misclassified_name) != STATUS_OK ||
+        curves_draw(error, curves, &caption.picture, report->epochs, report->epoch_count) !=
+            STATUS_OK ||
+        confusion_draw(error, confusion, &caption.picture, &report->answers) != STATUS_OK)
+        return error->status;
+    return misclassified_draw(error, &report->misclassified_pages, misclassified, &caption.picture,
+                              &report->answers, run->options->misclassified);
+}
+
+/* Draws, or says why not. */
+static enum status draw_if_possible(struct error *error, struct report_text *report) {
+    struct error reason;
+    if (pictures_ready(&reason) == STATUS_OK)
+        return draw(error, report);
+    if (report->run->options->quiet)
+        return STATUS_OK;
+    return output_print(error, "note:    pictures are left out: %s\n", reason.text);
+}
+
+/* ---- the report ------------------------------------------------------------------------------ */
+
+static enum status write_text(struct error *error, const struct report_text *report) {
+    char path[PATH_CAPACITY], *text = NULL;
+    size_t bytes = 0;
+    if (path_join(error, path, report->run->options->out, report_name) != STATUS_OK ||
+        report_text_make(error, &text, &bytes, report) != STATUS_OK)
+        return error->status;
+    const struct file_piece piece = {text, bytes};
+    enum status status = file_write(error, path, &piece, 1);
+    report_text_free(text);
+    return status;
+}
+
+enum status report_write(struct error *error, const struct run_description *run,
+                         const struct run_state *state, struct model *model, struct feed *feed) {
+    struct report_text report = {.run = run, .state = state};
+    struct epoch_metrics *epochs = NULL;
+    char metrics[PATH_CAPACITY];
+    enum status status = run_folder_metrics_path(error, metrics, run->options->out);
+    if (status == STATUS_OK)
+        status = metrics_read(error, &epochs, &report.epoch_count, metrics);
+    report.epochs = epochs;
+    if (status == STATUS_OK)
+        status = evaluate_answers(error, &report.answers, &report.score, run, model, feed);
+    if (status == STATUS_OK)
+        status = draw_if_possible(error, &report);
+    if (status == STATUS_OK)
+        status = write_text(error, &report);
+    memory_free((void *)report.answers.probabilities);
+    memory_free(epochs);
+    return status;
+}
+
+static enum status remove_file(struct error *error, bool *there, const char *folder,
+                               const char *name) {
+    char path[PATH_CAPACITY];
+    if (path_join(error, path, folder, name) != STATUS_OK)
+        return error->status;
+    *there = file_exists(path);
+    return file_remove(error, path);
+}
+
+enum status report_remove(struct error *error, const char *folder) {
+    const char *const names[] = {report_name, curves_name, confusion_name, misclassified_name};
+    bool there = true;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (remove_file(error, &there, folder, names[i]) != STATUS_OK)
+            return error->status;
+    for (int page = 2; there; page++) { /* those behind the first */
+        char name[40];
+        snprintf(name, sizeof name, "misclassified-%d.png", page);
+        if (remove_file(error, &there, folder, name) != STATUS_OK)
+            return error->status;
+    }
+    return STATUS_OK;
+}
