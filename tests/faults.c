@@ -75,7 +75,7 @@ static void note_write(int file) {
     if (now.unsynced_count == MAX_UNSYNCED)
         abort(); /* the program syncs nothing at all */
     struct unsynced *place = &now.unsynced[now.unsynced_count++];
-    strcpy(place->path, path);
+    memcpy(place->path, path, sizeof place->path);
     place->size = found.st_size;
 }
 
@@ -94,7 +94,7 @@ static void note_rename(const char *from, const char *to) {
     now.renames++;
     forget_unsynced(to);
     if (file != NULL)
-        strcpy(file->path, to);
+        snprintf(file->path, sizeof file->path, "%s", to);
 }
 
 /* ---- the plan -------------------------------------------------------------------------------- */

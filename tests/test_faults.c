@@ -55,6 +55,12 @@ static void killed(void **state) {
     assert_no_complaint(*state);
 }
 
+/* The stand-in is slow; that what a run does with files fails is the same on it. */
+static void killed_on_cuda(void **state) {
+    try_each_start(*state, (struct trial){.plan = {FAULT_CHANGES, EFFECT_KILL, 0}});
+    assert_no_complaint(*state);
+}
+
 static void power_lost(void **state) {
     try_each_start(*state, (struct trial){.plan = {FAULT_CHANGES, EFFECT_POWER, 0}});
     assert_no_complaint(*state);
@@ -108,6 +114,26 @@ static void evaluation(void **state) {
     assert_no_complaint(*state);
 }
 
+/* Under AddressSanitizer a process costs several times as much: it sees what it may find, the
+ * errors' ways out, and those in short runs. */
+static void short_runs(void **state) {
+    try_files(*state, LENGTH_SHORT, EFFECT_ONCE);
+}
+
+static void memory_of_resuming(void **state) {
+    try_each(*state, (struct trial){.start = START_RESUMED,
+                                    .plan = {FAULT_SET(FAULT_MEMORY), EFFECT_ONCE, 0}});
+    assert_no_complaint(*state);
+}
+
+static bool is_sanitized(void) {
+#ifdef __SANITIZE_ADDRESS__
+    return true;
+#else
+    return false;
+#endif
+}
+
 static void not_on_a_gpu(void **state) {
     (void)state;
     skip_because("it would open the GPU ten thousand times; the stand-in is there for that");
@@ -122,7 +148,18 @@ int main(void) {
         cmocka_unit_test(threads),         cmocka_unit_test(evaluation),
     };
     const struct CMUnitTest none[] = {cmocka_unit_test(not_on_a_gpu)};
+    const struct CMUnitTest on_stand_in[] = {cmocka_unit_test(killed_on_cuda),
+                                             cmocka_unit_test(threads)};
+    const struct CMUnitTest sanitized[] = {
+        cmocka_unit_test(short_runs),         cmocka_unit_test(reads),
+        cmocka_unit_test(memory_of_resuming), cmocka_unit_test(threads),
+        cmocka_unit_test(evaluation),
+    };
     if (gpu_required())
         return cmocka_run_group_tests(none, NULL, NULL);
+    if (on_cuda())
+        return cmocka_run_group_tests(on_stand_in, fault_runs_make, fault_runs_remove);
+    if (is_sanitized())
+        return cmocka_run_group_tests(sanitized, fault_runs_make, fault_runs_remove);
     return cmocka_run_group_tests(tests, fault_runs_make, fault_runs_remove);
 }

@@ -206,7 +206,7 @@ static enum status take_metadata(struct error *error, json_t **out, json_t *root
  * survive a lack of it, or calls the text bad. [{},{},...] takes 81 bytes for each of the text. */
 static bool is_room(size_t length) {
     enum { MOST_PER_BYTE = 128 };
-    void *room = malloc(MOST_PER_BYTE * length);
+    void *volatile room = malloc(MOST_PER_BYTE * length); /* volatile: compilers leave out pairs */
     free(room);
     return room != NULL;
 }

@@ -181,6 +181,18 @@ struct wish {
     size_t limit;  /* bytes of workspace */
 };
 
+/* Whether cuDNN says of an algorithm that it is not for this shape. Anything else that fails must
+ * not lead to another algorithm unnoticed: the results would have other bits. */
+static bool refused(cudnnStatus_t answer) {
+    switch (CUDNN_STATUS_CATEGORY(answer)) {
+    case CUDNN_STATUS_BAD_PARAM:
+    case CUDNN_STATUS_NOT_SUPPORTED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Takes candidate `c` if it is allowed, supports the shape and keeps to the limit. */
 static enum status try_candidate(struct error *error, bool *taken, struct conv_algorithm *out,
                                  struct cudnn_state *state, enum conv_pass pass,
@@ -192,9 +204,11 @@ static enum status try_candidate(struct error *error, bool *taken, struct conv_a
         c->number, state->precision == PRECISION_FP32 ? CUDNN_FMA_MATH : c->math, 0};
     if (CUDNN(error, cudnnSetConvolutionMathType(state->conv, out->math)) != STATUS_OK)
         return error->status;
-    *taken = workspace_bytes(&out->bytes, state, pass, c->number) == CUDNN_STATUS_SUCCESS &&
-             out->bytes <= limit;
-    return STATUS_OK;
+    cudnnStatus_t answer = workspace_bytes(&out->bytes, state, pass, c->number);
+    *taken = answer == CUDNN_STATUS_SUCCESS && out->bytes <= limit;
+    return refused(answer) ? STATUS_OK
+                           : check_cudnn(error, answer, "cudnnGetConvolution...WorkspaceSize",
+                                         __FILE__, __LINE__);
 }
 
 /* The first candidate of the list that fits, the preferred one before the others. */

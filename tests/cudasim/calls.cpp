@@ -21,6 +21,7 @@ struct call_state {
     cudaError_t last = cudaSuccess, lasting = cudaSuccess;
     long fail_after = 0; // calls until one fails; 0: none does
     cudaError_t fail_with = cudaSuccess;
+    std::string failed;    // the call that failed as a test had asked; "": none yet
     std::string unchecked; // the kernel of a launch that nobody has asked about yet
     bool launch_failed = false;
     std::map<std::pair<const void *, std::string>, int> handles;
@@ -48,11 +49,12 @@ cudaError_t missing_device() {
 }
 
 // Counts the call: the error that the test wants for it, or the one that lasts.
-cudaError_t wanted_error() {
+cudaError_t wanted_error(const char *name) {
     if (the().lasting != cudaSuccess)
         return the().lasting;
     if (the().fail_after == 0 || --the().fail_after != 0)
         return cudaSuccess;
+    the().failed = name;
     if (lasts(the().fail_with))
         the().lasting = the().fail_with;
     return the().fail_with;
@@ -123,7 +125,7 @@ struct cudasim_counts &the_counts() {
 api_call::api_call(const char *name, bool needs_device) : lock_(the().lock), refused_(cudaSuccess) {
     start();
     fail_if_unchecked(name);
-    refused_ = wanted_error();
+    refused_ = wanted_error(name);
     if (refused_ == cudaSuccess && needs_device)
         refused_ = missing_device();
 }
@@ -138,7 +140,7 @@ cudaError_t api_call::end(cudaError_t result) {
 
 cudaError_t launch_begins() {
     start();
-    cudaError_t error = wanted_error();
+    cudaError_t error = wanted_error("a launch");
     return error != cudaSuccess ? error : missing_device();
 }
 
@@ -149,6 +151,11 @@ void launch_ends(const char *name, cudaError_t result) {
         return;
     the().launch_failed = true;
     the().last = result;
+}
+
+void library_call_failed(const char *name) {
+    std::lock_guard<std::recursive_mutex> lock(the().lock);
+    the().failed = name;
 }
 
 // ---- handles -----------------------------------------------------------------------------------
@@ -284,4 +291,9 @@ void cudasim_fail_call(long calls, int code) {
     std::lock_guard<std::recursive_mutex> lock(the().lock);
     the().fail_after = code == cudaSuccess ? 0 : calls;
     the().fail_with = static_cast<cudaError_t>(code);
+}
+
+const char *cudasim_failed_call(void) {
+    std::lock_guard<std::recursive_mutex> lock(the().lock);
+    return the().failed.empty() ? nullptr : the().failed.c_str();
 }

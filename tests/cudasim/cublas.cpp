@@ -65,7 +65,7 @@ const char *cublasGetStatusString(cublasStatus_t status) {
 
 static cublasStatus_t enter() {
     int status;
-    if (!library_call_fails(&status))
+    if (!library_call_fails(&status, "a call of cuBLAS"))
         return CUBLAS_STATUS_SUCCESS;
     return status == 0 || text_of(status) == nullptr ? CUBLAS_STATUS_EXECUTION_FAILED
                                                      : (cublasStatus_t)status;

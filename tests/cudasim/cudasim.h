@@ -63,6 +63,9 @@ void cudasim_fail_call(long calls, int code);
  * that is called has no such status, it returns its own EXECUTION_FAILED. */
 void cudasim_fail_library_call(long calls, int status);
 
+/* The name of the call that failed because of one of these two, "cudaMalloc"; NULL: none yet. */
+const char *cudasim_failed_call(void);
+
 #ifdef __cplusplus
 }
 #endif

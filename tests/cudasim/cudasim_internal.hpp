@@ -14,6 +14,9 @@ namespace cudasim {
 // a GPU would punish later, or not at all.
 [[noreturn]] void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+// A call of a library failed because the test had asked for it (cudasim_failed_call).
+void library_call_failed(const char *name);
+
 // Appends work to a stream, or to the graph that the stream is captured into. The work may read and
 // write device memory; it counts as one kernel launch of that name.
 void enqueue(cudaStream_t stream, const char *name, std::function<void()> work);

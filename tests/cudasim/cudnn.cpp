@@ -114,7 +114,7 @@ cudnnStatus_t cudasim::refuse(cudnnStatus_t status, const char *format, ...) {
 
 cudnnStatus_t cudasim::enter(const char *call) {
     int status;
-    if (!library_call_fails(&status))
+    if (!library_call_fails(&status, call))
         return CUDNN_STATUS_SUCCESS;
     if (status == 0 || name_of(status) == nullptr)
         status = CUDNN_STATUS_EXECUTION_FAILED;

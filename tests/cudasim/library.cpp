@@ -15,10 +15,11 @@ extern "C" void cudasim_fail_library_call(long calls, int status) {
     injection.status = status;
 }
 
-bool cudasim::library_call_fails(int *status) {
+bool cudasim::library_call_fails(int *status, const char *call) {
     if (injection.calls_to_failure == 0 || --injection.calls_to_failure > 0)
         return false;
     *status = injection.status;
+    library_call_failed(call);
     return true;
 }
 

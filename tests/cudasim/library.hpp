@@ -10,8 +10,8 @@
 namespace cudasim {
 
 // Counts a call; true if it is the one that cudasim_fail_library_call named: it is to fail with
-// *status.
-bool library_call_fails(int *status);
+// *status. `call` is its name, for cudasim_failed_call.
+bool library_call_fails(int *status, const char *call);
 
 // Memory that an operation reads or writes; NULL with 0 bytes for none.
 struct span {
