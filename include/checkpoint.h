@@ -8,8 +8,9 @@
 #include "run.h"
 
 /* Writes the model's state and `state` to `path`, whole or not at all. Waits for the device.
- * Errors: STATUS_DIVERGED: a value is not finite (nobody could go on from there); STATUS_FAILED;
- * either way the older file is untouched. */
+ * Errors: STATUS_DIVERGED: a value is not finite (nobody could go on from there), before the first
+ * step STATUS_BAD_DATA, for --weights brought it; STATUS_FAILED; each time the older file is
+ * untouched. */
 enum status checkpoint_write(struct error *error, const char *path, struct model *model,
                              const struct run_state *state, const struct run_description *run);
 

@@ -16,6 +16,11 @@ enum status path_join(struct error *error, char out[PATH_CAPACITY], const char *
  * Errors: STATUS_FAILED naming the part that failed. */
 enum status folder_make(struct error *error, const char *path);
 
+/* Opens the folder and locks it against other processes that do the same; *out is its descriptor
+ * (-1: none), and closing that, or the end of the process, gives it back. A file system without
+ * locks lets everyone in. Errors: STATUS_FAILED: another process has it, or it cannot be opened. */
+enum status folder_lock(struct error *error, int *out, const char *path);
+
 /* One piece of a file. */
 struct file_piece {
     const void *data;

@@ -17,12 +17,13 @@
 /* An open run folder. */
 struct run_folder {
     char path[PATH_CAPACITY];
+    int lock; /* descriptor of the folder, which is locked (folder_lock) */
     struct metrics metrics;
 };
 
 /* The folder that is no folder yet. */
 #define RUN_FOLDER_CLOSED                                                                          \
-    { .metrics = METRICS_CLOSED }
+    { .lock = -1, .metrics = METRICS_CLOSED }
 
 enum run_weights { WEIGHTS_FINAL, WEIGHTS_BEST, WEIGHTS_CHECKPOINT };
 
@@ -39,20 +40,23 @@ enum status run_folder_metrics_path(struct error *error, char out[PATH_CAPACITY]
  * resumed, unless `force`. */
 enum status run_folder_check(struct error *error, bool *unfinished, const char *path, bool force);
 
-/* Makes the folder, and removes what file writes that were cut off left in it. Errors:
- * STATUS_FAILED.
- */
-enum status run_folder_make(struct error *error, const char *path);
+/* Makes the folder, locks it, and removes what file writes that were cut off left in it; close it
+ * with run_folder_close, whether or not this succeeded. Errors: STATUS_FAILED, also when another
+ * process trains in it. */
+enum status run_folder_make(struct error *error, struct run_folder *out, const char *path);
 
-/* Writes config.json, and brings the other files to `state`, of which a checkpoint was written:
- * metrics.jsonl to the lines of the epochs that it counts, none for a new run; weights that it
- * knows nothing of are removed. Errors: STATUS_FAILED; STATUS_BAD_DATA: metrics.jsonl has lost
- * lines. */
-enum status run_folder_open(struct error *error, struct run_folder *out,
+/* For a folder that is made: writes config.json, and brings the other files to `state`, of which a
+ * checkpoint was written: metrics.jsonl to the lines of the epochs that it counts, none for a new
+ * run; weights that it knows nothing of are removed. Errors: STATUS_FAILED; STATUS_BAD_DATA:
+ * metrics.jsonl has lost lines. */
+enum status run_folder_open(struct error *error, struct run_folder *folder,
                             const struct run_description *run, const struct run_state *state);
 
 /* Writes model.safetensors or best.safetensors. Errors: STATUS_FAILED. */
 enum status run_folder_save(struct error *error, struct run_folder *folder, enum run_weights which,
                             const struct tensor_list *tensors, const struct run_description *run);
+
+/* Closes metrics.jsonl and gives the lock back. Errors: STATUS_FAILED. */
+enum status run_folder_close(struct error *error, struct run_folder *folder);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ static pid_t start(const struct options *options, const char *folder) {
     if (child > 0)
         return child;
     struct error error = {STATUS_OK, ""};
+    signal(SIGINT, SIG_DFL); /* a shell that starts the tests in the background ignores it */
     alarm(LIMIT_SECONDS);
     enum status status = run(&error, options);
     FILE *message = fopen(in_folder(folder, "message"), "w");
@@ -198,6 +200,23 @@ static int64_t checkpoint_number(const char *folder, const char *key) {
     return value;
 }
 
+/* Writes the checkpoint again with another value in its metadata; NULL: without the entry. */
+static void change_checkpoint(const char *folder, const char *key, const char *value) {
+    static const struct weights_origin origin = {NORM_GROUP, RECIPE_TUNED, "synthetic"};
+    struct error error;
+    struct tensor_list list;
+    json_t *metadata;
+    const char *path = in_folder(folder, "checkpoint.safetensors");
+    assert_succeeded(weights_read(&error, &list, &metadata, path), &error);
+    if (value == NULL)
+        assert_int_equal(json_object_del(metadata, key), 0);
+    else
+        assert_int_equal(json_object_set_new(metadata, key, json_string(value)), 0);
+    assert_succeeded(weights_write(&error, path, &list, &origin, metadata), &error);
+    tensor_list_free(&list);
+    json_decref(metadata);
+}
+
 static void stopped_by(const char *folder, int number, enum status status, const char *name) {
     struct options whole = slim_run(folder, "whole", NORM_LAYER);
     struct options cut = slim_run(folder, name, NORM_LAYER);
@@ -212,9 +231,12 @@ static void stopped_by(const char *folder, int number, enum status status, const
     unsigned char *message = slurp(&size, in_folder(folder, "message"));
     assert_true(size > 0 && memmem(message, size, name, strlen(name)) != NULL);
     assert_true(memmem(message, size, "--resume", 8) != NULL);
+    const char *stopped = memmem(message, size, "after step ", 11);
+    assert_non_null(stopped);
+    int64_t step = checkpoint_number(cut.out, "state.step");
+    assert_true(strtoll(stopped + 11, NULL, 10) == step); /* the message ends with a path */
     free(message);
     assert_false(is_there(cut.out, "model.safetensors"));
-    int64_t step = checkpoint_number(cut.out, "state.step");
     assert_true(step >= STEPS && step < 12 * STEPS);
     cut.resume = true;
     assert_ends_well(start(&cut, folder), folder);
@@ -274,6 +296,52 @@ static void leftovers(void **state) {
     cut.resume = true;
     run_ok(&cut);
     assert_same_results(cut.out, whole.out);
+}
+
+/* The seconds and counters of a checkpoint go on, neither lost nor counted twice. This one is what
+ * a run leaves that was killed between the last step of its epoch and the evaluation. */
+static void counts_go_on(void **state) {
+    static const char *const changes[][2] = {
+        {"state.epoch", "1"},       {"state.batch", "3"},       {"state.best_epoch", "0"},
+        {"state.sum.images", "20"}, {"state.sum.correct", "5"}, {"state.sum.loss", "10"},
+        {"state.seconds", "1000"},  {"state.elapsed", "3000"},
+    };
+    struct options options = slim_run(*state, "run", NORM_GROUP);
+    options.max_steps = STEPS;
+    run_ok(&options);
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+        change_checkpoint(options.out, changes[i][0], changes[i][1]);
+    options.resume = true;
+    run_ok(&options);
+    struct metrics_file metrics = read_metrics(options.out);
+    assert_int_equal(metrics.count, 1);
+    double seconds = number(metrics.lines[0], "seconds");
+    assert_true(number(metrics.lines[0], "train_accuracy") == 25);
+    assert_true(number(metrics.lines[0], "train_loss") == 0.5);
+    assert_true(seconds >= 1000 && seconds < 1000 + LIMIT_SECONDS);
+    free_metrics(&metrics);
+    int64_t elapsed = checkpoint_number(options.out, "state.elapsed");
+    assert_true(elapsed >= 3000 && elapsed < 3000 + LIMIT_SECONDS);
+}
+
+/* Two processes in one folder would write over each other's half-written files. */
+static void one_at_a_time(void **state) {
+    struct error error;
+    struct options options = slim_run(*state, "run", NORM_GROUP), second = options;
+    options.recipe.epochs = second.recipe.epochs = 100000;
+    pid_t child = start(&options, *state);
+    while (lines_of(options.out) == 0)
+        usleep(1000);
+    assert_int_equal(kill(child, SIGSTOP), 0); /* it may be in the middle of a write */
+    second.resume = true;
+    FAILED(run(&error, &second), STATUS_FAILED, &error, "another process trains in", options.out);
+    second.resume = false;
+    second.force = true;
+    FAILED(run(&error, &second), STATUS_FAILED, &error, "another process trains in", options.out);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(finish(child), -SIGKILL);
+    second.recipe.epochs = 1; /* the lock went with its owner */
+    run_ok(&second);
 }
 
 /* ---- refusals -------------------------------------------------------------------------------- */
@@ -367,23 +435,6 @@ static void no_checkpoint(void **state) {
     assert_int_equal(folder_entries(*state), 0);
 }
 
-/* Writes the checkpoint again with another value in its metadata; NULL: without the entry. */
-static void change_checkpoint(const char *folder, const char *key, const char *value) {
-    static const struct weights_origin origin = {NORM_GROUP, RECIPE_TUNED, "synthetic"};
-    struct error error;
-    struct tensor_list list;
-    json_t *metadata;
-    const char *path = in_folder(folder, "checkpoint.safetensors");
-    assert_succeeded(weights_read(&error, &list, &metadata, path), &error);
-    if (value == NULL)
-        assert_int_equal(json_object_del(metadata, key), 0);
-    else
-        assert_int_equal(json_object_set_new(metadata, key, json_string(value)), 0);
-    assert_succeeded(weights_write(&error, path, &list, &origin, metadata), &error);
-    tensor_list_free(&list);
-    json_decref(metadata);
-}
-
 static void damaged_states(void **state) {
     static const struct {
         const char *key, *value, *part;
@@ -407,6 +458,11 @@ static void damaged_states(void **state) {
         {"state.best_epoch", "4", "best epoch 4"},
         {"state.best_epoch", "0", "best epoch 0"},
         {"state.learning_rate", "1e99", "'1e99'"},
+        {"state.learning_rate", "-1", "'-1'"},
+        {"state.sum.loss", "-1", "'-1'"},
+        {"state.seconds", "-1", "'-1'"},
+        {"state.elapsed", "1e300", "'1e300'"},
+        {"state.last_accuracy", "101", "'101'"},
         {"setting.lr", NULL, "'setting.lr'"},
     };
     struct options options = slim_run(*state, "run", NORM_GROUP);
@@ -468,20 +524,46 @@ static void diverges(const char *folder, float interval, int64_t saved) {
     options.recipe.learning_rate = 3e38f;
     options.checkpoint_seconds = interval;
     options.force = true;
-    FAILED(run(&error, &options), STATUS_DIVERGED, &error, "diverged", "step", "3e+38", "--lr");
+    char kept[64];
+    snprintf(kept, sizeof kept, "the checkpoint of step %" PRId64 " is kept", saved);
+    file_put(in_folder(options.out, "model.safetensors.tmp"), "half", 4);
+    FAILED(run(&error, &options), STATUS_DIVERGED, &error, "the training loss", "step", "3e+38",
+           "--lr", kept);
     assert_int_equal(checkpoint_number(options.out, "state.step"), saved);
     struct tensor_list list;
     const char *path = in_folder(options.out, "checkpoint.safetensors");
     assert_succeeded(weights_read(&error, &list, NULL, path), &error);
     assert_null(tensor_list_not_finite(&list));
     tensor_list_free(&list);
-    assert_false(is_there(options.out, "model.safetensors"));
+    assert_int_equal(folder_entries(options.out), 3); /* of the run before it nothing is left */
 }
 
 static void divergence(void **state) {
+    const struct options before = slim_run(*state, "run", NORM_GROUP);
+    run_ok(&before);
     diverges(*state, 0, 0);
     diverges(*state, 1e-6f,
              1); /* the first step's loss was finite, and so are the weights after it */
+}
+
+/* Weights that are not finite are no divergence, and no reason to touch the run before. */
+static void weights_not_finite(void **state) {
+    struct error error;
+    struct tensor_list list;
+    struct options options = slim_run(*state, "run", NORM_GROUP);
+    const struct weights_origin origin = {NORM_GROUP, RECIPE_TUNED, "synthetic"};
+    run_ok(&options);
+    assert_succeeded(weights_read(&error, &list, NULL, in_folder(options.out, "model.safetensors")),
+                     &error);
+    *(float *)list.storage = NAN;
+    snprintf(options.weights, sizeof options.weights, "%s/nan.safetensors", (char *)*state);
+    assert_succeeded(weights_write(&error, options.weights, &list, &origin, NULL), &error);
+    options.force = true;
+    struct folder_bytes before = remember(options.out);
+    FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "nan.safetensors", list.tensors[0].name,
+           "not finite");
+    assert_untouched(options.out, &before);
+    tensor_list_free(&list);
 }
 
 int main(void) {
@@ -489,9 +571,10 @@ int main(void) {
     cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(killed_batch_norm), IN_FOLDER(killed_group_norm), IN_FOLDER(stopped),
-        IN_FOLDER(finished),          IN_FOLDER(leftovers),         IN_FOLDER(other_settings),
-        IN_FOLDER(other_threads),     IN_FOLDER(no_checkpoint),     IN_FOLDER(damaged_states),
-        IN_FOLDER(damaged_files),     IN_FOLDER(lost_lines),        IN_FOLDER(divergence),
+        IN_FOLDER(finished),          IN_FOLDER(leftovers),         IN_FOLDER(counts_go_on),
+        IN_FOLDER(one_at_a_time),     IN_FOLDER(other_settings),    IN_FOLDER(other_threads),
+        IN_FOLDER(no_checkpoint),     IN_FOLDER(damaged_states),    IN_FOLDER(damaged_files),
+        IN_FOLDER(lost_lines),        IN_FOLDER(divergence),        IN_FOLDER(weights_not_finite),
     };
     return cmocka_run_group_tests_name("resume", tests, NULL, NULL);
 }

@@ -7,39 +7,40 @@
 #include "weights.h"
 
 #include <errno.h>
+#include <float.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUMBER_CAPACITY = 40 };
+enum { NUMBER_CAPACITY = 40, MAX_SECONDS = 1000000000 /* thirty years */ };
 
 /* The members of struct run_state by name. */
 enum kind { KIND_INT, KIND_INT64, KIND_UINT64, KIND_FLOAT, KIND_DOUBLE };
 
-#define FIELD(kind, member)                                                                        \
-    { "state." #member, kind, offsetof(struct run_state, member) }
+#define FIELD(kind, member, most)                                                                  \
+    { "state." #member, kind, offsetof(struct run_state, member), most }
 
 static const struct field {
     const char *key;
     enum kind kind;
     size_t offset;
+    double most; /* of a KIND_FLOAT or KIND_DOUBLE; none of them is below 0 */
 } fields[] = {
-    FIELD(KIND_INT64, step),
-    FIELD(KIND_INT, epoch),
-    FIELD(KIND_INT, batch),
-    FIELD(KIND_DOUBLE, sum.loss),
-    FIELD(KIND_UINT64, sum.correct),
-    FIELD(KIND_UINT64, sum.images),
-    FIELD(KIND_DOUBLE, seconds),
-    FIELD(KIND_FLOAT, learning_rate),
-    FIELD(KIND_INT, best_epoch),
-    FIELD(KIND_DOUBLE, best_accuracy),
-    FIELD(KIND_DOUBLE, last_accuracy),
-    FIELD(KIND_DOUBLE, elapsed),
+    FIELD(KIND_INT64, step, 0),
+    FIELD(KIND_INT, epoch, 0),
+    FIELD(KIND_INT, batch, 0),
+    FIELD(KIND_DOUBLE, sum.loss, DBL_MAX),
+    FIELD(KIND_UINT64, sum.correct, 0),
+    FIELD(KIND_UINT64, sum.images, 0),
+    FIELD(KIND_DOUBLE, seconds, MAX_SECONDS),
+    FIELD(KIND_FLOAT, learning_rate, FLT_MAX),
+    FIELD(KIND_INT, best_epoch, 0),
+    FIELD(KIND_DOUBLE, best_accuracy, 100),
+    FIELD(KIND_DOUBLE, last_accuracy, 100),
+    FIELD(KIND_DOUBLE, elapsed, MAX_SECONDS),
 };
 enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };
 
@@ -92,6 +93,11 @@ static enum status write_state(struct error *error, const char *path,
         .dataset = run->dataset->name,
     };
     const struct tensor *bad = tensor_list_not_finite(tensors);
+    if (bad != NULL && state->step == 0) /* initial weights are finite */
+        return error_set(error, STATUS_BAD_DATA,
+                         "weights file '%s': tensor '%s' holds a value that is not finite; "
+                         "training cannot begin from it, use other weights",
+                         run->options->weights, bad->name);
     if (bad != NULL)
         return error_set(error, STATUS_DIVERGED,
                          "training diverged: after step %" PRId64 ", at learning rate %g, '%s' "
@@ -127,14 +133,15 @@ enum status checkpoint_find(struct error *error, const char *path) {
 }
 
 /* Reads a number that print_number wrote; false: it is none, or out of range. */
-static bool parse_number(void *member, enum kind kind, const char *text) {
+static bool parse_number(void *member, const struct field *field, const char *text) {
     char *end;
+    double value;
     errno = 0;
-    switch (kind) {
+    switch (field->kind) {
     case KIND_INT: {
-        long value = strtol(text, &end, 10);
-        *(int *)member = (int)value;
-        return end != text && *end == '\0' && errno == 0 && value == (int)value;
+        long whole = strtol(text, &end, 10);
+        *(int *)member = (int)whole;
+        return end != text && *end == '\0' && errno == 0 && whole == (int)whole;
     }
     case KIND_INT64:
         *(int64_t *)member = strtoll(text, &end, 10);
@@ -144,10 +151,11 @@ static bool parse_number(void *member, enum kind kind, const char *text) {
         return end != text && *end == '\0' && errno == 0;
     case KIND_FLOAT:
         *(float *)member = strtof(text, &end);
-        return end != text && *end == '\0' && isfinite(*(float *)member);
+        value = (double)*(float *)member;
+        return end != text && *end == '\0' && value >= 0 && value <= field->most;
     case KIND_DOUBLE:
-        *(double *)member = strtod(text, &end);
-        return end != text && *end == '\0' && isfinite(*(double *)member);
+        value = *(double *)member = strtod(text, &end);
+        return end != text && *end == '\0' && value >= 0 && value <= field->most;
     }
     return false;
 }
@@ -160,7 +168,7 @@ static enum status parse_state(struct error *error, struct run_state *out, const
             return error_set(error, STATUS_BAD_DATA,
                              "checkpoint '%s' lacks '%s': it is none of this program", path,
                              fields[i].key);
-        if (!parse_number((char *)out + fields[i].offset, fields[i].kind, text))
+        if (!parse_number((char *)out + fields[i].offset, &fields[i], text))
             return error_set(error, STATUS_BAD_DATA,
                              "checkpoint '%s' is damaged: '%s' is '%.40s', which is no number "
                              "that it can be",

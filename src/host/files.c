@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +35,14 @@ enum status path_join(struct error *error, char out[PATH_CAPACITY], const char *
 
 bool file_exists(const char *path) {
     return access(path, F_OK) == 0;
+}
+
+static int open_retrying(const char *path, int flags) {
+    int handle;
+    do
+        handle = open(path, flags | O_CLOEXEC, 0666);
+    while (handle < 0 && errno == EINTR);
+    return handle;
 }
 
 /* What to do about a failed call, in the words that go before the reason. */
@@ -86,6 +95,24 @@ enum status folder_make(struct error *error, const char *path) {
     return folder_make_one(error, part);
 }
 
+enum status folder_lock(struct error *error, int *out, const char *path) {
+    int result;
+    *out = open_retrying(path, O_RDONLY | O_DIRECTORY);
+    if (*out < 0)
+        return error_set_errno(error, STATUS_FAILED, errno, "cannot open folder '%s'", path);
+    do
+        result = flock(*out, LOCK_EX | LOCK_NB);
+    while (result != 0 && errno == EINTR);
+    if (result == 0 || errno != EWOULDBLOCK)
+        return STATUS_OK;
+    close(*out); /* only read: nothing to lose */
+    *out = -1;
+    return error_set(error, STATUS_FAILED,
+                     "another process trains in '%s'; wait until it has ended, or choose another "
+                     "folder with --out",
+                     path);
+}
+
 /* ---- writing a file -------------------------------------------------------------------------- */
 
 /* A file on its way: written under `temporary`, meant for `path`. */
@@ -118,14 +145,6 @@ static enum status prepare(struct error *error, struct writing *out, const char 
     else
         slash[slash == out->folder ? 1 : 0] = '\0'; /* the folder of "/name" is "/" */
     return STATUS_OK;
-}
-
-static int open_retrying(const char *path, int flags) {
-    int handle;
-    do
-        handle = open(path, flags | O_CLOEXEC, 0666);
-    while (handle < 0 && errno == EINTR);
-    return handle;
 }
 
 static enum status open_both(struct error *error, struct writing *writing) {

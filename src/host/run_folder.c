@@ -70,10 +70,12 @@ enum status run_folder_check(struct error *error, bool *unfinished, const char *
     return STATUS_OK;
 }
 
-enum status run_folder_make(struct error *error, const char *path) {
+enum status run_folder_make(struct error *error, struct run_folder *out, const char *path) {
     static const char *const written_whole[] = {"model.safetensors", "best.safetensors",
                                                 "checkpoint.safetensors", config_name};
-    if (folder_make(error, path) != STATUS_OK)
+    *out = (struct run_folder)RUN_FOLDER_CLOSED;
+    if (path_join(error, out->path, "", path) != STATUS_OK ||
+        folder_make(error, path) != STATUS_OK || folder_lock(error, &out->lock, path) != STATUS_OK)
         return error->status;
     for (size_t i = 0; i < sizeof written_whole / sizeof written_whole[0]; i++) {
         char file[PATH_CAPACITY];
@@ -92,18 +94,17 @@ static enum status remove_weights(struct error *error, const struct run_folder *
     return file_remove(error, path);
 }
 
-enum status run_folder_open(struct error *error, struct run_folder *out,
+enum status run_folder_open(struct error *error, struct run_folder *folder,
                             const struct run_description *run, const struct run_state *state) {
     char metrics[PATH_CAPACITY];
-    *out = (struct run_folder)RUN_FOLDER_CLOSED;
-    if (path_join(error, out->path, "", run->options->out) != STATUS_OK ||
-        run_folder_metrics_path(error, metrics, out->path) != STATUS_OK ||
-        run_config_write(error, out->path, config_name, run) != STATUS_OK ||
-        metrics_open(error, &out->metrics, metrics, state->epoch - 1) != STATUS_OK)
+    if (run_folder_metrics_path(error, metrics, folder->path) != STATUS_OK ||
+        run_config_write(error, folder->path, config_name, run) != STATUS_OK ||
+        metrics_open(error, &folder->metrics, metrics, state->epoch - 1) != STATUS_OK)
         return error->status;
-    if (!run_ended(state, run->options) && remove_weights(error, out, WEIGHTS_FINAL) != STATUS_OK)
+    if (!run_ended(state, run->options) &&
+        remove_weights(error, folder, WEIGHTS_FINAL) != STATUS_OK)
         return error->status;
-    return state->best_epoch > 0 ? STATUS_OK : remove_weights(error, out, WEIGHTS_BEST);
+    return state->best_epoch > 0 ? STATUS_OK : remove_weights(error, folder, WEIGHTS_BEST);
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
@@ -119,4 +120,12 @@ enum status run_folder_save(struct error *error, struct run_folder *folder, enum
         .dataset = run->dataset->name,
     };
     return weights_write(error, path, tensors, &origin, NULL);
+}
+
+enum status run_folder_close(struct error *error, struct run_folder *folder) {
+    int lock = folder->lock;
+    folder->lock = -1;
+    if (lock >= 0)
+        close(lock); /* only read: nothing to lose */
+    return metrics_close(error, &folder->metrics);
 }

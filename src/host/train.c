@@ -113,7 +113,7 @@ static enum status open_folder(struct error *error, struct training *training) {
     training->run_began = clock_seconds() - training->at.elapsed;
     training->saved = clock_seconds();
     training->saved_step = training->at.step;
-    if (run_folder_make(error, run->options->out) != STATUS_OK)
+    if (run_folder_make(error, &training->folder, run->options->out) != STATUS_OK)
         return error->status;
     if (!run->options->resume && checkpoint_write(error, training->checkpoint, training->model,
                                                   &training->at, run) != STATUS_OK)
@@ -340,11 +340,12 @@ static enum status run_epochs(struct error *error, struct training *training) {
             record_epoch(error, training) != STATUS_OK)
             return error->status;
     }
-    if (metrics_close(error, &training->folder.metrics) != STATUS_OK ||
-        save_weights(error, training, WEIGHTS_FINAL) != STATUS_OK)
+    if (save_weights(error, training, WEIGHTS_FINAL) != STATUS_OK)
         return error->status;
     if (!options->no_report &&
         report_write(error, &training->run, at, training->model, training->test_feed) != STATUS_OK)
+        return error->status;
+    if (run_folder_close(error, &training->folder) != STATUS_OK)
         return error->status;
     return console_closing(error, &training->run, at);
 }
@@ -358,7 +359,7 @@ enum status train_on(struct error *error, const struct options *options,
     progress_clear(&training.progress);
     if (status != STATUS_OK) {
         struct error ignored; /* the first one is reported */
-        (void)metrics_close(&ignored, &training.folder.metrics);
+        (void)run_folder_close(&ignored, &training.folder);
     }
     tear_down(&training);
     return status;
