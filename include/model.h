@@ -33,6 +33,9 @@ enum status model_create(struct error *error, struct model **out, const struct b
                          const struct model_options *options);
 void model_destroy(struct model *model);
 
+/* The network that it computes. */
+const struct network *model_network(const struct model *model);
+
 /* Sets the initial weights: convolutions uniform in +-1/sqrt(fan_in) (PyTorch's Conv2d default:
  * kaiming_uniform with a = sqrt(5)) from Philox (seed, PHILOX_INITIAL_WEIGHTS + layer, 0, element /
  * 4), norm weights 1, biases 0, running means 0, running variances 1; velocity 0. */

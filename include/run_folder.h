@@ -47,8 +47,8 @@ enum status run_folder_make(struct error *error, struct run_folder *out, const c
 
 /* For a folder that is made: writes config.json, and brings the other files to `state`, of which a
  * checkpoint was written: metrics.jsonl to the lines of the epochs that it counts, none for a new
- * run; weights that it knows nothing of are removed. Errors: STATUS_FAILED; STATUS_BAD_DATA:
- * metrics.jsonl has lost lines. */
+ * run; weights that it knows nothing of are removed. Errors: STATUS_FAILED; STATUS_BAD_DATA, before
+ * anything is changed: metrics.jsonl has lost lines, or best.safetensors is lost. */
 enum status run_folder_open(struct error *error, struct run_folder *folder,
                             const struct run_description *run, const struct run_state *state);
 

@@ -37,8 +37,8 @@ enum status weights_read(struct error *error, struct tensor_list *out, json_t **
                          const char *path);
 
 /* Reads a weights file into the model (model_import); a tensor with a NaN or an infinity gets a
- * warning on standard error. *metadata as for weights_read. Errors: those of weights_read and
- * model_import. */
+ * warning on standard error, and so does metadata that names another norm or recipe. *metadata as
+ * for weights_read. Errors: those of weights_read and model_import. */
 enum status weights_load(struct error *error, struct model *model, json_t **metadata,
                          const char *path);
 

@@ -292,7 +292,7 @@ static void states_and_weights(void **state) {
     must(f, "model_save_state", model_save_state(&f->error, trial.model, &all));
     FAILED(model_restore_state(&f->error, trial.model, &weights, "a file"), STATUS_BAD_DATA,
            &f->error, "'velocity.convblock1.0.weight'", "missing");
-    REFUSED(&trial, &all, "'velocity.convblock1.0.weight'", "not known");
+    REFUSED(&trial, &all, "'velocity.convblock1.0.weight'", "is a checkpoint", "model.safetensors");
     assert_null(tensor_list_not_finite(&all));
     float *last =
         (float *)(void *)((char *)all.storage + ((const char *)all.tensors[all.count - 1].data -

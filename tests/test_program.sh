@@ -369,6 +369,10 @@ cp red.png ./--json
 run "${small_predict[@]}" -- --json
 [ "$status" -eq 0 ] && grep -q '^--json  ' out
 ok "predict: a name that looks like an option, after --" $?
+LC_ALL=C sed 's/"norm":"ln"/"norm":"gn"/' "$trained" >other.safetensors # as long as before
+run "${small_predict[@]}" --weights other.safetensors red.png
+[ "$status" -eq 0 ] && message "warning" "other.safetensors" "trained with --norm gn --recipe reference" "used with --norm ln"
+ok "predict: a warning of weights that say they are another network's" $?
 fails "predict without --weights" 2 "predict needs --weights FILE" -- predict red.png
 fails "predict without an image" 2 "predict needs an image" -- "${small_predict[@]}"
 fails "predict: --groups that do not divide" 2 "--groups 5" -- predict --groups 5 --weights "$trained" red.png

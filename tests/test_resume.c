@@ -7,6 +7,7 @@
 #include "weights.h"
 
 #include "clock.h"
+#include "version.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -186,7 +187,7 @@ static int lines_of(const char *folder) {
 }
 
 /* The number that the checkpoint's metadata has under `key`. */
-static int64_t checkpoint_number(const char *folder, const char *key) {
+static double checkpoint_number(const char *folder, const char *key) {
     struct error error;
     struct tensor_list list;
     json_t *metadata;
@@ -194,7 +195,7 @@ static int64_t checkpoint_number(const char *folder, const char *key) {
     assert_succeeded(weights_read(&error, &list, &metadata, path), &error);
     const char *text = json_string_value(json_object_get(metadata, key));
     assert_non_null(text);
-    int64_t value = strtoll(text, NULL, 10);
+    double value = strtod(text, NULL);
     tensor_list_free(&list);
     json_decref(metadata);
     return value;
@@ -233,11 +234,13 @@ static void stopped_by(const char *folder, int number, enum status status, const
     assert_true(memmem(message, size, "--resume", 8) != NULL);
     const char *stopped = memmem(message, size, "after step ", 11);
     assert_non_null(stopped);
-    int64_t step = checkpoint_number(cut.out, "state.step");
-    assert_true(strtoll(stopped + 11, NULL, 10) == step); /* the message ends with a path */
+    double step = checkpoint_number(cut.out, "state.step");
+    assert_true(strtod(stopped + 11, NULL) == step); /* the message ends with a path */
     free(message);
     assert_false(is_there(cut.out, "model.safetensors"));
     assert_true(step >= STEPS && step < 12 * STEPS);
+    /* it is of the stop itself: the one after an epoch begins the next with no seconds */
+    assert_true(checkpoint_number(cut.out, "state.seconds") > 0);
     cut.resume = true;
     assert_ends_well(start(&cut, folder), folder);
     if (!is_there(folder, "whole"))
@@ -269,6 +272,7 @@ static void finished(void **state) {
     run_ok(&whole);
     run_ok(&again);
     again.resume = true;
+    file_put(in_folder(again.out, "best.safetensors.tmp"), "half", 4);
     run_ok(&again);
     assert_same_results(again.out, whole.out);
     assert_int_equal(unlink(in_folder(again.out, "model.safetensors")), 0);
@@ -320,7 +324,7 @@ static void counts_go_on(void **state) {
     assert_true(number(metrics.lines[0], "train_loss") == 0.5);
     assert_true(seconds >= 1000 && seconds < 1000 + LIMIT_SECONDS);
     free_metrics(&metrics);
-    int64_t elapsed = checkpoint_number(options.out, "state.elapsed");
+    double elapsed = checkpoint_number(options.out, "state.elapsed");
     assert_true(elapsed >= 3000 && elapsed < 3000 + LIMIT_SECONDS);
 }
 
@@ -404,12 +408,15 @@ static void other_settings(void **state) {
     REFUSES(&o, STATUS_USAGE, "no --weights;", "--weights some.safetensors");
     o.seed = 5;
     REFUSES(&o, STATUS_USAGE, "--seed 3, no --weights;", "--seed 5, --weights some.safetensors");
-    if (!on_cuda())
-        return;
     o = first;
     o.resume = true;
     o.device.kind = DEVICE_CPU;
-    REFUSES(&o, STATUS_USAGE, "--device cuda", "--device cpu");
+    if (on_cuda())
+        REFUSES(&o, STATUS_USAGE, "--device cuda", "--device cpu");
+    o.device.kind = first.device.kind;
+    change_checkpoint(o.out, "setting.data", "CIFAR-10");
+    change_checkpoint(o.out, "setting.device", "abacus");
+    REFUSES(&o, STATUS_USAGE, "--data CIFAR-10, --device abacus;", "--data synthetic, --device c");
 }
 
 /* What does not change the results may change. */
@@ -464,6 +471,7 @@ static void damaged_states(void **state) {
         {"state.elapsed", "1e300", "'1e300'"},
         {"state.last_accuracy", "101", "'101'"},
         {"setting.lr", NULL, "'setting.lr'"},
+        {"version", NULL, "'version'"},
     };
     struct options options = slim_run(*state, "run", NORM_GROUP);
     run_ok(&options);
@@ -477,6 +485,14 @@ static void damaged_states(void **state) {
         REFUSES(&options, STATUS_BAD_DATA, "checkpoint.safetensors", cases[i].part);
     }
     free(right);
+}
+
+static void other_version(void **state) {
+    struct options options = slim_run(*state, "run", NORM_GROUP);
+    run_ok(&options);
+    options.resume = true;
+    change_checkpoint(options.out, "version", "0.0.9");
+    REFUSES(&options, STATUS_USAGE, "version 0.0.9", "this is " PROGRAM_VERSION, "--out");
 }
 
 /* Cut at any place, or the weights of the run in its place. */
@@ -494,12 +510,12 @@ static void damaged_files(void **state) {
     free(right);
     unsigned char *weights = slurp(&weights_size, in_folder(options.out, "best.safetensors"));
     file_put(in_folder(options.out, "checkpoint.safetensors"), weights, weights_size);
-    REFUSES(&options, STATUS_BAD_DATA, "checkpoint.safetensors", "'state.step'");
+    REFUSES(&options, STATUS_BAD_DATA, "checkpoint.safetensors", "'version'");
     free(weights);
 }
 
-/* Lines that the checkpoint counts and the file does not have cannot be made up. */
-static void lost_lines(void **state) {
+/* Lines and weights that the checkpoint counts and the folder does not have cannot be made up. */
+static void lost_results(void **state) {
     struct options options = slim_run(*state, "run", NORM_GROUP);
     run_ok(&options);
     options.resume = true;
@@ -507,10 +523,16 @@ static void lost_lines(void **state) {
     unsigned char *lines = slurp(&size, in_folder(options.out, "metrics.jsonl"));
     file_put(in_folder(options.out, "metrics.jsonl"), lines, size - 1);
     struct error error;
+    struct folder_bytes before = remember(options.out);
+    options.device.threads = 2; /* which config.json would say */
     FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "metrics.jsonl", "2 whole lines",
            "3 epochs");
-    assert_file_holds(in_folder(options.out, "metrics.jsonl"), lines, size - 1);
+    assert_untouched(options.out, &before);
+    file_put(in_folder(options.out, "metrics.jsonl"), lines, size);
     free(lines);
+    assert_int_equal(unlink(in_folder(options.out, "best.safetensors")), 0);
+    FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "best.safetensors' is missing",
+           "--force");
 }
 
 /* ---- divergence ------------------------------------------------------------------------------ */
@@ -529,7 +551,7 @@ static void diverges(const char *folder, float interval, int64_t saved) {
     file_put(in_folder(options.out, "model.safetensors.tmp"), "half", 4);
     FAILED(run(&error, &options), STATUS_DIVERGED, &error, "the training loss", "step", "3e+38",
            "--lr", kept);
-    assert_int_equal(checkpoint_number(options.out, "state.step"), saved);
+    assert_true(checkpoint_number(options.out, "state.step") == (double)saved);
     struct tensor_list list;
     const char *path = in_folder(options.out, "checkpoint.safetensors");
     assert_succeeded(weights_read(&error, &list, NULL, path), &error);
@@ -544,6 +566,20 @@ static void divergence(void **state) {
     diverges(*state, 0, 0);
     diverges(*state, 1e-6f,
              1); /* the first step's loss was finite, and so are the weights after it */
+}
+
+/* The one step's loss is finite, what it leaves is none to evaluate. */
+static void divergence_of_the_test(void **state) {
+    struct error error;
+    struct options options = slim_run(*state, "run", NORM_GROUP);
+    options.recipe.schedule = SCHEDULE_STEPS;
+    options.recipe.learning_rate = 3e38f;
+    options.checkpoint_seconds = 0;
+    options.max_steps = 1;
+    FAILED(run(&error, &options), STATUS_DIVERGED, &error, "the test loss", "after step 1", "3e+38",
+           "the checkpoint of step 0 is kept");
+    assert_int_equal(folder_entries(options.out), 3);
+    assert_int_equal(lines_of(options.out), 0);
 }
 
 /* Weights that are not finite are no divergence, and no reason to touch the run before. */
@@ -570,11 +606,23 @@ int main(void) {
 #define IN_FOLDER(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(killed_batch_norm), IN_FOLDER(killed_group_norm), IN_FOLDER(stopped),
-        IN_FOLDER(finished),          IN_FOLDER(leftovers),         IN_FOLDER(counts_go_on),
-        IN_FOLDER(one_at_a_time),     IN_FOLDER(other_settings),    IN_FOLDER(other_threads),
-        IN_FOLDER(no_checkpoint),     IN_FOLDER(damaged_states),    IN_FOLDER(damaged_files),
-        IN_FOLDER(lost_lines),        IN_FOLDER(divergence),        IN_FOLDER(weights_not_finite),
+        IN_FOLDER(killed_batch_norm),
+        IN_FOLDER(killed_group_norm),
+        IN_FOLDER(stopped),
+        IN_FOLDER(finished),
+        IN_FOLDER(leftovers),
+        IN_FOLDER(counts_go_on),
+        IN_FOLDER(one_at_a_time),
+        IN_FOLDER(other_settings),
+        IN_FOLDER(other_threads),
+        IN_FOLDER(no_checkpoint),
+        IN_FOLDER(damaged_states),
+        IN_FOLDER(other_version),
+        IN_FOLDER(damaged_files),
+        IN_FOLDER(lost_results),
+        IN_FOLDER(divergence),
+        IN_FOLDER(divergence_of_the_test),
+        IN_FOLDER(weights_not_finite),
     };
     return cmocka_run_group_tests_name("resume", tests, NULL, NULL);
 }

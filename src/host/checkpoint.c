@@ -4,6 +4,7 @@
 
 #include "files.h"
 #include "run_settings.h"
+#include "version.h"
 #include "weights.h"
 
 #include <errno.h>
@@ -44,6 +45,8 @@ static const struct field {
 };
 enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };
 
+static const char version_key[] = "version";
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 static void print_number(char out[NUMBER_CAPACITY], enum kind kind, const void *member) {
@@ -77,7 +80,9 @@ static json_t *describe(const struct run_state *state, const struct run_descript
             object = NULL;
         }
     }
-    if (object != NULL && !run_settings_put(object, run)) {
+    if (object != NULL &&
+        (json_object_set_new(object, version_key, json_string(PROGRAM_VERSION)) != 0 ||
+         !run_settings_put(object, run))) {
         json_decref(object);
         object = NULL;
     }
@@ -177,6 +182,21 @@ static enum status parse_state(struct error *error, struct run_state *out, const
     return STATUS_OK;
 }
 
+/* Another version may draw other random numbers, or follow another schedule. */
+static enum status check_version(struct error *error, const json_t *metadata, const char *path) {
+    const char *version = json_string_value(json_object_get(metadata, version_key));
+    if (version == NULL)
+        return error_set(error, STATUS_BAD_DATA,
+                         "checkpoint '%s' lacks '%s': it is none of this program", path,
+                         version_key);
+    if (strcmp(version, PROGRAM_VERSION) == 0)
+        return STATUS_OK;
+    return error_set(error, STATUS_USAGE,
+                     "'%s' was started by version %.20s of this program, and this is %s; go on "
+                     "with that version, or choose another folder with --out",
+                     path, version, PROGRAM_VERSION);
+}
+
 /* Whether a run with these settings can stand there. */
 static enum status check_state(struct error *error, const struct run_state *state,
                                const struct run_description *run, const char *path) {
@@ -211,7 +231,9 @@ enum status checkpoint_read(struct error *error, struct run_state *state, struct
     if (checkpoint_find(error, path) != STATUS_OK ||
         weights_read(error, &tensors, &metadata, path) != STATUS_OK)
         return error->status;
-    enum status status = parse_state(error, &found, metadata, path);
+    enum status status = check_version(error, metadata, path);
+    if (status == STATUS_OK)
+        status = parse_state(error, &found, metadata, path);
     if (status == STATUS_OK)
         status = run_settings_check(error, metadata, run, path);
     if (status == STATUS_OK)

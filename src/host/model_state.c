@@ -140,6 +140,10 @@ enum status model_wait(struct error *error, struct model *model) {
     return model->backend->event_synchronize(error, model->device, model->done);
 }
 
+const struct network *model_network(const struct model *model) {
+    return &model->network;
+}
+
 /* Uniform in +-1/sqrt(fan_in). */
 static void fill_uniform(float *weight, int count, int fan_in, uint64_t seed, int layer) {
     float bound = 1 / sqrtf((float)fan_in);

@@ -14,6 +14,8 @@ enum { ALIGNMENT = 8, SHAPE_CAPACITY = 128 };
 /* What a list holds: what a network computes with, or all that a training goes on from. */
 enum extent { EXTENT_WEIGHTS, EXTENT_STATE };
 
+static const char velocity_prefix[] = "velocity.";
+
 /* The tensors of a network. */
 struct state {
     struct tensor_list list;    /* no data */
@@ -96,7 +98,7 @@ static void list_state(struct state *out, const struct model *model, enum extent
         add_statistics(out, &layers[i], &places[i], staging.statistics);
     }
     for (int i = 0; i < count && extent == EXTENT_STATE; i++)
-        add_parameters(out, "velocity.", &layers[i], &places[i], staging.velocity);
+        add_parameters(out, velocity_prefix, &layers[i], &places[i], staging.velocity);
 }
 
 /* ---- out of the model ------------------------------------------------------------------------ */
@@ -231,6 +233,17 @@ static enum status refuse(struct error *error, const struct model *model, const 
                      path, name, fault, norm_option(network->norm), recipe_option(network->recipe));
 }
 
+/* A tensor that the network does not have. */
+static enum status refuse_name(struct error *error, const struct model *model, const char *path,
+                               const char *name) {
+    if (strncmp(name, velocity_prefix, strlen(velocity_prefix)) == 0)
+        return error_set(error, STATUS_BAD_DATA,
+                         "weights file '%s' is a checkpoint: it has '%s'; give the "
+                         "model.safetensors or best.safetensors beside it",
+                         path, name);
+    return refuse(error, model, path, name, "is not known");
+}
+
 /* Whether the list has what the network has, and nothing else. */
 static enum status check_tensors(struct error *error, const struct model *model,
                                  const struct state *state, const struct tensor_list *list,
@@ -238,7 +251,7 @@ static enum status check_tensors(struct error *error, const struct model *model,
     char fault[2 * SHAPE_CAPACITY + 32], found[SHAPE_CAPACITY], wanted[SHAPE_CAPACITY];
     for (int i = 0; i < list->count; i++)
         if (find(&state->list, list->tensors[i].name) == NULL)
-            return refuse(error, model, path, list->tensors[i].name, "is not known");
+            return refuse_name(error, model, path, list->tensors[i].name);
     for (int i = 0; i < state->list.count; i++) {
         const struct tensor *due = &state->list.tensors[i];
         const struct tensor *tensor = find(list, due->name);

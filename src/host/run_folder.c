@@ -94,12 +94,29 @@ static enum status remove_weights(struct error *error, const struct run_folder *
     return file_remove(error, path);
 }
 
+/* Weights that the checkpoint counts and the folder does not have cannot be made up. */
+static enum status check_best(struct error *error, const struct run_folder *folder,
+                              const struct run_state *state) {
+    bool there = false;
+    if (state->best_epoch == 0)
+        return STATUS_OK;
+    if (holds(error, &there, folder->path, weights_name(WEIGHTS_BEST)) != STATUS_OK)
+        return error->status;
+    if (there)
+        return STATUS_OK;
+    return error_set(error, STATUS_BAD_DATA,
+                     "'%s/%s' is missing, but the checkpoint beside it counts it, from epoch %d; "
+                     "bring the file back, or begin anew with --force",
+                     folder->path, weights_name(WEIGHTS_BEST), state->best_epoch);
+}
+
 enum status run_folder_open(struct error *error, struct run_folder *folder,
                             const struct run_description *run, const struct run_state *state) {
     char metrics[PATH_CAPACITY];
-    if (run_folder_metrics_path(error, metrics, folder->path) != STATUS_OK ||
-        run_config_write(error, folder->path, config_name, run) != STATUS_OK ||
-        metrics_open(error, &folder->metrics, metrics, state->epoch - 1) != STATUS_OK)
+    if (check_best(error, folder, state) != STATUS_OK ||
+        run_folder_metrics_path(error, metrics, folder->path) != STATUS_OK ||
+        metrics_open(error, &folder->metrics, metrics, state->epoch - 1) != STATUS_OK ||
+        run_config_write(error, folder->path, config_name, run) != STATUS_OK)
         return error->status;
     if (!run_ended(state, run->options) &&
         remove_weights(error, folder, WEIGHTS_FINAL) != STATUS_OK)

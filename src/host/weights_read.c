@@ -183,6 +183,21 @@ static void warn_of_values(const struct tensor_list *list, const char *path) {
                        tensor->name);
 }
 
+/* Warns of weights that say they are another network's: of some networks, as of gn and ln with
+ * --recipe tuned, all tensors have the same names and shapes. */
+static void warn_of_origin(const struct network *network, const json_t *metadata,
+                           const char *path) {
+    const char *norm = json_string_value(json_object_get(metadata, "norm"));
+    const char *recipe = json_string_value(json_object_get(metadata, "recipe"));
+    if (norm == NULL || recipe == NULL ||
+        (strcmp(norm, norm_option(network->norm)) == 0 &&
+         strcmp(recipe, recipe_option(network->recipe)) == 0))
+        return;
+    output_warning("weights file '%s' says that it was trained with --norm %.20s --recipe %.20s, "
+                   "and is used with --norm %s --recipe %s",
+                   path, norm, recipe, norm_option(network->norm), recipe_option(network->recipe));
+}
+
 enum status weights_load(struct error *error, struct model *model, json_t **metadata,
                          const char *path) {
     struct tensor_list list;
@@ -194,6 +209,7 @@ enum status weights_load(struct error *error, struct model *model, json_t **meta
     enum status status = model_import(error, model, &list, path);
     if (status == STATUS_OK) {
         warn_of_values(&list, path);
+        warn_of_origin(model_network(model), found, path);
         hand_over(metadata, found);
     } else {
         json_decref(found);
