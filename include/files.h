@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* A path of `folder` and `name` in a fixed buffer. Errors: STATUS_USAGE when it does not fit. */
 enum { PATH_CAPACITY = 1024 };
@@ -41,6 +42,12 @@ enum status file_write(struct error *error, const char *path, const struct file_
  */
 enum status file_remove(struct error *error, const char *path);
 enum status file_tidy(struct error *error, const char *path);
+
+/* Adds the bytes to the end of the open file `path`, in one call, so that who reads along sees all
+ * of them or none, and takes back the start of what did not fit; *end, the size of the file, moves
+ * with it. Errors: STATUS_FAILED naming the file, the bytes needed and the reason. */
+enum status file_append(struct error *error, int file, off_t *end, const void *data, size_t bytes,
+                        const char *path);
 
 /* fsync of an open file; a kind of file that cannot be synced (a pipe, say) is fine. Errors:
  * STATUS_FAILED naming `path`. */

@@ -1,5 +1,5 @@
 /* run_folder.h: the files of a run: config.json, metrics.jsonl, model.safetensors,
- * best.safetensors, checkpoint.safetensors.
+ * best.safetensors, checkpoint.safetensors, and with --tensorboard an event file.
  *
  * The checkpoint is the truth: it is written first, and whatever else a run that was cut off left
  * is brought to what it says. */
@@ -7,6 +7,7 @@
 #define RUN_FOLDER_H
 
 #include "error.h"
+#include "event_file.h"
 #include "files.h"
 #include "metrics.h"
 #include "model.h"
@@ -19,11 +20,12 @@ struct run_folder {
     char path[PATH_CAPACITY];
     int lock; /* descriptor of the folder, which is locked (folder_lock) */
     struct metrics metrics;
+    struct event_file events; /* none without --tensorboard */
 };
 
 /* The folder that is no folder yet. */
 #define RUN_FOLDER_CLOSED                                                                          \
-    { .lock = -1, .metrics = METRICS_CLOSED }
+    { .lock = -1, .metrics = METRICS_CLOSED, .events = EVENT_FILE_NONE }
 
 enum run_weights { WEIGHTS_FINAL, WEIGHTS_BEST, WEIGHTS_CHECKPOINT };
 
@@ -47,16 +49,26 @@ enum status run_folder_make(struct error *error, struct run_folder *out, const c
 
 /* For a folder that is made: writes config.json, and brings the other files to `state`, of which a
  * checkpoint was written: metrics.jsonl to the lines of the epochs that it counts, none for a new
- * run; weights that it knows nothing of are removed. Errors: STATUS_FAILED; STATUS_BAD_DATA, before
- * anything is changed: metrics.jsonl has lost lines, or best.safetensors is lost. */
+ * run, and the event file to these epochs; weights that it knows nothing of are removed. Errors:
+ * STATUS_FAILED; STATUS_BAD_DATA, before anything is changed: metrics.jsonl has lost lines, or
+ * best.safetensors is lost. */
 enum status run_folder_open(struct error *error, struct run_folder *folder,
                             const struct run_description *run, const struct run_state *state);
+
+/* Adds the line of an epoch to metrics.jsonl, and its scalars to the event file. Errors:
+ * STATUS_FAILED. */
+enum status run_folder_add(struct error *error, struct run_folder *folder,
+                           const struct epoch_metrics *epoch);
 
 /* Writes model.safetensors or best.safetensors. Errors: STATUS_FAILED. */
 enum status run_folder_save(struct error *error, struct run_folder *folder, enum run_weights which,
                             const struct tensor_list *tensors, const struct run_description *run);
 
-/* Closes metrics.jsonl and gives the lock back. Errors: STATUS_FAILED. */
+/* Shows misclassified.png, if it is there, in the event file, if there is one. Errors:
+ * STATUS_FAILED. */
+enum status run_folder_show_mistakes(struct error *error, struct run_folder *folder, int64_t step);
+
+/* Closes metrics.jsonl and the event file, and gives the lock back. Errors: STATUS_FAILED. */
 enum status run_folder_close(struct error *error, struct run_folder *folder);
 
 #endif

@@ -34,6 +34,7 @@ struct options {
     float checkpoint_seconds; /* between checkpoints within an epoch; 0: none there */
     int misclassified;        /* images that the report shows of those */
     bool no_report;
+    bool tensorboard; /* write an event file into it */
     bool json;
     char png[PATH_CAPACITY]; /* summary: file to draw the network into; "": none */
     bool quiet, no_progress;

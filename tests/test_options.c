@@ -54,8 +54,8 @@ static void defaults(void **state) {
     assert_string_equal(options.data, "data/cifar-10-batches-bin");
     assert_string_equal(options.out, "runs/gn-tuned-1");
     assert_string_equal(options.weights, "");
-    assert_false(options.no_shuffle || options.force || options.json || options.quiet ||
-                 options.no_progress || options.help || options.version);
+    assert_false(options.no_shuffle || options.force || options.tensorboard || options.json ||
+                 options.quiet || options.no_progress || options.help || options.version);
     const struct recipe *row = recipe_find(RECIPE_TUNED, NORM_GROUP);
     assert_memory_equal(&options.recipe, row, sizeof *row);
 }
@@ -100,8 +100,9 @@ static void every_option(void **state) {
     assert_true(options.max_steps == 7);
     assert_int_equal(options.device.threads, 3);
     assert_string_equal(options.out, "o");
-    options = parse_ok("--no-shuffle --force --quiet --no-progress");
-    assert_true(options.no_shuffle && options.force && options.quiet && options.no_progress);
+    options = parse_ok("--no-shuffle --force --tensorboard --quiet --no-progress");
+    assert_true(options.no_shuffle && options.force && options.tensorboard && options.quiet &&
+                options.no_progress);
     options = parse_ok("--precision tf32 --fast-algorithms --no-graph --device cuda");
     assert_int_equal(options.device.precision, PRECISION_TF32);
     assert_true(options.device.fast_algorithms && options.no_graph);

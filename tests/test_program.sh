@@ -107,7 +107,7 @@ fi
 
 run --help
 [ "$status" -eq 0 ] && [ ! -s err ] && for option in norm recipe data device epochs batch-size lr momentum \
-    weight-decay dropout groups seed augment no-shuffle max-steps precision fast-algorithms no-graph threads out weights force resume checkpoint-seconds json png quiet \
+    weight-decay dropout groups seed augment no-shuffle max-steps precision fast-algorithms no-graph threads out weights force resume checkpoint-seconds tensorboard misclassified no-report json png quiet \
     no-progress help version; do
     grep -q -- "^  --$option " out || { echo "# no --$option" && false; } || break
 done

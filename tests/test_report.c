@@ -1,5 +1,6 @@
 /* test_report.c: what a finished run leaves for people: report.md, whose figures are those of
  * metrics.jsonl and of the final weights, and its pictures; and metrics.jsonl read back. */
+#include "event_records.h"
 #include "png_file.h"
 #include "run_fixture.h"
 
@@ -160,6 +161,25 @@ static void pictures(void **state) {
     assert_int_equal(is_there(options.out, "misclassified-2.png"), wrong > MISTAKES_A_PAGE);
 }
 
+/* TensorBoard gets the sheet of mistakes, after the last step. */
+static void shown_in_tensorboard(void **state) {
+    need_pictures();
+    char path[1024];
+    struct options options = reported_run(*state, NORM_LAYER);
+    options.tensorboard = true;
+    run_ok(&options);
+    assert_int_equal(find_event_files(path, options.out), 1);
+    struct event_list list = read_events(path);
+    assert_int_equal(list.count, 1 + EPOCHS + 1); /* the version, the epochs, the image */
+    const struct event *event = &list.events[list.count - 1];
+    assert_int_equal(event->images, 1);
+    assert_string_equal(event->tags[0], "misclassified");
+    assert_int_equal(event->step, EPOCHS * STEPS);
+    assert_int_equal(event->width, 2 * MISTAKES_WIDTH);
+    assert_file_holds(in_folder(options.out, "misclassified.png"), event->png, event->png_bytes);
+    free_events(&list);
+}
+
 /* The same weights and epochs give the same files, though the report was lost; a run begun anew
  * takes away the old one's before it has its own. */
 static void again(void **state) {
@@ -284,9 +304,15 @@ int main(void) {
 #define IN_FOLDER(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(figures),   IN_FOLDER(command),   IN_FOLDER(none_wanted),
-        IN_FOLDER(pictures),  IN_FOLDER(again),     IN_FOLDER(cannot_be_written),
-        IN_FOLDER(read_back), IN_FOLDER(odd_lines),
+        IN_FOLDER(figures),
+        IN_FOLDER(command),
+        IN_FOLDER(none_wanted),
+        IN_FOLDER(pictures),
+        IN_FOLDER(shown_in_tensorboard),
+        IN_FOLDER(again),
+        IN_FOLDER(cannot_be_written),
+        IN_FOLDER(read_back),
+        IN_FOLDER(odd_lines),
     };
     int failed = cmocka_run_group_tests_name("report", tests, NULL, NULL);
     pictures_release(); /* for a leak checker */

@@ -3,6 +3,7 @@
  *
  * What runs until it is killed runs in a child process: the program under test has then nothing
  * that it could tidy up. Nothing runs in this process before a fork but with one thread. */
+#include "event_records.h"
 #include "run_fixture.h"
 #include "weights.h"
 
@@ -348,6 +349,94 @@ static void one_at_a_time(void **state) {
     run_ok(&second);
 }
 
+/* ---- event files ----------------------------------------------------------------------------- */
+
+/* Leaves what a kill may: an epoch that the checkpoint does not know, part of a record, and another
+ * file of an earlier start. */
+static void spoil_events(const char *folder) {
+    char path[1024];
+    size_t size;
+    assert_int_equal(find_event_files(path, folder), 1);
+    unsigned char *bytes = slurp(&size, path);
+    FILE *stream = fopen(path, "ab");
+    assert_non_null(stream);
+    assert_int_equal(fwrite(bytes, 1, size, stream), size);
+    assert_int_equal(fwrite(bytes, 1, size / 2, stream), size / 2);
+    assert_int_equal(fclose(stream), 0);
+    free(bytes);
+    file_put(in_folder(folder, "events.out.tfevents.1700000000.train_gpu"), "old", 3);
+}
+
+/* Whatever was left, each epoch stands there once. */
+static void events(void **state) {
+    struct options cut = slim_run(*state, "cut", NORM_GROUP);
+    cut.tensorboard = true;
+    kill_after_an_epoch(&cut, *state);
+    spoil_events(cut.out);
+    cut.resume = true;
+    run_ok(&cut);
+    assert_events_are_metrics(cut.out);
+    assert_int_equal(folder_entries(cut.out), FILE_NAMES + 1);
+    spoil_events(cut.out);
+    run_ok(&cut); /* a finished run has nothing to add */
+    assert_events_are_metrics(cut.out);
+    assert_int_equal(folder_entries(cut.out), FILE_NAMES + 1);
+}
+
+/* A run may be shown from its middle on, and is then shown from its start; one that goes on without
+ * being shown leaves what there was. */
+static void events_from_the_middle(void **state) {
+    char path[1024];
+    struct options cut = slim_run(*state, "cut", NORM_GROUP);
+    kill_after_an_epoch(&cut, *state);
+    assert_int_equal(find_event_files(path, cut.out), 0);
+    cut.resume = cut.tensorboard = true;
+    run_ok(&cut);
+    assert_events_are_metrics(cut.out);
+    cut.tensorboard = false;
+    run_ok(&cut);
+    assert_events_are_metrics(cut.out);
+}
+
+/* The epochs of a run that goes on lie as far apart as their seconds say, and in the past. */
+static void times_of_events(void **state) {
+    char path[1024];
+    struct options options = slim_run(*state, "run", NORM_GROUP);
+    options.tensorboard = true;
+    run_ok(&options);
+    options.resume = true;
+    run_ok(&options);
+    assert_int_equal(find_event_files(path, options.out), 1);
+    struct event_list list = read_events(path);
+    struct metrics_file metrics = read_metrics(options.out);
+    assert_int_equal(list.count, EPOCHS + 1);
+    for (int i = 1; i < EPOCHS; i++) {
+        double due = number(metrics.lines[i], "seconds") + number(metrics.lines[i], "eval_seconds");
+        double found = list.events[i + 1].wall_time - list.events[i].wall_time;
+        assert_true(fabs(found - due) <= 1e-6); /* seconds since 1970 leave 2e-7 of a double */
+    }
+    assert_true(list.events[EPOCHS].wall_time <= clock_wall());
+    assert_true(list.events[1].wall_time > clock_wall() - LIMIT_SECONDS);
+    free_metrics(&metrics);
+    free_events(&list);
+}
+
+static void events_of_damaged_lines(void **state) {
+    struct error error;
+    struct options options = slim_run(*state, "run", NORM_GROUP);
+    run_ok(&options);
+    const char *path = in_folder(options.out, "metrics.jsonl");
+    size_t size;
+    unsigned char *lines = slurp(&size, path);
+    unsigned char *second = (unsigned char *)memchr(lines, '\n', size) + 1;
+    file_poke(path, (size_t)(second - lines), "x", 1);
+    free(lines);
+    options.resume = options.tensorboard = true;
+    FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "line 2", path);
+    options.tensorboard = false;
+    run_ok(&options);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 struct folder_bytes {
@@ -613,6 +702,10 @@ int main(void) {
         IN_FOLDER(leftovers),
         IN_FOLDER(counts_go_on),
         IN_FOLDER(one_at_a_time),
+        IN_FOLDER(events),
+        IN_FOLDER(events_from_the_middle),
+        IN_FOLDER(times_of_events),
+        IN_FOLDER(events_of_damaged_lines),
         IN_FOLDER(other_settings),
         IN_FOLDER(other_threads),
         IN_FOLDER(no_checkpoint),

@@ -245,6 +245,25 @@ enum status file_write(struct error *error, const char *path, const struct file_
     return status;
 }
 
+/* ---- adding to a file ------------------------------------------------------------------------ */
+
+enum status file_append(struct error *error, int file, off_t *end, const void *data, size_t bytes,
+                        const char *path) {
+    ssize_t written;
+    do
+        written = write(file, data, bytes);
+    while (written < 0 && errno == EINTR);
+    if (written == (ssize_t)bytes) {
+        *end += written;
+        return STATUS_OK;
+    }
+    int reason = written < 0 ? errno : ENOSPC; /* what ends a write to a file early */
+    if (written > 0 && ftruncate(file, *end) != 0)
+        reason = errno;
+    return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s', %zu bytes needed%s",
+                           path, bytes, remedy(reason));
+}
+
 /* ---- removing, syncing ----------------------------------------------------------------------- */
 
 static enum status remove_one(struct error *error, const char *path) {

@@ -76,25 +76,6 @@ static json_t *epoch_json(const struct epoch_metrics *epoch) {
                      "eval_seconds", epoch->eval_seconds);
 }
 
-/* Writes a line in one call, so that a reader sees it whole, and takes back the start of one that
- * did not fit. */
-static enum status append(struct error *error, struct metrics *metrics, const char *line,
-                          size_t length) {
-    ssize_t written;
-    do
-        written = write(metrics->handle, line, length);
-    while (written < 0 && errno == EINTR);
-    if (written == (ssize_t)length) {
-        metrics->bytes += written;
-        return file_sync(error, metrics->handle, metrics->path);
-    }
-    int reason = written < 0 ? errno : ENOSPC; /* what ends a write to a file early */
-    if (written > 0 && ftruncate(metrics->handle, metrics->bytes) != 0)
-        reason = errno;
-    return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s', %zu bytes needed",
-                           metrics->path, length);
-}
-
 enum status metrics_add(struct error *error, struct metrics *metrics,
                         const struct epoch_metrics *epoch) {
     json_t *object = epoch_json(epoch);
@@ -104,9 +85,10 @@ enum status metrics_add(struct error *error, struct metrics *metrics,
         return error_set(error, STATUS_FAILED, "out of memory for a line of '%s'", metrics->path);
     size_t length = strlen(text);
     text[length] = '\n'; /* in the place of the terminator */
-    enum status status = append(error, metrics, text, length + 1);
+    enum status status =
+        file_append(error, metrics->handle, &metrics->bytes, text, length + 1, metrics->path);
     free(text);
-    return status;
+    return status == STATUS_OK ? file_sync(error, metrics->handle, metrics->path) : status;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -120,11 +102,6 @@ struct reading {
     struct epoch_metrics *epochs;
     int count, room; /* epochs read; places */
 };
-
-static enum status bad_line(struct error *error, const struct reading *reading, const char *fault) {
-    return error_set(error, STATUS_BAD_DATA, "'%s', line %d: %s", reading->path, reading->count + 1,
-                     fault);
-}
 
 /* The number of that name, NaN for null; false: there is none. */
 static bool get(double *out, const json_t *object, const char *key) {
@@ -175,7 +152,9 @@ static enum status take_line(struct error *error, struct reading *reading) {
     bool good = parse_epoch(&reading->epochs[reading->count], object);
     json_decref(object);
     if (!good)
-        return bad_line(error, reading, "no epoch as this program writes them");
+        return error_set(error, STATUS_BAD_DATA,
+                         "'%s', line %d: no epoch as this program writes them; bring the file back",
+                         reading->path, reading->count + 1);
     reading->count++;
     return STATUS_OK;
 }

@@ -107,6 +107,8 @@ static const struct option table[] = {
      TRAIN, VALUE_INT, AT(misclassified), NULL, 1, 10000},
     {"no-report", NULL, "write no report.md and no pictures at the end",
      TRAIN, VALUE_NONE, AT(no_report), NULL, 0, 0},
+    {"tensorboard", NULL, "write an event file for TensorBoard into that folder as well",
+     TRAIN, VALUE_NONE, AT(tensorboard), NULL, 0, 0},
     {"json", NULL, "print one JSON object instead of text",
      EVAL | PREDICT | SUMMARY | INFO, VALUE_NONE, AT(json), NULL, 0, 0},
     {"png", "FILE", "also draw the network into this PNG file (none)",

@@ -1,7 +1,9 @@
 /* run_folder.c: the files of a run. */
 #include "run_folder.h"
 
+#include "clock.h"
 #include "run_config.h"
+#include "run_events.h"
 #include "text.h"
 #include "weights.h"
 
@@ -110,6 +112,23 @@ static enum status check_best(struct error *error, const struct run_folder *fold
                      folder->path, weights_name(WEIGHTS_BEST), state->best_epoch);
 }
 
+/* Event files are made anew (run_events.c). A run that goes on without --tensorboard leaves them as
+ * they are; those of an older run go in any case. */
+static enum status open_events(struct error *error, struct run_folder *folder,
+                               const struct run_description *run, const struct run_state *state) {
+    bool wanted = run->options->tensorboard;
+    char metrics[PATH_CAPACITY];
+    if (!wanted && run->options->resume)
+        return STATUS_OK;
+    if (event_files_remove(error, folder->path) != STATUS_OK)
+        return error->status;
+    if (!wanted)
+        return STATUS_OK;
+    if (run_folder_metrics_path(error, metrics, folder->path) != STATUS_OK)
+        return error->status;
+    return run_events_open(error, &folder->events, folder->path, metrics, state);
+}
+
 enum status run_folder_open(struct error *error, struct run_folder *folder,
                             const struct run_description *run, const struct run_state *state) {
     char metrics[PATH_CAPACITY];
@@ -121,7 +140,25 @@ enum status run_folder_open(struct error *error, struct run_folder *folder,
     if (!run_ended(state, run->options) &&
         remove_weights(error, folder, WEIGHTS_FINAL) != STATUS_OK)
         return error->status;
-    return state->best_epoch > 0 ? STATUS_OK : remove_weights(error, folder, WEIGHTS_BEST);
+    if (state->best_epoch == 0 && remove_weights(error, folder, WEIGHTS_BEST) != STATUS_OK)
+        return error->status;
+    return open_events(error, folder, run, state);
+}
+
+enum status run_folder_add(struct error *error, struct run_folder *folder,
+                           const struct epoch_metrics *epoch) {
+    if (metrics_add(error, &folder->metrics, epoch) != STATUS_OK)
+        return error->status;
+    return run_events_add(error, &folder->events, epoch, clock_wall());
+}
+
+enum status run_folder_show_mistakes(struct error *error, struct run_folder *folder, int64_t step) {
+    char path[PATH_CAPACITY];
+    if (path_join(error, path, folder->path, "misclassified.png") != STATUS_OK)
+        return error->status;
+    if (folder->events.file < 0 || !file_exists(path))
+        return STATUS_OK;
+    return event_file_add_image_file(error, &folder->events, "misclassified", step, path);
 }
 
 /* ---- weights --------------------------------------------------------------------------------- */
@@ -141,8 +178,12 @@ enum status run_folder_save(struct error *error, struct run_folder *folder, enum
 
 enum status run_folder_close(struct error *error, struct run_folder *folder) {
     int lock = folder->lock;
+    struct error ignored; /* the first one is reported */
     folder->lock = -1;
     if (lock >= 0)
         close(lock); /* only read: nothing to lose */
-    return metrics_close(error, &folder->metrics);
+    if (event_file_close(error, &folder->events) == STATUS_OK)
+        return metrics_close(error, &folder->metrics);
+    (void)metrics_close(&ignored, &folder->metrics);
+    return error->status;
 }

@@ -1,5 +1,5 @@
 /* run_settings.c: the settings that a run's results depend on. What changes nothing but speed or
- * looks (--threads, --no-graph, --quiet) is not among them. */
+ * looks (--threads, --no-graph, --tensorboard, --quiet) is not among them. */
 #include "run_settings.h"
 
 #include "text.h"

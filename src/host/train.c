@@ -309,7 +309,7 @@ static enum status record_epoch(struct error *error, struct training *training) 
     struct run_state *at = &training->at;
     bool best = at->best_epoch == 0 || now->test.accuracy > at->best_accuracy;
     progress_clear(&training->progress);
-    if (metrics_add(error, &training->folder.metrics, now) != STATUS_OK ||
+    if (run_folder_add(error, &training->folder, now) != STATUS_OK ||
         (best && save_weights(error, training, WEIGHTS_BEST) != STATUS_OK))
         return error->status;
     at->last_accuracy = now->test.accuracy;
@@ -328,6 +328,13 @@ static enum status record_epoch(struct error *error, struct training *training) 
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
+static enum status write_report(struct error *error, struct training *training) {
+    if (report_write(error, &training->run, &training->at, training->model, training->test_feed) !=
+        STATUS_OK)
+        return error->status;
+    return run_folder_show_mistakes(error, &training->folder, training->at.step);
+}
+
 static enum status run_epochs(struct error *error, struct training *training) {
     const struct options *options = training->run.options;
     struct run_state *at = &training->at;
@@ -342,8 +349,7 @@ static enum status run_epochs(struct error *error, struct training *training) {
     }
     if (save_weights(error, training, WEIGHTS_FINAL) != STATUS_OK)
         return error->status;
-    if (!options->no_report &&
-        report_write(error, &training->run, at, training->model, training->test_feed) != STATUS_OK)
+    if (!options->no_report && write_report(error, training) != STATUS_OK)
         return error->status;
     if (run_folder_close(error, &training->folder) != STATUS_OK)
         return error->status;

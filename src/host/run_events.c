@@ -1,0 +1,42 @@
+/* run_events.c: what a run shows in TensorBoard: metrics.jsonl as scalars.
+ *
+ * A run that goes on does not go on with its event file. metrics.jsonl has been brought to what the
+ * checkpoint says; the event file is written anew from it, under a new name, so that whoever reads
+ * it finds each epoch once, whatever a killed run had left and whether or not it had --tensorboard
+ * from the start. */
+#include "run_events.h"
+
+#include "clock.h"
+#include "memory.h"
+#include "metrics.h"
+
+enum status run_events_add(struct error *error, struct event_file *out,
+                           const struct epoch_metrics *metrics, double wall_time) {
+    const struct event_scalar scalars[] = {
+        {"loss/train", (float)metrics->train.loss},
+        {"loss/test", (float)metrics->test.loss},
+        {"accuracy/train", (float)metrics->train.accuracy},
+        {"accuracy/test", (float)metrics->test.accuracy},
+        {"learning_rate", metrics->learning_rate},
+        {"images_per_second", (float)metrics->images_per_second},
+    };
+    return event_file_add_scalars(error, out, metrics->step, wall_time, scalars,
+                                  sizeof scalars / sizeof scalars[0]);
+}
+
+enum status run_events_open(struct error *error, struct event_file *out, const char *folder,
+                            const char *metrics, const struct run_state *state) {
+    struct epoch_metrics *epochs;
+    int count;
+    if (event_file_create(error, out, folder) != STATUS_OK ||
+        metrics_read(error, &epochs, &count, metrics) != STATUS_OK)
+        return error->status;
+    double wall_time = clock_wall() - state->elapsed;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < count && status == STATUS_OK; i++) {
+        wall_time += epochs[i].seconds + epochs[i].eval_seconds;
+        status = run_events_add(error, out, &epochs[i], wall_time);
+    }
+    memory_free(epochs);
+    return status;
+}

@@ -1,0 +1,20 @@
+/* run_events.h: what a run shows in TensorBoard. */
+#ifndef RUN_EVENTS_H
+#define RUN_EVENTS_H
+
+#include "error.h"
+#include "event_file.h"
+#include "run.h"
+
+/* Makes the event file of a run in `folder` and fills it with the epochs that the file `metrics`
+ * (metrics.jsonl) holds: those that `state` counts. Their times are what their seconds make them:
+ * as if the run had not been interrupted. Errors: STATUS_FAILED; STATUS_BAD_DATA naming the line of
+ * `metrics`. */
+enum status run_events_open(struct error *error, struct event_file *out, const char *folder,
+                            const char *metrics, const struct run_state *state);
+
+/* Adds the scalars of an epoch, in one record; wall_time as clock_wall. Errors: STATUS_FAILED. */
+enum status run_events_add(struct error *error, struct event_file *out,
+                           const struct epoch_metrics *metrics, double wall_time);
+
+#endif

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""tensorboard_check.py: the event file of a run's folder, read by TensorBoard's own readers and held against the run's
+other files: the scalars of each epoch against metrics.jsonl, the image against misclassified.png, where that is.
+Exit status: 0 the same; 1 not.
+
+  tensorboard_check.py runs/gn-tuned-1"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+KEYS = {  # tag: key in metrics.jsonl
+    "loss/train": "train_loss",
+    "loss/test": "test_loss",
+    "accuracy/train": "train_accuracy",
+    "accuracy/test": "test_accuracy",
+    "learning_rate": "lr",
+    "images_per_second": "images_per_second",
+}
+FLOAT_EPSILON = 2**-23  # an event has a float, metrics.jsonl nine digits
+
+
+def check(what, found, due):
+    if found != due:
+        sys.exit(f"tensorboard_check: {what}: {found}, not {due}")
+
+
+def check_scalars(events, lines):
+    check("tags", sorted(events.Tags()["scalars"]), sorted(KEYS))
+    for tag, key in KEYS.items():
+        scalars = events.Scalars(tag)
+        check(f"steps of {tag}", [scalar.step for scalar in scalars], [line["step"] for line in lines])
+        for scalar, line in zip(scalars, lines):
+            same = math.isclose(scalar.value, line[key], rel_tol=FLOAT_EPSILON)
+            check(f"{tag} at step {scalar.step}", scalar.value, scalar.value if same else line[key])
+
+
+def check_image(events, path, step):
+    """Returns how many images there are."""
+    check("images", events.Tags()["images"], [path.stem] if path.exists() else [])
+    if not path.exists():
+        return 0
+    png = path.read_bytes()
+    images = events.Images(path.stem)
+    check("steps of the image", [image.step for image in images], [step])
+    check("its bytes are those of the PNG", images[0].encoded_image_string == png, True)
+    width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))
+    check("its size", (images[0].width, images[0].height), (width, height))
+    return 1
+
+
+def main():
+    folder = Path(sys.argv[1])
+    files = list(folder.glob("*tfevents*"))
+    check("event files", len(files), 1)
+    records = list(EventFileLoader(str(files[0])).Load())  # ends early at a wrong checksum
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    events.Reload()
+    check_scalars(events, lines)
+    images = check_image(events, folder / "misclassified.png", lines[-1]["step"])
+    check("records", len(records), 2 + len(lines) + images)
+    print(f"{len(records)} records: {len(lines)} epochs, {images} images")
+
+
+main()
