@@ -227,7 +227,7 @@ enum status checkpoint_read(struct error *error, struct run_state *state, struct
                             const char *path, const struct run_description *run) {
     struct tensor_list tensors;
     json_t *metadata;
-    struct run_state found;
+    struct run_state found = RUN_STATE_NEW;
     if (checkpoint_find(error, path) != STATUS_OK ||
         weights_read(error, &tensors, &metadata, path) != STATUS_OK)
         return error->status;

@@ -75,7 +75,7 @@ static void make_caption(struct caption *out, const struct run_description *run)
 static enum status draw(struct error *error, struct report_text *report) {
     const struct run_description *run = report->run;
     const char *folder = run->options->out;
-    struct caption caption;
+    struct caption caption = {.title = ""};
     char curves[PATH_CAPACITY], confusion[PATH_CAPACITY], misclassified[PATH_CAPACITY];
     make_caption(&caption, run);
     if (path_join(error, curves, folder, curves_name) != STATUS_OK ||
