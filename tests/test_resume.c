@@ -1,8 +1,8 @@
 /* test_resume.c: runs that are cut off and go on from their checkpoint: killed at any moment,
  * stopped by a signal; and checkpoints that are refused.
  *
- * What runs until it is killed runs in a child process: the program under test has then nothing
- * that it could tidy up. Nothing runs in this process before a fork but with one thread. */
+ * Every run is a process of its own: a killed one must have nothing left to tidy up, and neither
+ * threads nor an opened CUDA device outlive a fork. */
 #include "event_records.h"
 #include "run_fixture.h"
 #include "weights.h"
@@ -67,6 +67,32 @@ static int finish(pid_t child) {
     return WIFEXITED(state) ? WEXITSTATUS(state) : -WTERMSIG(state);
 }
 
+/* A whole run, its error told through a pipe. */
+static enum status child_run(struct error *error, const struct options *options) {
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct error found = {STATUS_OK, ""};
+        alarm(LIMIT_SECONDS);
+        enum status status = run(&found, options);
+        ssize_t told = write(ends[1], &found, sizeof found); /* fits into any pipe */
+        _exit(told == (ssize_t)sizeof found ? (int)status : -1);
+    }
+    close(ends[1]);
+    ssize_t got = read(ends[0], error, sizeof *error);
+    close(ends[0]);
+    int status = finish(child);
+    assert_int_equal(got, sizeof *error);
+    return (enum status)status;
+}
+
+static void child_ok(const struct options *options) {
+    struct error error;
+    assert_succeeded(child_run(&error, options), &error);
+}
+
 static void assert_ends_well(pid_t child, const char *folder) {
     int status = finish(child);
     if (status == 0)
@@ -120,10 +146,10 @@ struct killing {
     int kills, writes; /* all; those that found a checkpoint half written */
 };
 
-/* Sleeps up to a fifth of an undisturbed run, as the seed says. */
+/* Sleeps for up to as long as an undisturbed run takes, mostly for less, as the seed says. */
 static void sleep_a_while(struct killing *killing) {
-    double seconds = killing->usual / 5 * rand_r(&killing->seed) / RAND_MAX;
-    usleep((useconds_t)(1e6 * seconds));
+    double share = (double)rand_r(&killing->seed) / RAND_MAX;
+    usleep((useconds_t)(1e6 * killing->usual * share * share));
 }
 
 /* Runs to the end in spite of kills; once there were enough of them, undisturbed. */
@@ -270,14 +296,14 @@ static void finished(void **state) {
     struct options whole = slim_run(*state, "whole", NORM_GROUP);
     struct options again = slim_run(*state, "again", NORM_GROUP);
     whole.max_steps = again.max_steps = STEPS + 1; /* an epoch of one step is the last one */
-    run_ok(&whole);
-    run_ok(&again);
+    child_ok(&whole);
+    child_ok(&again);
     again.resume = true;
     file_put(in_folder(again.out, "best.safetensors.tmp"), "half", 4);
-    run_ok(&again);
+    child_ok(&again);
     assert_same_results(again.out, whole.out);
     assert_int_equal(unlink(in_folder(again.out, "model.safetensors")), 0);
-    run_ok(&again); /* killed between its last checkpoint and its final weights */
+    child_ok(&again); /* killed between its last checkpoint and its final weights */
     assert_same_results(again.out, whole.out);
 }
 
@@ -287,7 +313,7 @@ static void leftovers(void **state) {
     struct options whole = slim_run(*state, "whole", NORM_GROUP);
     struct options cut = slim_run(*state, "cut", NORM_GROUP);
     static const char line[] = "{\"epoch\": 2, \"test_accuracy\": 100}\n{\"epoch\": 3, ";
-    run_ok(&whole);
+    child_ok(&whole);
     kill_after_an_epoch(&cut, *state);
     FILE *metrics = fopen(in_folder(cut.out, "metrics.jsonl"), "a");
     assert_non_null(metrics);
@@ -299,7 +325,7 @@ static void leftovers(void **state) {
     file_put(in_folder(cut.out, "checkpoint.safetensors.tmp"), "half", 4);
     file_put(in_folder(cut.out, "config.json.tmp"), "half", 4);
     cut.resume = true;
-    run_ok(&cut);
+    child_ok(&cut);
     assert_same_results(cut.out, whole.out);
 }
 
@@ -313,11 +339,11 @@ static void counts_go_on(void **state) {
     };
     struct options options = slim_run(*state, "run", NORM_GROUP);
     options.max_steps = STEPS;
-    run_ok(&options);
+    child_ok(&options);
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
         change_checkpoint(options.out, changes[i][0], changes[i][1]);
     options.resume = true;
-    run_ok(&options);
+    child_ok(&options);
     struct metrics_file metrics = read_metrics(options.out);
     assert_int_equal(metrics.count, 1);
     double seconds = number(metrics.lines[0], "seconds");
@@ -339,14 +365,16 @@ static void one_at_a_time(void **state) {
         usleep(1000);
     assert_int_equal(kill(child, SIGSTOP), 0); /* it may be in the middle of a write */
     second.resume = true;
-    FAILED(run(&error, &second), STATUS_FAILED, &error, "another process trains in", options.out);
+    FAILED(child_run(&error, &second), STATUS_FAILED, &error, "another process trains in",
+           options.out);
     second.resume = false;
     second.force = true;
-    FAILED(run(&error, &second), STATUS_FAILED, &error, "another process trains in", options.out);
+    FAILED(child_run(&error, &second), STATUS_FAILED, &error, "another process trains in",
+           options.out);
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(finish(child), -SIGKILL);
     second.recipe.epochs = 1; /* the lock went with its owner */
-    run_ok(&second);
+    child_ok(&second);
 }
 
 /* ---- event files ----------------------------------------------------------------------------- */
@@ -374,11 +402,11 @@ static void events(void **state) {
     kill_after_an_epoch(&cut, *state);
     spoil_events(cut.out);
     cut.resume = true;
-    run_ok(&cut);
+    child_ok(&cut);
     assert_events_are_metrics(cut.out);
     assert_int_equal(folder_entries(cut.out), FILE_NAMES + 1);
     spoil_events(cut.out);
-    run_ok(&cut); /* a finished run has nothing to add */
+    child_ok(&cut); /* a finished run has nothing to add */
     assert_events_are_metrics(cut.out);
     assert_int_equal(folder_entries(cut.out), FILE_NAMES + 1);
 }
@@ -391,10 +419,10 @@ static void events_from_the_middle(void **state) {
     kill_after_an_epoch(&cut, *state);
     assert_int_equal(find_event_files(path, cut.out), 0);
     cut.resume = cut.tensorboard = true;
-    run_ok(&cut);
+    child_ok(&cut);
     assert_events_are_metrics(cut.out);
     cut.tensorboard = false;
-    run_ok(&cut);
+    child_ok(&cut);
     assert_events_are_metrics(cut.out);
 }
 
@@ -403,9 +431,9 @@ static void times_of_events(void **state) {
     char path[1024];
     struct options options = slim_run(*state, "run", NORM_GROUP);
     options.tensorboard = true;
-    run_ok(&options);
+    child_ok(&options);
     options.resume = true;
-    run_ok(&options);
+    child_ok(&options);
     assert_int_equal(find_event_files(path, options.out), 1);
     struct event_list list = read_events(path);
     struct metrics_file metrics = read_metrics(options.out);
@@ -424,7 +452,7 @@ static void times_of_events(void **state) {
 static void events_of_damaged_lines(void **state) {
     struct error error;
     struct options options = slim_run(*state, "run", NORM_GROUP);
-    run_ok(&options);
+    child_ok(&options);
     const char *path = in_folder(options.out, "metrics.jsonl");
     size_t size;
     unsigned char *lines = slurp(&size, path);
@@ -432,9 +460,9 @@ static void events_of_damaged_lines(void **state) {
     file_poke(path, (size_t)(second - lines), "x", 1);
     free(lines);
     options.resume = options.tensorboard = true;
-    FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "line 2", path);
+    FAILED(child_run(&error, &options), STATUS_BAD_DATA, &error, "line 2", path);
     options.tensorboard = false;
-    run_ok(&options);
+    child_ok(&options);
 }
 
 /* ---- refusals -------------------------------------------------------------------------------- */
@@ -463,14 +491,14 @@ static void assert_untouched(const char *folder, struct folder_bytes *before) {
     do {                                                                                           \
         struct error refusal;                                                                      \
         struct folder_bytes before = remember((options)->out);                                     \
-        FAILED(run(&refusal, options), status, &refusal, (options)->out, __VA_ARGS__);             \
+        FAILED(child_run(&refusal, options), status, &refusal, (options)->out, __VA_ARGS__);       \
         assert_untouched((options)->out, &before);                                                 \
     } while (0)
 
 static void other_settings(void **state) {
     const struct options first = slim_run(*state, "run", NORM_GROUP);
     struct options o = first;
-    run_ok(&first);
+    child_ok(&first);
 #define OTHER(change, ...)                                                                         \
     o = first;                                                                                     \
     o.resume = true;                                                                               \
@@ -512,7 +540,7 @@ static void other_settings(void **state) {
 static void other_threads(void **state) {
     struct options whole = slim_run(*state, "whole", NORM_GROUP);
     struct options cut = slim_run(*state, "cut", NORM_GROUP);
-    run_ok(&whole);
+    child_ok(&whole);
     kill_after_an_epoch(&cut, *state);
     cut.resume = true;
     cut.device.threads = 2;
@@ -526,7 +554,7 @@ static void no_checkpoint(void **state) {
     struct error error;
     struct options options = slim_run(*state, "none", NORM_GROUP);
     options.resume = true;
-    FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "none/checkpoint.safetensors",
+    FAILED(child_run(&error, &options), STATUS_BAD_DATA, &error, "none/checkpoint.safetensors",
            "leave out --resume");
     assert_int_equal(folder_entries(*state), 0);
 }
@@ -563,7 +591,7 @@ static void damaged_states(void **state) {
         {"version", NULL, "'version'"},
     };
     struct options options = slim_run(*state, "run", NORM_GROUP);
-    run_ok(&options);
+    child_ok(&options);
     options.resume = true;
     size_t size;
     const char *path = in_folder(options.out, "checkpoint.safetensors");
@@ -578,7 +606,7 @@ static void damaged_states(void **state) {
 
 static void other_version(void **state) {
     struct options options = slim_run(*state, "run", NORM_GROUP);
-    run_ok(&options);
+    child_ok(&options);
     options.resume = true;
     change_checkpoint(options.out, "version", "0.0.9");
     REFUSES(&options, STATUS_USAGE, "version 0.0.9", "this is " PROGRAM_VERSION, "--out");
@@ -588,7 +616,7 @@ static void other_version(void **state) {
 static void damaged_files(void **state) {
     enum { CUTS = 32 };
     struct options options = slim_run(*state, "run", NORM_GROUP);
-    run_ok(&options);
+    child_ok(&options);
     options.resume = true;
     size_t size, weights_size;
     unsigned char *right = slurp(&size, in_folder(options.out, "checkpoint.safetensors"));
@@ -606,7 +634,7 @@ static void damaged_files(void **state) {
 /* Lines and weights that the checkpoint counts and the folder does not have cannot be made up. */
 static void lost_results(void **state) {
     struct options options = slim_run(*state, "run", NORM_GROUP);
-    run_ok(&options);
+    child_ok(&options);
     options.resume = true;
     size_t size;
     unsigned char *lines = slurp(&size, in_folder(options.out, "metrics.jsonl"));
@@ -614,13 +642,13 @@ static void lost_results(void **state) {
     struct error error;
     struct folder_bytes before = remember(options.out);
     options.device.threads = 2; /* which config.json would say */
-    FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "metrics.jsonl", "2 whole lines",
+    FAILED(child_run(&error, &options), STATUS_BAD_DATA, &error, "metrics.jsonl", "2 whole lines",
            "3 epochs");
     assert_untouched(options.out, &before);
     file_put(in_folder(options.out, "metrics.jsonl"), lines, size);
     free(lines);
     assert_int_equal(unlink(in_folder(options.out, "best.safetensors")), 0);
-    FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "best.safetensors' is missing",
+    FAILED(child_run(&error, &options), STATUS_BAD_DATA, &error, "best.safetensors' is missing",
            "--force");
 }
 
@@ -638,8 +666,8 @@ static void diverges(const char *folder, float interval, int64_t saved) {
     char kept[64];
     snprintf(kept, sizeof kept, "the checkpoint of step %" PRId64 " is kept", saved);
     file_put(in_folder(options.out, "model.safetensors.tmp"), "half", 4);
-    FAILED(run(&error, &options), STATUS_DIVERGED, &error, "the training loss", "step", "3e+38",
-           "--lr", kept);
+    FAILED(child_run(&error, &options), STATUS_DIVERGED, &error, "the training loss", "step",
+           "3e+38", "--lr", kept);
     assert_true(checkpoint_number(options.out, "state.step") == (double)saved);
     struct tensor_list list;
     const char *path = in_folder(options.out, "checkpoint.safetensors");
@@ -651,7 +679,7 @@ static void diverges(const char *folder, float interval, int64_t saved) {
 
 static void divergence(void **state) {
     const struct options before = slim_run(*state, "run", NORM_GROUP);
-    run_ok(&before);
+    child_ok(&before);
     diverges(*state, 0, 0);
     diverges(*state, 1e-6f,
              1); /* the first step's loss was finite, and so are the weights after it */
@@ -665,8 +693,8 @@ static void divergence_of_the_test(void **state) {
     options.recipe.learning_rate = 3e38f;
     options.checkpoint_seconds = 0;
     options.max_steps = 1;
-    FAILED(run(&error, &options), STATUS_DIVERGED, &error, "the test loss", "after step 1", "3e+38",
-           "the checkpoint of step 0 is kept");
+    FAILED(child_run(&error, &options), STATUS_DIVERGED, &error, "the test loss", "after step 1",
+           "3e+38", "the checkpoint of step 0 is kept");
     assert_int_equal(folder_entries(options.out), 3);
     assert_int_equal(lines_of(options.out), 0);
 }
@@ -677,7 +705,7 @@ static void weights_not_finite(void **state) {
     struct tensor_list list;
     struct options options = slim_run(*state, "run", NORM_GROUP);
     const struct weights_origin origin = {NORM_GROUP, RECIPE_TUNED, "synthetic"};
-    run_ok(&options);
+    child_ok(&options);
     assert_succeeded(weights_read(&error, &list, NULL, in_folder(options.out, "model.safetensors")),
                      &error);
     *(float *)list.storage = NAN;
@@ -685,8 +713,8 @@ static void weights_not_finite(void **state) {
     assert_succeeded(weights_write(&error, options.weights, &list, &origin, NULL), &error);
     options.force = true;
     struct folder_bytes before = remember(options.out);
-    FAILED(run(&error, &options), STATUS_BAD_DATA, &error, "nan.safetensors", list.tensors[0].name,
-           "not finite");
+    FAILED(child_run(&error, &options), STATUS_BAD_DATA, &error, "nan.safetensors",
+           list.tensors[0].name, "not finite");
     assert_untouched(options.out, &before);
     tensor_list_free(&list);
 }
