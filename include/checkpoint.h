@@ -22,4 +22,8 @@ enum status checkpoint_find(struct error *error, const char *path);
 enum status checkpoint_read(struct error *error, struct run_state *state, struct model *model,
                             const char *path, const struct run_description *run);
 
+/* The same without a model: says where the run stands, and leaves its tensors unchecked. */
+enum status checkpoint_look(struct error *error, struct run_state *state, const char *path,
+                            const struct run_description *run);
+
 #endif

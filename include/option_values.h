@@ -15,6 +15,7 @@ enum value_kind {
     VALUE_INT,          /* a whole number from option->low to option->high; int */
     VALUE_INT64,        /* the same; int64_t */
     VALUE_UINT64,       /* the same; uint64_t */
+    VALUE_INTS,         /* such numbers, rising, with commas between; struct int_list */
     VALUE_POSITIVE,     /* a finite number above 0; float */
     VALUE_NOT_NEGATIVE, /* a finite number, 0 or above; float */
     VALUE_FRACTION,     /* a number from 0 to below 1; float */

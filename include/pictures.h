@@ -54,6 +54,49 @@ enum status curves_draw(struct error *error, const char *path,
                         const struct picture_caption *caption, const struct epoch_metrics *epochs,
                         int count);
 
+/* Of what the seeds of a norm gave at one place: their mean, the lowest and the highest, all
+ * finite.
+ */
+struct band {
+    double mean, low, high;
+};
+
+struct norm_curve {
+    enum norm_kind norm;
+    int seeds;
+    const struct band *bands;
+    const char *end; /* its last value for the legend: "84.96 +- 0.18 %" */
+};
+
+/* Test accuracy and loss of each norm over the epochs: the mean as a line, from the lowest to the
+ * highest seed as a band. All arrays have norm_count elements (up to NORM_COUNT), all bands one for
+ * each epoch. */
+enum {
+    COMPARE_WIDTH = 960,
+    COMPARE_HEIGHT = 780,
+    COMPARE_LEFT = 80,
+    COMPARE_PLOT_WIDTH = 640,
+    COMPARE_ACCURACY_TOP = 144,
+    COMPARE_ACCURACY_HEIGHT = 300,
+    COMPARE_LOSS_TOP = 494,
+    COMPARE_LOSS_HEIGHT = 220,
+};
+enum status compare_draw(struct error *error, const char *path,
+                         const struct picture_caption *caption, const struct norm_curve *accuracy,
+                         const struct norm_curve *loss, int norm_count, int epochs);
+
+/* The test error of each norm, in percent, over the batch sizes, of which the bands have one for
+ * each; these rise. */
+enum {
+    SWEEP_WIDTH = 960,
+    SWEEP_HEIGHT = 600,
+    SWEEP_TOP = 144,
+    SWEEP_PLOT_HEIGHT = 390, /* left and width are those of compare_draw */
+};
+enum status sweep_draw(struct error *error, const char *path, const struct picture_caption *caption,
+                       const struct norm_curve *norms, int norm_count, const int *batch_sizes,
+                       int size_count);
+
 /* The confusion matrix: counts, and the accuracy of each class. */
 enum {
     CONFUSION_WIDTH = 960,

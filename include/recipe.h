@@ -9,6 +9,7 @@ enum norm_kind { NORM_BATCH, NORM_GROUP, NORM_LAYER };
 enum { NORM_COUNT = 3 };
 
 enum recipe_kind { RECIPE_TUNED, RECIPE_REFERENCE };
+enum { RECIPE_COUNT = 2 };
 
 enum schedule_kind {
     SCHEDULE_STEPS,  /* the peak rate, times 0.1 after each milestone epoch */

@@ -34,8 +34,9 @@ enum run_weights { WEIGHTS_FINAL, WEIGHTS_BEST, WEIGHTS_CHECKPOINT };
 enum status run_folder_weights_path(struct error *error, char out[PATH_CAPACITY], const char *path,
                                     enum run_weights which);
 
-/* The path of its metrics.jsonl. */
+/* The paths of its metrics.jsonl and of its config.json. */
 enum status run_folder_metrics_path(struct error *error, char out[PATH_CAPACITY], const char *path);
+enum status run_folder_config_path(struct error *error, char out[PATH_CAPACITY], const char *path);
 
 /* Looks into the folder without changing anything, before a new run; *unfinished says that a run
  * was begun there and not ended. Errors: STATUS_USAGE for a finished run or one that can be

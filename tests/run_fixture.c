@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct dataset small_set(void) {
+struct dataset small_set(void) {
     struct error error;
     struct dataset dataset = {.name = "synthetic", .class_names = synthetic_class_names};
     assert_succeeded(synthetic_fill(&error, &dataset.train, 5, 0, TRAIN_IMAGES), &error);

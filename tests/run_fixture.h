@@ -17,6 +17,10 @@ bool on_cuda(void);
 /* The settings of EPOCHS epochs of STEPS steps, the last one of 4 images, into `folder`/run. */
 struct options small_run(const char *folder, enum recipe_kind kind, enum norm_kind norm);
 
+/* TRAIN_IMAGES synthetic images to train on and TEST_IMAGES to test with; release with
+ * dataset_close. */
+struct dataset small_set(void);
+
 /* Trains on TRAIN_IMAGES images; run_ok fails the test when that fails. */
 enum status run(struct error *error, const struct options *options);
 void run_ok(const struct options *options);

@@ -378,17 +378,17 @@ static void images(void **state) {
     assert_int_equal(options.command, COMMAND_PREDICT);
     assert_int_equal(options.recipe.norm, NORM_BATCH);
     assert_false(options.help);
-    assert_int_equal(options.image_count, 5);
+    assert_int_equal(options.word_count, 5);
     for (int i = 0; i < 5; i++)
-        assert_string_equal(options.images[i], expected[i]);
+        assert_string_equal(options.words[i], expected[i]);
     options_free(&options);
-    assert_null(options.images);
+    assert_null(options.words);
     options = parse_ok("predict --recipe reference --groups 2 --device cpu --precision tf32 "
                        "--fast-algorithms --batch-size 3 --json --weights w x");
     assert_true(options.json && options.device.fast_algorithms);
     assert_int_equal(options.recipe.groups, 2);
     assert_int_equal(options.recipe.batch_size, 3);
-    assert_int_equal(options.image_count, 1);
+    assert_int_equal(options.word_count, 1);
     options_free(&options);
     assert_true(parse_ok("predict --help").help); /* without images and --weights */
     assert_true(parse_ok("predict --version").version);
@@ -422,8 +422,8 @@ static void many_images(void **state) {
     struct error error;
     struct options options;
     assert_succeeded(options_parse(&error, &options, WORDS, argv), &error);
-    assert_int_equal(options.image_count, COUNT + 1);
-    assert_ptr_equal(options.images[COUNT], longest);
+    assert_int_equal(options.word_count, COUNT + 1);
+    assert_ptr_equal(options.words[COUNT], longest);
     options_free(&options);
     argv[WORDS - 1] = longer;
     FAILED(options_parse(&error, &options, WORDS, argv), STATUS_USAGE, &error, "1 to 1023 bytes");
@@ -435,6 +435,67 @@ static void groups(void **state) {
     REJECTS("--groups 4 --norm ln", "--groups", "only --norm gn", "not --norm ln");
     REJECTS("summary --groups 4 --norm ln", "--groups");
     assert_int_equal(parse_ok("--groups 8").recipe.groups, 8);
+}
+
+/* The rows of all norms, each with what was given over it. */
+static void comparison(void **state) {
+    (void)state;
+    struct options options = parse_ok("compare");
+    assert_int_equal(options.command, COMMAND_COMPARE);
+    assert_int_equal(options.seeds, 3);
+    assert_int_equal(options.batch_sizes.count, 0);
+    assert_string_equal(options.out, "runs/compare-tuned");
+    for (int norm = 0; norm < NORM_COUNT; norm++)
+        assert_memory_equal(&options.recipes[norm], recipe_find(RECIPE_TUNED, (enum norm_kind)norm),
+                            sizeof *options.recipes);
+    options = parse_ok("compare --epochs 7 --groups 2 --recipe reference --batch-sizes 2,16,50000 "
+                       "--seeds 5 --seed 18446744073709551611");
+    for (int norm = 0; norm < NORM_COUNT; norm++) {
+        struct recipe due = *recipe_find(RECIPE_REFERENCE, (enum norm_kind)norm);
+        due.epochs = 7;
+        due.groups = norm == NORM_GROUP ? 2 : 1;
+        assert_memory_equal(&options.recipes[norm], &due, sizeof due);
+    }
+    assert_int_equal(options.batch_sizes.count, 3);
+    assert_int_equal(options.batch_sizes.values[1], 16);
+    assert_int_equal(options.batch_sizes.values[2], 50000);
+    assert_string_equal(options.out, "runs/compare-reference");
+    REJECTS("compare --seeds 6 --seed 18446744073709551611", "--seeds 6", "above");
+    REJECTS("compare --norm gn", "compare", "does not take --norm");
+    REJECTS("compare a", "'a'", "--runs");
+    static const char *const lists[] = {"~",
+                                        ",",
+                                        "2,",
+                                        "2,,4",
+                                        "4,2",
+                                        "2,2",
+                                        "0,2",
+                                        "2,50001",
+                                        "2;4",
+                                        "+2",
+                                        "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+                                        "2,000000000000000000000000000004"};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        char line[100];
+        snprintf(line, sizeof line, "compare --batch-sizes %s", lists[i]);
+        REJECTS(line, "--batch-sizes", "whole numbers from 1 to 50000");
+    }
+    assert_int_equal(
+        parse_ok("compare --batch-sizes 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16").batch_sizes.count,
+        16);
+}
+
+static void comparison_of_runs(void **state) {
+    (void)state;
+    struct options options = parse_ok("compare a --runs b --quiet c");
+    assert_true(options.runs && options.quiet);
+    assert_int_equal(options.word_count, 3);
+    assert_string_equal(options.out, ""); /* as the recipe of the runs says */
+    options_free(&options);
+    REJECTS("compare --runs", "--runs", "folders");
+    REJECTS("compare --runs a --epochs 3", "--epochs", "--runs");
+    REJECTS("compare --runs ~", "names no folder");
+    REJECTS("train --runs a", "train", "does not take --runs");
 }
 
 int main(void) {
@@ -458,6 +519,8 @@ int main(void) {
         cmocka_unit_test(images),
         cmocka_unit_test(many_images),
         cmocka_unit_test(groups),
+        cmocka_unit_test(comparison),
+        cmocka_unit_test(comparison_of_runs),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }

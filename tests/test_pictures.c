@@ -326,6 +326,122 @@ static void rate_in_steps_is_drawn_in_steps(void **state) {
     png_file_free(&file);
 }
 
+/* ---- norms held against each other ----------------------------------------------------------- */
+
+enum { NORM_EPOCHS = 60, MEAN_INKS = 3 };
+
+static const unsigned norm_inks[MEAN_INKS] = {BLUE, VERMILLION, GREEN};
+
+/* A fifth of the ink on white, within the rounding of the blend. */
+static bool is_band(unsigned pixel, unsigned ink) {
+    for (int shift = 0; shift <= 16; shift += 8) {
+        double due = 255 - 0.2 * (255 - (int)(ink >> shift & 0xFF));
+        if (fabs((int)(pixel >> shift & 0xFF) - due) > 2)
+            return false;
+    }
+    return true;
+}
+
+static int count_band(const struct png_file *file, struct area area, unsigned ink) {
+    int count = 0;
+    for (int y = area.y; y < area.y + area.height; y++)
+        for (int x = area.x; x < area.x + area.width; x++)
+            count += is_band(png_file_pixel(file, x, y), ink);
+    return count;
+}
+
+/* Curves that lie 20 apart, with bands of 5 to each side, or of `spread`. */
+static void make_norms(struct norm_curve out[MEAN_INKS], struct band bands[][NORM_EPOCHS],
+                       int count, double spread) {
+    for (int n = 0; n < MEAN_INKS; n++) {
+        for (int i = 0; i < count; i++) {
+            double mean = 20 + 20 * n + 5.0 * i / count;
+            bands[n][i] = (struct band){mean, mean - spread, mean + spread};
+        }
+        out[n] = (struct norm_curve){(enum norm_kind)n, 3, bands[n], "84.96 \xC2\xB1 0.18 %"};
+    }
+}
+
+static struct area compare_area(bool loss) {
+    int top = loss ? COMPARE_LOSS_TOP : COMPARE_ACCURACY_TOP;
+    int height = loss ? COMPARE_LOSS_HEIGHT : COMPARE_ACCURACY_HEIGHT;
+    return in_points(COMPARE_LEFT, top, COMPARE_PLOT_WIDTH, height);
+}
+
+static struct area right_of(struct area area) {
+    int x = area.x + area.width + 10 * SCALE;
+    return (struct area){x, area.y, COMPARE_WIDTH * SCALE - x, area.height};
+}
+
+static void norms_have_lines_bands_and_legends(void **state) {
+    struct band bands[MEAN_INKS][NORM_EPOCHS];
+    struct norm_curve norms[MEAN_INKS];
+    struct error error;
+    const char *path = in_folder(*state, "compare.png");
+    static const int counts[] = {1, 20, NORM_EPOCHS};
+    for (size_t c = 0; c < 3; c++) {
+        make_norms(norms, bands, counts[c], 5);
+        assert_succeeded(compare_draw(&error, path, &caption, norms, norms, MEAN_INKS, counts[c]),
+                         &error);
+        struct png_file file = read_picture(path, COMPARE_WIDTH, COMPARE_HEIGHT,
+                                            "Comparison of the norms: group norm, recipe tuned");
+        for (int panel = 0; panel < 2; panel++)
+            for (int n = 0; n < MEAN_INKS; n++) {
+                struct area area = compare_area(panel == 1);
+                int ink = png_file_count(&file, area, norm_inks[n]);
+                assert_true(counts[c] == 1 ? ink > 50 : ink > 600);
+                assert_true(count_band(&file, area, norm_inks[n]) > (counts[c] == 1 ? 300 : 20000));
+                assert_true(png_file_count(&file, right_of(area), norm_inks[n]) > 60);
+            }
+        png_file_free(&file);
+    }
+}
+
+/* One seed is a line without a band; a norm that is not there leaves no ink. */
+static void one_seed_has_no_band(void **state) {
+    struct band bands[MEAN_INKS][NORM_EPOCHS];
+    struct norm_curve norms[MEAN_INKS];
+    struct error error;
+    const char *path = in_folder(*state, "compare.png");
+    make_norms(norms, bands, 20, 0);
+    assert_succeeded(compare_draw(&error, path, &caption, norms + 1, norms + 1, 2, 20), &error);
+    struct png_file file = read_picture(path, COMPARE_WIDTH, COMPARE_HEIGHT,
+                                        "Comparison of the norms: group norm, recipe tuned");
+    struct area all = {0, 0, file.width, file.height};
+    assert_int_equal(png_file_count(&file, all, BLUE), 0);
+    for (int n = 1; n < MEAN_INKS; n++) {
+        assert_true(png_file_count(&file, compare_area(false), norm_inks[n]) > 600);
+        /* the edges of a slanted line are as pale; a band has over 20,000 such pixels */
+        assert_in_range(count_band(&file, compare_area(false), norm_inks[n]), 0, 5000);
+    }
+    png_file_free(&file);
+}
+
+/* Each batch size has a marker where its logarithm lies. */
+static void sweep_is_logarithmic(void **state) {
+    static const int sizes[] = {2, 8, 128};
+    struct band bands[MEAN_INKS][NORM_EPOCHS];
+    struct norm_curve norms[MEAN_INKS];
+    struct error error;
+    const char *path = in_folder(*state, "sweep.png");
+    make_norms(norms, bands, 3, 5);
+    assert_succeeded(sweep_draw(&error, path, &caption, norms, MEAN_INKS, sizes, 3), &error);
+    struct png_file file = read_picture(path, SWEEP_WIDTH, SWEEP_HEIGHT,
+                                        "Test error over the batch size: group norm, recipe tuned");
+    for (int n = 0; n < MEAN_INKS; n++)
+        for (int exponent = 1; exponent <= 7; exponent++) {
+            double x = COMPARE_LEFT + COMPARE_PLOT_WIDTH * (exponent - 0.5) / 7;
+            struct area column = in_points((int)round(x) - 4, SWEEP_TOP, 8, SWEEP_PLOT_HEIGHT);
+            bool marked = exponent == 1 || exponent == 3 || exponent == 7;
+            assert_true((png_file_count(&file, column, norm_inks[n]) > 75) == marked);
+        }
+    png_file_free(&file);
+    assert_succeeded(sweep_draw(&error, path, &caption, norms, MEAN_INKS, sizes + 1, 1), &error);
+    file = read_picture(path, SWEEP_WIDTH, SWEEP_HEIGHT,
+                        "Test error over the batch size: group norm, recipe tuned");
+    png_file_free(&file);
+}
+
 /* ---- what all pictures share ----------------------------------------------------------------- */
 
 static void texts_hold_the_settings(void **state) {
@@ -834,6 +950,9 @@ int main(void) {
         IN_FOLDER(nothing_finite_leaves_no_curve),
         IN_FOLDER(any_number_can_be_drawn),
         IN_FOLDER(rate_in_steps_is_drawn_in_steps),
+        IN_FOLDER(norms_have_lines_bands_and_legends),
+        IN_FOLDER(one_seed_has_no_band),
+        IN_FOLDER(sweep_is_logarithmic),
         IN_FOLDER(texts_hold_the_settings),
         IN_FOLDER(broken_text_does_no_harm),
         IN_FOLDER(bad_key_is_an_error),

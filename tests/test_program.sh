@@ -69,7 +69,12 @@ without_timings() { sed -E 's/"(seconds|images_per_second|eval_seconds)": [^,}]*
 
 fails "unknown option" 2 "unknown option --epoch" "did you mean --epochs?" -- --epoch 3
 fails "unknown command" 2 "unknown command 'dance'" -- dance
-fails "command of a later version" 2 "unknown command" -- compare
+fails "command that is nearly one" 2 "unknown command 'compere'" "did you mean compare?" -- compere
+fails "compare: a norm is chosen" 2 "compare does not take --norm" -- compare --norm gn
+fails "compare: folders without --runs" 2 "unexpected argument 'a'" "--runs" -- compare a
+fails "compare --runs of nothing" 2 "--runs needs folders" -- compare --runs
+fails "compare --runs of a folder that is none" 4 "absent/config.json" -- compare --runs absent
+fails "compare: batch sizes that fall" 2 "--batch-sizes" "'4,2'" -- compare --batch-sizes 4,2
 fails "option without value" 2 "--epochs" "needs a value" -- --epochs
 fails "option of another command" 2 "does not take --json" -- --json
 for value in 0 -1 3x '' 1.5 nan 99999999999999999999; do
@@ -107,7 +112,7 @@ fi
 
 run --help
 [ "$status" -eq 0 ] && [ ! -s err ] && for option in norm recipe data device epochs batch-size lr momentum \
-    weight-decay dropout groups seed augment no-shuffle max-steps precision fast-algorithms no-graph threads out weights force resume checkpoint-seconds tensorboard misclassified no-report json png quiet \
+    weight-decay dropout groups seed augment no-shuffle max-steps precision fast-algorithms no-graph threads out seeds batch-sizes runs weights force resume checkpoint-seconds tensorboard misclassified no-report json png quiet \
     no-progress help version; do
     grep -q -- "^  --$option " out || { echo "# no --$option" && false; } || break
 done
@@ -468,19 +473,31 @@ start_long() { # FOLDER
     done
     return 1
 }
-for row in INT:130 TERM:143; do
-    signal=${row%%:*}
-    start_long "stopped-$signal" && sleep 0.3 && kill -s "$signal" "$child"
+# Ends a run that does not do so within a minute.
+wait_for_child() {
+    for _ in $(seq 600); do
+        kill -0 "$child" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -KILL "$child" 2>/dev/null
     wait "$child" 2>/dev/null
     status=$?
+}
+for row in INT:130 TERM:143; do
+    signal=${row%%:*}
+    if trap -p "$signal" | grep -q "''"; then
+        skip "SIG$signal: message and status ${row#*:}" "SIG$signal is ignored here, as under nohup"
+        continue
+    fi
+    start_long "stopped-$signal" && sleep 0.3 && kill -s "$signal" "$child"
+    wait_for_child
     [ "$status" -eq "${row#*:}" ] && message "stopped by SIG$signal" "epoch" "step" "stopped-$signal" &&
         [ ! -e "stopped-$signal/model.safetensors" ] && message "--resume"
     ok "SIG$signal: message and status ${row#*:}" $?
 done
 start_long twice
 kill -s INT "$child" && kill -s TERM "$child"
-wait "$child" 2>/dev/null
-status=$?
+wait_for_child
 [ "$status" -eq 143 ] || [ "$status" -eq 130 ]
 ok "a second signal ends it, whatever it is doing" $?
 set +m
@@ -520,6 +537,39 @@ fails "--resume and --force" 2 "--resume" "--force" -- "${longer[@]}" --resume -
 head -c 1000 cut/checkpoint.safetensors >part && mv part cut/checkpoint.safetensors
 fails "--resume from a checkpoint that is cut short" 4 "cut/checkpoint.safetensors" "cut short" -- \
     "${longer[@]}" --resume --out cut
+
+# ---- comparing ------------------------------------------------------------------------------------
+
+# Two runs of two steps that are read, and a comparison that a signal stops in its first run.
+for seed in 1 2; do run "${small[@]}" --seed "$seed" --out "ln-$seed"; done
+fails "compare --runs of runs that --max-steps ended early" 4 "1 of 20 epochs" -- compare --runs ln-1 ln-2
+for seed in 1 2; do
+    run "${small[@]}" --seed "$seed" --out "ln-$seed" --force --epochs 1
+    sed -i 's/"max_steps": 2/"max_steps": null/' "ln-$seed/config.json"
+done
+run compare --runs ln-1 ln-2
+[ "$status" -eq 0 ] && [ ! -s err ] && grep -q '^ln: *test .* ± .* %' out && [ -s runs/compare-reference/compare.md ]
+ok "compare --runs writes into the folder of the recipe" $?
+run compare --runs ln-1 ln-2 --json --out together
+[ "$status" -eq 0 ] && cmp out together/compare.json
+ok "compare --json prints compare.json" $?
+set -m
+"$program" compare --recipe reference --data synthetic --batch-size 8 --epochs 100000 --threads 1 --out cut-off \
+    >out 2>err </dev/null &
+child=$!
+for _ in $(seq 600); do
+    { [ -e cut-off/bn-reference-1/metrics.jsonl ] || ! kill -0 "$child" 2>/dev/null; } && break
+    sleep 0.1
+done
+kill -s INT "$child"
+wait "$child" 2>/dev/null
+status=$?
+set +m
+[ "$status" -eq 130 ] && message "stopped by SIGINT" "the same command goes on from 'cut-off/bn-reference-1/" &&
+    [ -e cut-off/bn-reference-1/checkpoint.safetensors ] && [ ! -e cut-off/compare.json ]
+ok "compare: SIGINT stops it with status 130 after a checkpoint" $?
+fails "compare with other settings names them" 2 "bn-reference-1" "--epochs 100000" "--epochs 9" -- \
+    compare --recipe reference --data synthetic --batch-size 8 --epochs 9 --threads 1 --out cut-off
 
 # ---- a terminal -----------------------------------------------------------------------------------
 

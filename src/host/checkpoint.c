@@ -223,26 +223,44 @@ static enum status check_state(struct error *error, const struct run_state *stat
                      per_epoch);
 }
 
-enum status checkpoint_read(struct error *error, struct run_state *state, struct model *model,
-                            const char *path, const struct run_description *run) {
-    struct tensor_list tensors;
+/* Reads the file and checks all that needs no model. Its tensors are to be released. */
+static enum status read_file(struct error *error, struct run_state *state,
+                             struct tensor_list *tensors, const char *path,
+                             const struct run_description *run) {
     json_t *metadata;
-    struct run_state found = RUN_STATE_NEW;
+    *tensors = (struct tensor_list){0};
+    *state = (struct run_state)RUN_STATE_NEW;
     if (checkpoint_find(error, path) != STATUS_OK ||
-        weights_read(error, &tensors, &metadata, path) != STATUS_OK)
+        weights_read(error, tensors, &metadata, path) != STATUS_OK)
         return error->status;
     enum status status = check_version(error, metadata, path);
     if (status == STATUS_OK)
-        status = parse_state(error, &found, metadata, path);
+        status = parse_state(error, state, metadata, path);
     if (status == STATUS_OK)
         status = run_settings_check(error, metadata, run, path);
     if (status == STATUS_OK)
-        status = check_state(error, &found, run, path);
+        status = check_state(error, state, run, path);
+    json_decref(metadata);
+    return status;
+}
+
+enum status checkpoint_read(struct error *error, struct run_state *state, struct model *model,
+                            const char *path, const struct run_description *run) {
+    struct tensor_list tensors;
+    struct run_state found;
+    enum status status = read_file(error, &found, &tensors, path, run);
     if (status == STATUS_OK)
         status = model_restore_state(error, model, &tensors, path);
     if (status == STATUS_OK)
         *state = found;
-    json_decref(metadata);
+    tensor_list_free(&tensors);
+    return status;
+}
+
+enum status checkpoint_look(struct error *error, struct run_state *state, const char *path,
+                            const struct run_description *run) {
+    struct tensor_list tensors;
+    enum status status = read_file(error, state, &tensors, path, run);
     tensor_list_free(&tensors);
     return status;
 }

@@ -1,5 +1,6 @@
 /* main.c: reads the command line, runs the command, and reports what went wrong: one line on
  * standard error, and the status as exit status. */
+#include "comparison.h"
 #include "eval.h"
 #include "info.h"
 #include "options.h"
@@ -22,6 +23,8 @@ static enum status run_command(struct error *error, const struct options *option
         return eval(error, options);
     case COMMAND_PREDICT:
         return predict(error, options);
+    case COMMAND_COMPARE:
+        return compare(error, options);
     case COMMAND_SUMMARY:
         return summary(error, options);
     case COMMAND_INFO:
@@ -53,7 +56,8 @@ static void wait_passively(char *const argv[]) {
 }
 
 static bool computes(enum command command) {
-    return command == COMMAND_TRAIN || command == COMMAND_EVAL || command == COMMAND_PREDICT;
+    return command == COMMAND_TRAIN || command == COMMAND_EVAL || command == COMMAND_PREDICT ||
+           command == COMMAND_COMPARE;
 }
 
 static enum status run(struct error *error, int argc, char *const argv[]) {

@@ -5,6 +5,7 @@
 
 #include "device_choice.h"
 #include "files.h"
+#include "settings.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -45,6 +46,12 @@ void option_allowed(char out[ALLOWED_CAPACITY], const struct option *option) {
     case VALUE_UINT64:
         snprintf(out, ALLOWED_CAPACITY, "a whole number from %" PRIu64 " to %" PRIu64, option->low,
                  option->high);
+        return;
+    case VALUE_INTS:
+        snprintf(out, ALLOWED_CAPACITY,
+                 "up to %d whole numbers from %" PRIu64 " to %" PRIu64
+                 ", each above the one before, with commas between",
+                 MAX_INTS, option->low, option->high);
         return;
     case VALUE_POSITIVE:
         text = "a finite decimal number above 0";
@@ -128,6 +135,25 @@ static bool put_whole(void *member, const struct option *option, const char *tex
     return true;
 }
 
+static bool read_list(struct int_list *out, const char *text, const struct option *option) {
+    uint64_t low = option->low, value;
+    for (out->count = 0; out->count < MAX_INTS; low = value + 1) {
+        char digits[24];
+        size_t length = strcspn(text, ",");
+        if (length >= sizeof digits)
+            return false;
+        memcpy(digits, text, length);
+        digits[length] = '\0';
+        if (!read_whole(&value, digits, low, option->high))
+            return false;
+        out->values[out->count++] = (int)value;
+        if (text[length] == '\0')
+            return true;
+        text += length + 1;
+    }
+    return false;
+}
+
 static bool put_real(void *member, const struct option *option, const char *text) {
     float real;
     if (!read_real(&real, text) || (option->kind == VALUE_POSITIVE && real <= 0) ||
@@ -161,6 +187,8 @@ bool option_put(void *member, const struct option *option, const char *text) {
     case VALUE_INT64:
     case VALUE_UINT64:
         return put_whole(member, option, text);
+    case VALUE_INTS:
+        return read_list(member, text, option);
     case VALUE_POSITIVE:
     case VALUE_NOT_NEGATIVE:
     case VALUE_FRACTION:

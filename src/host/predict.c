@@ -30,13 +30,13 @@ struct predictions {
 
 static enum status read_images(struct error *error, struct image_set *out,
                                const struct options *options) {
-    size_t count = (size_t)options->image_count;
+    size_t count = (size_t)options->word_count;
     if (memory_alloc(error, &out->images, count, IMAGE_BYTES, "the images") != STATUS_OK ||
         memory_alloc(error, &out->labels, count, 1, "the images' labels") != STATUS_OK)
         return error->status;
-    for (; out->count < options->image_count; out->count++)
+    for (; out->count < options->word_count; out->count++)
         if (image_read(error, out->images + (size_t)out->count * IMAGE_BYTES,
-                       options->images[out->count]) != STATUS_OK)
+                       options->words[out->count]) != STATUS_OK)
             return error->status;
     return STATUS_OK;
 }
@@ -58,13 +58,13 @@ static void rank(struct prediction *p) {
 /* From the logits of all images to their predictions. */
 static enum status take_logits(struct error *error, struct predictions *p, const float *logits) {
     const struct options *options = p->inference.options;
-    for (int i = 0; i < options->image_count; i++, logits += CLASS_COUNT) {
+    for (int i = 0; i < options->word_count; i++, logits += CLASS_COUNT) {
         for (int c = 0; c < CLASS_COUNT; c++)
             if (!isfinite(logits[c]))
                 return error_set(error, STATUS_BAD_DATA,
                                  "weights file '%s' gives no finite number for image '%s'; use "
                                  "other weights",
-                                 options->weights, options->images[i]);
+                                 options->weights, options->words[i]);
         softmax(p->list[i].probabilities, logits);
         rank(&p->list[i]);
     }
@@ -94,7 +94,7 @@ static int widest(const char *const *texts, int count, int limit) {
 static enum status print_prediction(struct error *error, const struct predictions *p, int image,
                                     int path_width, int class_width) {
     char path[PATH_CAPACITY];
-    snprintf(path, sizeof path, "%s", p->inference.options->images[image]);
+    snprintf(path, sizeof path, "%s", p->inference.options->words[image]);
     text_one_line(path);
     int blanks = path_width - columns(path);
     if (output_print(error, "%s%*s", path, blanks > 0 ? blanks : 0, "") != STATUS_OK)
@@ -111,14 +111,13 @@ static enum status print_prediction(struct error *error, const struct prediction
 static enum status print_text(struct error *error, const struct predictions *p) {
     const struct options *options = p->inference.options;
     char count[TEXT_CAPACITY], data[96];
-    int path_width = widest(options->images, options->image_count, WIDEST_PATH);
+    int path_width = widest(options->words, options->word_count, WIDEST_PATH);
     int class_width = widest(p->dataset.class_names, CLASS_COUNT, WIDEST_PATH);
-    snprintf(data, sizeof data, "%s image%s, classes of %s",
-             text_count(count, options->image_count), options->image_count == 1 ? "" : "s",
-             p->dataset.name);
+    snprintf(data, sizeof data, "%s image%s, classes of %s", text_count(count, options->word_count),
+             options->word_count == 1 ? "" : "s", p->dataset.name);
     if (inference_print(error, &p->inference, data) != STATUS_OK)
         return error->status;
-    for (int i = 0; i < options->image_count; i++)
+    for (int i = 0; i < options->word_count; i++)
         if (print_prediction(error, p, i, path_width, class_width) != STATUS_OK)
             return error->status;
     return STATUS_OK;
@@ -147,14 +146,14 @@ static json_t *probabilities_json(const struct predictions *p, int image) {
 static json_t *prediction_json(const struct predictions *p, int image) {
     _Static_assert(SHOWN_CLASSES == 3, "one o below for each");
     return json_pack("{s:o, s:[o, o, o], s:o}", "image",
-                     text_json(p->inference.options->images[image]), "top", top_json(p, image, 0),
+                     text_json(p->inference.options->words[image]), "top", top_json(p, image, 0),
                      top_json(p, image, 1), top_json(p, image, 2), "probabilities",
                      probabilities_json(p, image));
 }
 
 static json_t *list_json(const struct predictions *p) {
     json_t *list = json_array();
-    for (int i = 0; i < p->inference.options->image_count; i++) {
+    for (int i = 0; i < p->inference.options->word_count; i++) {
         if (json_array_append_new(list, prediction_json(p, i)) != 0) {
             json_decref(list);
             return NULL;

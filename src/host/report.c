@@ -133,6 +133,14 @@ enum status report_write(struct error *error, const struct run_description *run,
     return status;
 }
 
+enum status report_is_there(struct error *error, bool *out, const char *folder) {
+    char path[PATH_CAPACITY];
+    if (path_join(error, path, folder, report_name) != STATUS_OK)
+        return error->status;
+    *out = file_exists(path);
+    return STATUS_OK;
+}
+
 static enum status remove_file(struct error *error, bool *there, const char *folder,
                                const char *name) {
     char path[PATH_CAPACITY];

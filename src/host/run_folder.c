@@ -41,6 +41,10 @@ enum status run_folder_metrics_path(struct error *error, char out[PATH_CAPACITY]
     return path_join(error, out, path, metrics_name);
 }
 
+enum status run_folder_config_path(struct error *error, char out[PATH_CAPACITY], const char *path) {
+    return path_join(error, out, path, config_name);
+}
+
 /* Whether the folder holds a file of that name. */
 static enum status holds(struct error *error, bool *out, const char *folder, const char *name) {
     char path[PATH_CAPACITY];

@@ -205,6 +205,13 @@ static enum status save_when_due(struct error *error, struct training *training)
     return save_here(error, training);
 }
 
+/* What has to be different in the command that goes on. */
+static const char *how_to_go_on(const struct options *options) {
+    if (options->command != COMMAND_COMPARE)
+        return " with --resume";
+    return options->force ? " without --force" : "";
+}
+
 /* STATUS_OK, or, after a checkpoint, the error of a run that a signal stops here. */
 static enum status check_stop(struct error *error, struct training *training) {
     enum status stop = stop_requested();
@@ -214,9 +221,9 @@ static enum status check_stop(struct error *error, struct training *training) {
         return error->status;
     return error_set(error, stop,
                      "stopped by %s in epoch %d after step %" PRId64
-                     "; the same command with --resume goes on from '%s'",
+                     "; the same command%s goes on from '%s'",
                      stop == STATUS_INTERRUPTED ? "SIGINT" : "SIGTERM", training->at.epoch,
-                     training->at.step, training->checkpoint);
+                     training->at.step, how_to_go_on(training->run.options), training->checkpoint);
 }
 
 /* ---- one epoch ------------------------------------------------------------------------------- */

@@ -188,6 +188,12 @@ void canvas_stroke(struct canvas *canvas, const struct stroke *stroke) {
     cairo_stroke(canvas->cairo);
 }
 
+void canvas_fill(struct canvas *canvas, unsigned ink, double opacity) {
+    cairo_set_source_rgba(canvas->cairo, channel(ink, 16), channel(ink, 8), channel(ink, 0),
+                          opacity);
+    cairo_fill(canvas->cairo);
+}
+
 /* Fills the path that is there, and frames it if there is a stroke. */
 static void fill_path(struct canvas *canvas, unsigned fill, const struct stroke *stroke) {
     if (fill != INK_NONE) {

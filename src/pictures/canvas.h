@@ -76,6 +76,10 @@ void canvas_line(struct canvas *canvas, struct point from, struct point to,
 void canvas_join(struct canvas *canvas, struct point point);
 void canvas_stroke(struct canvas *canvas, const struct stroke *stroke);
 
+/* Fills the area that the points so far go around, `opacity` (0 to 1) of the ink over what is
+ * there, and begins anew. */
+void canvas_fill(struct canvas *canvas, unsigned ink, double opacity);
+
 /* A path whose corners are rounded, with an arrow head at its end. */
 void canvas_arrow(struct canvas *canvas, const struct point *points, int count,
                   const struct stroke *stroke);

@@ -1,9 +1,8 @@
 /* curves.c: loss, accuracy and learning rate over the epochs: three panels over one another, which
  * share the axis of epochs. The legend of a curve stands to the right of the panel, at the height
  * where the curve ends. */
-#include "axes.h"
-#include "canvas.h"
 #include "heading.h"
+#include "plot.h"
 #include "text.h"
 
 #include <math.h>
@@ -13,9 +12,6 @@ enum {
     PLOT_LEFT = CURVES_LEFT,
     PLOT_WIDTH = CURVES_PLOT_WIDTH,
     PLOT_RIGHT = PLOT_LEFT + PLOT_WIDTH,
-    LEGEND_LEFT = PLOT_RIGHT + 14,
-    LEGEND_WIDTH = CURVES_WIDTH - 12 - LEGEND_LEFT,
-    LEGEND_LINE = 34,   /* height of a legend: its name and value, and below it what is missing */
     MARKED_EPOCHS = 40, /* up to so many, every point gets a marker */
 };
 
@@ -28,8 +24,7 @@ enum quantity { TRAIN_LOSS, TEST_LOSS, TRAIN_ACCURACY, TEST_ACCURACY, LEARNING_R
 struct curve {
     enum quantity quantity;
     const char *name, *value; /* for the legend; the format of a value */
-    struct stroke stroke;
-    enum marker marker;
+    struct curve_style style;
 };
 
 enum { CURVES = 2 }; /* of a panel, at most */
@@ -45,8 +40,10 @@ struct panel {
     struct curve curves[CURVES];
 };
 
-#define TEST {INK_VERMILLION, 2, DASH_NONE}, MARKER_SQUARE
-#define TRAIN {INK_BLUE, 2, DASH_LONG}, MARKER_DISC
+#define TEST                                                                                       \
+    { {INK_VERMILLION, 2, DASH_NONE}, MARKER_SQUARE }
+#define TRAIN                                                                                      \
+    { {INK_BLUE, 2, DASH_LONG}, MARKER_DISC }
 
 /* clang-format off */
 static const struct panel panels[] = {
@@ -55,7 +52,7 @@ static const struct panel panels[] = {
     {"Accuracy (%)", CURVES_ACCURACY_TOP, CURVES_ACCURACY_HEIGHT, 8, 5, 100,
      2, {{TEST_ACCURACY, "test", "%.2f %%", TEST}, {TRAIN_ACCURACY, "train", "%.2f %%", TRAIN}}},
     {"Learning rate (at the end of the epoch)", CURVES_RATE_TOP, CURVES_RATE_HEIGHT, 5, 0, HUGE_VAL,
-     1, {{LEARNING_RATE, "rate", "%.3g", {INK_GREEN, 2, DASH_NONE}, MARKER_DIAMOND}}},
+     1, {{LEARNING_RATE, "rate", "%.3g", {{INK_GREEN, 2, DASH_NONE}, MARKER_DIAMOND}}}},
 };
 /* clang-format on */
 enum { PANELS = sizeof panels / sizeof panels[0] };
@@ -138,73 +135,37 @@ static void fit_axis(struct axis *out, const struct curves *curves, const struct
     axis_clip(out, 0, panel->highest);
 }
 
-/* ---- grid ------------------------------------------------------------------------------------ */
+/* ---- one panel ------------------------------------------------------------------------------- */
 
-static double x_of(const struct curves *curves, double epoch) {
-    return PLOT_LEFT + PLOT_WIDTH * axis_place(&curves->across, epoch);
-}
+/* A panel with its axes. */
+struct shown {
+    const struct curves *curves;
+    const struct panel *panel;
+    struct plot plot;
+};
 
-static double y_of(const struct panel *panel, const struct axis *axis, double value) {
-    return panel->top + panel->height * (1 - axis_place(axis, value));
-}
-
-static void draw_grid(const struct curves *curves, const struct panel *panel,
-                      const struct axis *axis) {
-    static const struct stroke line = {INK_GRID, 1, DASH_NONE}, frame = {INK_FRAME, 1, DASH_NONE};
-    static const struct type tick = {.size = 12, .ink = INK_MUTED, .align = ALIGN_RIGHT};
-    struct canvas *canvas = curves->canvas;
-    char label[AXIS_LABEL_CAPACITY];
-    for (int i = 0; i < axis_tick_count(&curves->across); i++) {
-        double x = round(x_of(curves, axis_tick(&curves->across, i)));
-        canvas_line(canvas, (struct point){x, panel->top},
-                    (struct point){x, panel->top + panel->height}, &line);
-    }
-    for (int i = 0; i < axis_tick_count(axis); i++) {
-        double y = round(y_of(panel, axis, axis_tick(axis, i)));
-        canvas_line(canvas, (struct point){PLOT_LEFT, y}, (struct point){PLOT_RIGHT, y}, &line);
-        canvas_text(canvas, (struct point){PLOT_LEFT - 8, y + 4.5}, PLOT_LEFT - 12, &tick, "%s",
-                    axis_label(label, axis, axis_tick(axis, i)));
-    }
-    canvas_line(canvas, (struct point){PLOT_LEFT, panel->top},
-                (struct point){PLOT_LEFT, panel->top + panel->height}, &frame);
-    canvas_line(canvas, (struct point){PLOT_LEFT, panel->top + panel->height},
-                (struct point){PLOT_RIGHT, panel->top + panel->height}, &frame);
-}
-
-/* On paper of its own: the line of the best epoch may pass there. */
-static void draw_title(const struct curves *curves, const struct panel *panel) {
-    static const struct type type = {.size = 14, .bold = true, .ink = INK_TEXT};
-    double width = canvas_text_width(curves->canvas, &type, panel->title);
-    const struct box paper = {PLOT_LEFT, panel->top - 26, width + 3, 23};
-    canvas_box(curves->canvas, &paper, 0, INK_WHITE, NULL);
-    canvas_text(curves->canvas, (struct point){PLOT_LEFT, panel->top - 10}, PLOT_WIDTH, &type, "%s",
-                panel->title);
-}
-
-static void draw_epochs(const struct curves *curves) {
-    static const struct type tick = {.size = 12, .ink = INK_MUTED, .align = ALIGN_CENTRE};
-    static const struct type title = {
-        .size = 14, .bold = true, .ink = INK_TEXT, .align = ALIGN_CENTRE};
-    double bottom = CURVES_RATE_TOP + CURVES_RATE_HEIGHT;
-    char label[AXIS_LABEL_CAPACITY];
-    for (int i = 0; i < axis_tick_count(&curves->across); i++) {
-        double epoch = axis_tick(&curves->across, i);
-        canvas_text(curves->canvas, (struct point){x_of(curves, epoch), bottom + 18}, ANY_WIDTH,
-                    &tick, "%s", axis_label(label, &curves->across, epoch));
-    }
-    canvas_text(curves->canvas, (struct point){PLOT_LEFT + PLOT_WIDTH / 2.0, bottom + 42},
-                PLOT_WIDTH, &title, "Epoch");
+static struct shown show(const struct curves *curves, const struct panel *panel) {
+    struct shown shown = {
+        .curves = curves,
+        .panel = panel,
+        .plot = {.canvas = curves->canvas,
+                 .area = {PLOT_LEFT, panel->top, PLOT_WIDTH, panel->height},
+                 .width = CURVES_WIDTH,
+                 .across = curves->across},
+    };
+    fit_axis(&shown.plot.up, curves, panel);
+    return shown;
 }
 
 /* The line of the best epoch runs through all panels; its words stand above the first. */
-static void draw_best(const struct curves *curves) {
+static void draw_best(const struct curves *curves, const struct plot *plot) {
     static const struct stroke line = {INK_MUTED, 1, DASH_SHORT};
     struct type type = {.size = 12, .ink = INK_TEXT, .align = ALIGN_CENTRE};
     const char words[] = "best test accuracy: epoch 000";
     if (curves->best < 0)
         return;
     const struct epoch_metrics *best = &curves->epochs[curves->best];
-    double x = round(x_of(curves, best->epoch)), y = CURVES_LOSS_TOP - 30;
+    double x = round(plot_x(plot, best->epoch)), y = CURVES_LOSS_TOP - 30;
     double half = canvas_text_width(curves->canvas, &type, words) / 2;
     double middle = fmin(fmax(x, PLOT_LEFT + half), PLOT_RIGHT - half);
     canvas_text(curves->canvas, (struct point){middle, y - 4}, ANY_WIDTH, &type,
@@ -215,63 +176,56 @@ static void draw_best(const struct curves *curves) {
 
 /* ---- curves ---------------------------------------------------------------------------------- */
 
-/* One panel with its axis. */
-struct plot {
-    const struct curves *curves;
-    const struct panel *panel;
-    struct axis axis;
-};
-
-static struct point place(const struct plot *plot, const struct curve *curve, int index) {
-    const struct epoch_metrics *epoch = &plot->curves->epochs[index];
-    return (struct point){x_of(plot->curves, epoch->epoch),
-                          y_of(plot->panel, &plot->axis, value_of(epoch, curve->quantity))};
+static struct point place(const struct shown *shown, const struct curve *curve, int index) {
+    const struct epoch_metrics *epoch = &shown->curves->epochs[index];
+    return (struct point){plot_x(&shown->plot, epoch->epoch),
+                          plot_y(&shown->plot, value_of(epoch, curve->quantity))};
 }
 
-static bool is_there(const struct plot *plot, const struct curve *curve, int index) {
-    return isfinite(value_of(&plot->curves->epochs[index], curve->quantity));
+static bool is_there(const struct shown *shown, const struct curve *curve, int index) {
+    return isfinite(value_of(&shown->curves->epochs[index], curve->quantity));
 }
 
 /* The points from `first` to before `end`, all there, as one line. A rate that changes in steps is
  * constant through an epoch, up to its point. */
-static void draw_line(const struct plot *plot, const struct curve *curve, int first, int end) {
-    struct canvas *canvas = plot->curves->canvas;
-    bool steps = curve->quantity == LEARNING_RATE && plot->axis.logarithmic;
+static void draw_line(const struct shown *shown, const struct curve *curve, int first, int end) {
+    struct canvas *canvas = shown->curves->canvas;
+    bool steps = curve->quantity == LEARNING_RATE && shown->plot.up.logarithmic;
     for (int i = first; i < end; i++) {
-        struct point at = place(plot, curve, i);
+        struct point at = place(shown, curve, i);
         if (steps && i > first)
-            canvas_join(canvas, (struct point){place(plot, curve, i - 1).x, at.y});
+            canvas_join(canvas, (struct point){place(shown, curve, i - 1).x, at.y});
         canvas_join(canvas, at);
     }
-    canvas_stroke(canvas, &curve->stroke);
+    canvas_stroke(canvas, &curve->style.stroke);
 }
 
 /* Markers where they are few, and on a point without a neighbour, of which no line would show. */
-static void draw_markers(const struct plot *plot, const struct curve *curve, int first, int end) {
-    if (plot->curves->count > MARKED_EPOCHS && end - first > 1)
+static void draw_markers(const struct shown *shown, const struct curve *curve, int first, int end) {
+    if (shown->curves->count > MARKED_EPOCHS && end - first > 1)
         return;
     for (int i = first; i < end; i++)
-        canvas_marker(plot->curves->canvas, place(plot, curve, i), curve->marker,
-                      curve->stroke.ink);
+        canvas_marker(shown->curves->canvas, place(shown, curve, i), curve->style.marker,
+                      curve->style.stroke.ink);
 }
 
 /* Holes where values are not finite. */
-static void draw_curve(const struct plot *plot, const struct curve *curve) {
-    int count = plot->curves->count;
+static void draw_curve(const struct shown *shown, const struct curve *curve) {
+    int count = shown->curves->count;
     for (int first = 0, end; first < count; first = end + 1) {
-        for (end = first; end < count && is_there(plot, curve, end);)
+        for (end = first; end < count && is_there(shown, curve, end);)
             end++;
-        draw_line(plot, curve, first, end);
-        draw_markers(plot, curve, first, end);
+        draw_line(shown, curve, first, end);
+        draw_markers(shown, curve, first, end);
     }
 }
 
-static void draw_best_point(const struct plot *plot, const struct curve *curve) {
-    const struct stroke ring = {curve->stroke.ink, 1.5, DASH_NONE};
-    if (curve->quantity != TEST_ACCURACY || plot->curves->best < 0)
+static void draw_best_point(const struct shown *shown, const struct curve *curve) {
+    const struct stroke ring = {curve->style.stroke.ink, 1.5, DASH_NONE};
+    if (curve->quantity != TEST_ACCURACY || shown->curves->best < 0)
         return;
-    struct point at = place(plot, curve, plot->curves->best);
-    canvas_disc(plot->curves->canvas, at, 7.5, INK_NONE, &ring);
+    struct point at = place(shown, curve, shown->curves->best);
+    canvas_disc(shown->curves->canvas, at, 7.5, INK_NONE, &ring);
 }
 
 /* ---- legend ---------------------------------------------------------------------------------- */
@@ -284,79 +238,55 @@ static const char *value_text(char out[VALUE_CAPACITY], const char *format, doub
 }
 
 /* Where the curve ends; the middle of the panel if nothing of it is there. */
-static double end_of(const struct plot *plot, const struct curve *curve) {
-    for (int i = plot->curves->count - 1; i >= 0; i--)
-        if (is_there(plot, curve, i))
-            return place(plot, curve, i).y;
-    return plot->panel->top + plot->panel->height / 2;
+static double end_of(const struct shown *shown, const struct curve *curve) {
+    for (int i = shown->curves->count - 1; i >= 0; i--)
+        if (is_there(shown, curve, i))
+            return place(shown, curve, i).y;
+    return shown->panel->top + shown->panel->height / 2;
 }
 
-/* Heights of the legends: at the ends of the curves, but apart, and within the panel. */
-static void place_legends(double out[CURVES], const struct plot *plot) {
-    const struct panel *panel = plot->panel;
-    double top = panel->top + 6, bottom = panel->top + panel->height - LEGEND_LINE / 2.0;
-    for (int c = 0; c < panel->count; c++)
-        out[c] = end_of(plot, &panel->curves[c]);
-    if (panel->count == 2) {
-        int upper = out[1] < out[0], lower = !upper;
-        double push = fmax(0, LEGEND_LINE - (out[lower] - out[upper])) / 2;
-        out[upper] = fmin(fmax(out[upper] - push, top), bottom - LEGEND_LINE);
-        out[lower] = fmin(fmax(out[lower] + push, out[upper] + LEGEND_LINE), bottom);
-    } else {
-        out[0] = fmin(fmax(out[0], top), bottom);
-    }
-}
-
-static void draw_legend(const struct plot *plot, const struct curve *curve, double y) {
-    enum { SAMPLE = 30, TEXT_LEFT = LEGEND_LEFT + SAMPLE + 8, ROOM = LEGEND_WIDTH - SAMPLE - 8 };
-    const struct type type = {.size = 13, .bold = true, .ink = INK_TEXT};
-    static const struct type small = {.size = 11, .ink = INK_MUTED};
-    const struct curves *curves = plot->curves;
-    char value[VALUE_CAPACITY] = "no value";
+static void draw_legend(const struct shown *shown, const struct curve *curve, double height) {
+    const struct curves *curves = shown->curves;
+    char value[VALUE_CAPACITY] = "no value", words[2 * VALUE_CAPACITY], gaps[64];
     int missing = 0;
     for (int i = 0; i < curves->count; i++)
-        missing += !is_there(plot, curve, i);
+        missing += !is_there(shown, curve, i);
     if (curves->count > 0)
         value_text(value, curve->value,
                    value_of(&curves->epochs[curves->count - 1], curve->quantity));
-    canvas_line(curves->canvas, (struct point){LEGEND_LEFT, y},
-                (struct point){LEGEND_LEFT + SAMPLE, y}, &curve->stroke);
-    canvas_marker(curves->canvas, (struct point){LEGEND_LEFT + SAMPLE / 2.0, y}, curve->marker,
-                  curve->stroke.ink);
-    canvas_text(curves->canvas, (struct point){TEXT_LEFT, y + 4.5}, ROOM, &type, "%s %s",
-                curve->name, value);
-    if (missing > 0)
-        canvas_text(curves->canvas, (struct point){TEXT_LEFT, y + 19}, ROOM, &small,
-                    "gaps: %d of %d not finite", missing, curves->count);
+    snprintf(words, sizeof words, "%s %s", curve->name, value);
+    snprintf(gaps, sizeof gaps, "gaps: %d of %d not finite", missing, curves->count);
+    plot_legend(&shown->plot, height, &curve->style, words, missing > 0 ? gaps : NULL);
 }
 
 /* ---- the picture ----------------------------------------------------------------------------- */
 
-static void draw_panel(const struct plot *plot) {
-    const struct panel *panel = plot->panel;
+/* The legends stand at the ends of the curves. */
+static void draw_panel(const struct shown *shown) {
+    const struct panel *panel = shown->panel;
     double legends[CURVES] = {0};
-    draw_title(plot->curves, panel);
+    plot_title(&shown->plot, panel->title);
     for (int c = 0; c < panel->count; c++) {
-        draw_curve(plot, &panel->curves[c]);
-        draw_best_point(plot, &panel->curves[c]);
+        draw_curve(shown, &panel->curves[c]);
+        draw_best_point(shown, &panel->curves[c]);
+        legends[c] = end_of(shown, &panel->curves[c]);
     }
-    place_legends(legends, plot);
+    plot_spread_legends(legends, panel->count, &shown->plot);
     for (int c = 0; c < panel->count; c++)
-        draw_legend(plot, &panel->curves[c], legends[c]);
+        draw_legend(shown, &panel->curves[c], legends[c]);
 }
 
 /* The line of the best epoch goes over the grids and under the curves. */
 static void draw_panels(const struct curves *curves) {
-    struct plot plots[PANELS];
+    struct shown shown[PANELS];
     for (int i = 0; i < PANELS; i++) {
-        plots[i] = (struct plot){.curves = curves, .panel = &panels[i]};
-        fit_axis(&plots[i].axis, curves, &panels[i]);
-        draw_grid(curves, &panels[i], &plots[i].axis);
+        shown[i] = show(curves, &panels[i]);
+        plot_grid(&shown[i].plot);
     }
-    draw_best(curves);
+    draw_best(curves, &shown[0].plot);
     for (int i = 0; i < PANELS; i++)
-        draw_panel(&plots[i]);
-    draw_epochs(curves);
+        draw_panel(&shown[i]);
+    plot_across(&shown[PANELS - 1].plot, "Epoch", false);
 }
 
 /* The result in one line. */

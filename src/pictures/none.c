@@ -19,6 +19,20 @@ enum status curves_draw(struct error *error, const char *path,
     return pictures_ready(error);
 }
 
+enum status compare_draw(struct error *error, const char *path,
+                         const struct picture_caption *caption, const struct norm_curve *accuracy,
+                         const struct norm_curve *loss, int norm_count, int epochs) {
+    (void)path, (void)caption, (void)accuracy, (void)loss, (void)norm_count, (void)epochs;
+    return pictures_ready(error);
+}
+
+enum status sweep_draw(struct error *error, const char *path, const struct picture_caption *caption,
+                       const struct norm_curve *norms, int norm_count, const int *batch_sizes,
+                       int size_count) {
+    (void)path, (void)caption, (void)norms, (void)norm_count, (void)batch_sizes, (void)size_count;
+    return pictures_ready(error);
+}
+
 enum status confusion_draw(struct error *error, const char *path,
                            const struct picture_caption *caption, const struct answers *answers) {
     (void)path, (void)caption, (void)answers;

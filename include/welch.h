@@ -1,0 +1,43 @@
+/* welch.h: what the seeds of a run say together, and whether two such groups differ by more than
+ * chance. Pure functions. */
+#ifndef WELCH_H
+#define WELCH_H
+
+#include <stdbool.h>
+
+/* Some finite values, described. */
+struct sample {
+    int count;
+    double mean;
+    double deviation; /* standard deviation of the sample (divisor count - 1); NaN of one value */
+    double low, high;
+};
+
+/* `count` is 1 or more. */
+struct sample sample_of(const double *values, int count);
+
+enum welch_kind {
+    WELCH_KNOWN,
+    WELCH_ONE_VALUE, /* a sample of one value has no spread to judge by */
+    WELCH_NO_SPREAD, /* all values of each sample are the same: t would be 0/0 or infinite */
+};
+
+/* Welch's test of two means whose variances need not be equal. t, freedom and p are NaN unless it
+ * is WELCH_KNOWN. */
+struct welch {
+    enum welch_kind kind;
+    double difference; /* mean of `a` less mean of `b` */
+    double t;
+    double freedom; /* degrees of freedom */
+    double p;       /* two-sided */
+};
+
+struct welch welch_test(const struct sample *a, const struct sample *b);
+
+/* Whether the difference is more than the seeds' noise: p below 0.05. */
+bool welch_exceeds_noise(const struct welch *welch);
+
+/* The regularized incomplete beta function I_x(a, b), for x from 0 to 1 and a, b above 0. */
+double incomplete_beta(double x, double a, double b);
+
+#endif

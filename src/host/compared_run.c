@@ -1,0 +1,240 @@
+/* compared_run.c: finished runs, read from config.json and metrics.jsonl without trusting them. */
+#include "compared_run.h"
+
+#include "memory.h"
+#include "metrics.h"
+#include "run_folder.h"
+#include "text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_CONFIG_BYTES = 64 * 1024, MAX_NUMBER = 1000000000, VALUE_CAPACITY = 120 };
+
+static const char finished[] = "compare takes the folders of finished runs";
+
+/* ---- config.json ----------------------------------------------------------------------------- */
+
+static enum status bad_config(struct error *error, const struct compared_run *run,
+                              const char *fault) {
+    return error_set(error, STATUS_BAD_DATA, "'%s/config.json': %s; %s", run->folder, fault,
+                     finished);
+}
+
+/* The file as an object. */
+static enum status load_config(struct error *error, struct compared_run *run) {
+    char path[PATH_CAPACITY], *text;
+    if (run_folder_config_path(error, path, run->folder) != STATUS_OK ||
+        memory_alloc(error, &text, MAX_CONFIG_BYTES, 1, "the settings of a run") != STATUS_OK)
+        return error->status;
+    FILE *stream = fopen(path, "re");
+    errno = stream == NULL ? errno : 0;
+    size_t bytes = stream == NULL ? 0 : fread(text, 1, MAX_CONFIG_BYTES, stream);
+    int reason = errno;
+    bool failed = stream == NULL || ferror(stream) != 0;
+    if (stream != NULL)
+        fclose(stream); /* only read: nothing to lose */
+    if (!failed && bytes < MAX_CONFIG_BYTES)
+        run->config = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL);
+    memory_free(text);
+    if (failed)
+        return error_set_errno(error, STATUS_BAD_DATA, reason, "cannot read '%s' (%s)", path,
+                               finished);
+    if (bytes == MAX_CONFIG_BYTES)
+        return bad_config(error, run, "64 KiB or more, far too long for settings");
+    return json_is_object(run->config) ? STATUS_OK : bad_config(error, run, "no JSON object");
+}
+
+static enum status bad_member(struct error *error, const struct compared_run *run,
+                              const char *key) {
+    char fault[64];
+    snprintf(fault, sizeof fault, "no '%s' as this program writes it", key);
+    return bad_config(error, run, fault);
+}
+
+static enum status get_text(struct error *error, const char **out, const struct compared_run *run,
+                            const char *key) {
+    *out = json_string_value(json_object_get(run->config, key));
+    return *out != NULL ? STATUS_OK : bad_member(error, run, key);
+}
+
+static enum status get_positive(struct error *error, int *out, const struct compared_run *run,
+                                const char *key) {
+    json_int_t value = json_integer_value(json_object_get(run->config, key)); /* 0: none */
+    if (value < 1 || value > MAX_NUMBER)
+        return bad_member(error, run, key);
+    *out = (int)value;
+    return STATUS_OK;
+}
+
+/* The place of the text of `key` among those that `word` gives for 0 ... count - 1. */
+static enum status get_word(struct error *error, int *out, const struct compared_run *run,
+                            const char *key, const char *(*word)(int), int count) {
+    const char *text;
+    if (get_text(error, &text, run, key) != STATUS_OK)
+        return error->status;
+    for (*out = 0; *out < count; ++*out)
+        if (strcmp(text, word(*out)) == 0)
+            return STATUS_OK;
+    return bad_member(error, run, key);
+}
+
+static const char *norm_word(int norm) {
+    return norm_option((enum norm_kind)norm);
+}
+
+static const char *recipe_word(int recipe) {
+    return recipe_option((enum recipe_kind)recipe);
+}
+
+/* An integer, or digits where it is above 2^63. */
+static enum status get_seed(struct error *error, struct compared_run *run) {
+    const json_t *seed = json_object_get(run->config, "seed");
+    const char *digits = json_string_value(seed);
+    char *end;
+    if (json_is_integer(seed) && json_integer_value(seed) >= 0) {
+        run->seed = (uint64_t)json_integer_value(seed);
+        return STATUS_OK;
+    }
+    if (digits == NULL || digits[0] < '0' || digits[0] > '9')
+        return bad_member(error, run, "seed");
+    errno = 0;
+    run->seed = strtoull(digits, &end, 10);
+    return *end == '\0' && errno == 0 ? STATUS_OK : bad_member(error, run, "seed");
+}
+
+static enum status get_rate(struct error *error, struct compared_run *run) {
+    const json_t *rate = json_object_get(run->config, "learning_rate");
+    run->learning_rate = json_number_value(rate);
+    return run->learning_rate > 0 ? STATUS_OK : bad_member(error, run, "learning_rate");
+}
+
+static enum status get_dataset(struct error *error, struct compared_run *run) {
+    const char *name;
+    if (get_text(error, &name, run, "dataset") != STATUS_OK)
+        return error->status;
+    run->dataset = dataset_named(name).name;
+    return strcmp(run->dataset, name) == 0 ? STATUS_OK : bad_member(error, run, "dataset");
+}
+
+static enum status take_config(struct error *error, struct compared_run *run, int *epochs) {
+    int norm = 0, recipe = 0;
+    if (load_config(error, run) != STATUS_OK ||
+        get_word(error, &norm, run, "norm", norm_word, NORM_COUNT) != STATUS_OK ||
+        get_word(error, &recipe, run, "recipe", recipe_word, RECIPE_COUNT) != STATUS_OK ||
+        get_dataset(error, run) != STATUS_OK ||
+        get_text(error, &run->device, run, "device") != STATUS_OK ||
+        get_positive(error, &run->parameters, run, "parameters") != STATUS_OK ||
+        get_positive(error, &run->batch_size, run, "batch_size") != STATUS_OK ||
+        get_positive(error, epochs, run, "epochs") != STATUS_OK ||
+        get_rate(error, run) != STATUS_OK || get_seed(error, run) != STATUS_OK)
+        return error->status;
+    run->norm = (enum norm_kind)norm;
+    run->recipe = (enum recipe_kind)recipe;
+    return STATUS_OK;
+}
+
+/* ---- metrics.jsonl --------------------------------------------------------------------------- */
+
+static bool is_percent(double value) {
+    return value >= 0 && value <= 100;
+}
+
+/* Whether an epoch that a run went through can look so. */
+static bool is_possible(const struct epoch_metrics *epoch, int number) {
+    return epoch->epoch == number && is_percent(epoch->train.accuracy) &&
+           is_percent(epoch->test.accuracy) && isfinite(epoch->train.loss) &&
+           isfinite(epoch->test.loss) && isfinite(epoch->seconds) && epoch->seconds >= 0;
+}
+
+static enum status take_metrics(struct error *error, struct compared_run *run, int epochs) {
+    char path[PATH_CAPACITY];
+    if (run_folder_metrics_path(error, path, run->folder) != STATUS_OK ||
+        metrics_read(error, &run->epochs, &run->epoch_count, path) != STATUS_OK)
+        return error->status;
+    for (int i = 0; i < run->epoch_count; i++)
+        if (!is_possible(&run->epochs[i], i + 1))
+            return error_set(error, STATUS_BAD_DATA,
+                             "'%s', line %d: not what epoch %d of a run can be: numbers out of "
+                             "range, or lines out of order",
+                             path, i + 1, i + 1);
+    if (run->epoch_count != epochs)
+        return error_set(error, STATUS_BAD_DATA, "'%s' has %d of %d epochs; %s", path,
+                         run->epoch_count, epochs, finished);
+    for (int i = 0; i < epochs; i++)
+        run->seconds += run->epochs[i].seconds / epochs;
+    for (int i = 1; i < epochs; i++)
+        if (run->epochs[i].test.accuracy > run->epochs[run->best].test.accuracy)
+            run->best = i;
+    return STATUS_OK;
+}
+
+enum status compared_run_read(struct error *error, struct compared_run *run) {
+    int epochs = 0;
+    if (take_config(error, run, &epochs) != STATUS_OK)
+        return error->status;
+    return take_metrics(error, run, epochs);
+}
+
+void compared_run_free(struct compared_run *run) {
+    json_decref(run->config);
+    memory_free(run->epochs);
+    run->config = NULL;
+    run->epochs = NULL;
+    run->epoch_count = 0;
+}
+
+/* ---- whether they belong together ------------------------------------------------------------ */
+
+/* A value as a message shows it: cut off where it is long. */
+static const char *value_text(char out[VALUE_CAPACITY], const json_t *value) {
+    memset(out, 0, VALUE_CAPACITY); /* json_dumpb ends no text, and leaves out what does not fit */
+    if (value == NULL ||
+        json_dumpb(value, out, VALUE_CAPACITY - 1, JSON_ENCODE_ANY | JSON_COMPACT) == 0)
+        snprintf(out, VALUE_CAPACITY, "nothing");
+    return out;
+}
+
+/* Whether two runs agree in all of these settings. */
+static enum status check_same(struct error *error, const struct compared_run *a,
+                              const struct compared_run *b, const char *const *keys) {
+    for (; *keys != NULL; keys++) {
+        const json_t *first = json_object_get(a->config, *keys);
+        const json_t *second = json_object_get(b->config, *keys);
+        char of_a[VALUE_CAPACITY], of_b[VALUE_CAPACITY];
+        if (first == second || json_equal(first, second))
+            continue;
+        return error_set(error, STATUS_BAD_DATA,
+                         "'%s' and '%s' cannot be compared: '%s' is %s in the one and %s in the "
+                         "other",
+                         a->folder, b->folder, *keys, value_text(of_a, first),
+                         value_text(of_b, second));
+    }
+    return STATUS_OK;
+}
+
+/* With the seeds of a norm in rising order, equal ones are neighbours. */
+enum status compared_runs_check(struct error *error, const struct compared_run *runs, int count) {
+    static const char *const of_all[] = {"recipe",       "dataset",     "epochs",  "batch_size",
+                                         "train_images", "test_images", "augment", "shuffle",
+                                         "max_steps",    NULL};
+    static const char *const of_a_norm[] = {
+        "parameters",   "learning_rate", "schedule", "momentum", "nesterov", "dropout",
+        "weight_decay", "filter_norm",   "groups",   "weights",  NULL};
+    for (int i = 1; i < count; i++) {
+        const struct compared_run *before = &runs[i - 1], *run = &runs[i];
+        if (check_same(error, before, run, of_all) != STATUS_OK ||
+            (before->norm == run->norm && check_same(error, before, run, of_a_norm) != STATUS_OK))
+            return error->status;
+        if (before->norm == run->norm && before->seed == run->seed)
+            return error_set(error, STATUS_BAD_DATA,
+                             "'%s' and '%s' are both of %s with seed %llu: only runs of different "
+                             "seeds tell of the noise",
+                             before->folder, run->folder, norm_title(run->norm),
+                             (unsigned long long)run->seed);
+    }
+    return STATUS_OK;
+}

@@ -1,0 +1,278 @@
+/* comparison.c: the command `compare`: which runs there are, training those that are missing, and
+ * the report on all of them. A run of a comparison is a run as `train` makes it, in its folder; the
+ * report is made from those folders alone, whether they were trained just now or long ago. */
+#include "comparison.h"
+
+#include "checkpoint.h"
+#include "comparison_figures.h"
+#include "comparison_report.h"
+#include "loader.h"
+#include "memory.h"
+#include "output.h"
+#include "report.h"
+#include "run_folder.h"
+#include "train.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- which runs there are -------------------------------------------------------------------- */
+
+/* The options of the run of a norm and seed. `batch_size` is one of the sweep, with the recipe's
+ * learning rate in proportion to it, as Wu and He, "Group Normalization" (2018), section 4.1, after
+ * Goyal et al. (2017); 0: the recipe's own. The sweep shares the runs of the recipe's own size. */
+static enum status run_options(struct error *error, struct options *out,
+                               const struct options *options, enum norm_kind norm, uint64_t seed,
+                               int batch_size) {
+    char name[64], suffix[24] = "";
+    *out = *options;
+    out->recipe = options->recipes[norm];
+    out->seed = seed;
+    out->quiet = options->quiet || options->json;
+    int own = out->recipe.batch_size;
+    if (batch_size != 0 && batch_size != own) {
+        out->recipe.batch_size = batch_size;
+        out->recipe.learning_rate *= (float)batch_size / (float)own;
+        snprintf(suffix, sizeof suffix, "-batch%d", batch_size);
+    }
+    snprintf(name, sizeof name, "%s-%s-%" PRIu64 "%s", norm_option(norm),
+             recipe_option(out->recipe.kind), seed, suffix);
+    return path_join(error, out->out, options->out, name);
+}
+
+/* Runs of one batch size, of all norms with all seeds. */
+static int runs_of_a_set(const struct options *options) {
+    return NORM_COUNT * options->seeds;
+}
+
+static int all_runs(const struct options *options) {
+    return runs_of_a_set(options) * (1 + options->batch_sizes.count);
+}
+
+/* Run `index` of all: first those of the recipe's batch size, then those of the sweep; the norms
+ * take turns, so that a comparison that was cut off has them all. */
+static enum status numbered_run(struct error *error, struct options *out,
+                                const struct options *options, int index) {
+    int set = index / runs_of_a_set(options), rest = index % runs_of_a_set(options);
+    return run_options(error, out, options, (enum norm_kind)(rest % NORM_COUNT),
+                       options->seed + (uint64_t)(rest / NORM_COUNT),
+                       set == 0 ? 0 : options->batch_sizes.values[set - 1]);
+}
+
+/* ---- what is in their folders ---------------------------------------------------------------- */
+
+/* What is to be done with a run: READ leaves it as it is, or as it will be once an earlier one of
+ * the list is trained. */
+enum deed { BEGIN, GO_ON, READ };
+
+static enum status holds_weights(struct error *error, bool *out, const char *folder,
+                                 enum run_weights which) {
+    char path[PATH_CAPACITY];
+    if (run_folder_weights_path(error, path, folder, which) != STATUS_OK)
+        return error->status;
+    *out = file_exists(path);
+    return STATUS_OK;
+}
+
+/* A run with a checkpoint of the same settings is gone on with, or, where nothing of it is missing,
+ * read; one whose report was cut off writes it by going on. */
+static enum status look_at_checkpoint(struct error *error, enum deed *out,
+                                      const struct run_description *run) {
+    const struct options *options = run->options;
+    char path[PATH_CAPACITY];
+    struct run_state state;
+    bool finished = false, reported = false;
+    if (run_folder_weights_path(error, path, options->out, WEIGHTS_CHECKPOINT) != STATUS_OK ||
+        checkpoint_look(error, &state, path, run) != STATUS_OK ||
+        holds_weights(error, &finished, options->out, WEIGHTS_FINAL) != STATUS_OK ||
+        report_is_there(error, &reported, options->out) != STATUS_OK)
+        return error->status;
+    bool whole = run_ended(&state, options) && finished && (reported || options->no_report);
+    *out = whole ? READ : GO_ON;
+    return STATUS_OK;
+}
+
+static enum status look_at_run(struct error *error, enum deed *out,
+                               const struct run_description *run) {
+    const struct options *options = run->options;
+    bool begun = false, unfinished;
+    *out = BEGIN;
+    if (holds_weights(error, &begun, options->out, WEIGHTS_CHECKPOINT) != STATUS_OK)
+        return error->status;
+    if (begun && !options->force)
+        return look_at_checkpoint(error, out, run);
+    return run_folder_check(error, &unfinished, options->out, options->force);
+}
+
+/* Looks at run `index` with all that its settings depend on. */
+static enum status look(struct error *error, enum deed *out, const struct options *run_options,
+                        const struct dataset *dataset, const struct device_choice *device) {
+    struct network network;
+    const struct recipe *recipe = &run_options->recipe;
+    if (network_build(error, &network, recipe) != STATUS_OK)
+        return error->status;
+    if (recipe->batch_size > dataset->train.count)
+        return error_set(error, STATUS_USAGE,
+                         "a batch of %d images: the training set of %s has %d; give smaller ones "
+                         "with --batch-size and --batch-sizes",
+                         recipe->batch_size, dataset->name, dataset->train.count);
+    const struct run_description run = {
+        .options = run_options,
+        .dataset = dataset,
+        .network = &network,
+        .device = device,
+        .steps_per_epoch = loader_batches(dataset->train.count, recipe->batch_size),
+    };
+    return look_at_run(error, out, &run);
+}
+
+/* Whether every run can be trained or read, before hours are spent on the first. */
+static enum status look_at_all(struct error *error, enum deed *deeds, const struct options *options,
+                               const struct dataset *dataset, const struct device_choice *device) {
+    for (int i = 0; i < all_runs(options); i++) {
+        struct options run;
+        if (numbered_run(error, &run, options, i) != STATUS_OK ||
+            look(error, &deeds[i], &run, dataset, device) != STATUS_OK)
+            return error->status;
+        bool shared = i >= runs_of_a_set(options) &&
+                      run.recipe.batch_size == options->recipes[run.recipe.norm].batch_size;
+        deeds[i] = shared ? READ : deeds[i];
+    }
+    return STATUS_OK;
+}
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+/* Says which run begins or goes on. */
+static enum status say(struct error *error, const struct options *run, int number, int total) {
+    if (run->quiet)
+        return STATUS_OK;
+    return output_print(error, "%srun %d of %d: %s\n", number == 1 ? "" : "\n", number, total,
+                        run->out);
+}
+
+/* The message of a run that diverges does not say which one it is. */
+static enum status train_run(struct error *error, const struct options *options,
+                             const struct dataset *dataset) {
+    struct error reason;
+    enum status status = train_on(&reason, options, dataset);
+    if (status == STATUS_DIVERGED)
+        return error_set(error, status, "%s: %.1500s", options->out, reason.text);
+    if (status != STATUS_OK)
+        *error = reason;
+    return status;
+}
+
+static enum status train_all(struct error *error, const struct options *options,
+                             const struct dataset *dataset, const enum deed *deeds) {
+    for (int i = 0; i < all_runs(options); i++) {
+        struct options run;
+        if (deeds[i] == READ)
+            continue;
+        if (numbered_run(error, &run, options, i) != STATUS_OK ||
+            say(error, &run, i + 1, all_runs(options)) != STATUS_OK)
+            return error->status;
+        run.resume = deeds[i] == GO_ON;
+        if (train_run(error, &run, dataset) != STATUS_OK)
+            return error->status;
+    }
+    return STATUS_OK;
+}
+
+/* The device is opened for its name alone, which is one of the settings; each run opens its own. */
+static enum status bring_runs(struct error *error, const struct options *options,
+                              const struct dataset *dataset) {
+    struct device_choice device = {0};
+    enum deed *deeds;
+    if (memory_alloc(error, &deeds, (size_t)all_runs(options), sizeof *deeds,
+                     "the list of the runs") != STATUS_OK)
+        return error->status;
+    enum status status = device_choose(error, &device, backends, &options->device);
+    if (status == STATUS_OK)
+        status = look_at_all(error, deeds, options, dataset, &device);
+    device_close(&device);
+    if (status == STATUS_OK)
+        status = train_all(error, options, dataset, deeds);
+    memory_free(deeds);
+    return status;
+}
+
+/* ---- reporting ------------------------------------------------------------------------------- */
+
+/* Reads the runs of one batch size, the first of which is run `first`. */
+static enum status read_set(struct error *error, struct run_set *out, const struct options *options,
+                            int first) {
+    if (run_set_make(error, out, runs_of_a_set(options)) != STATUS_OK)
+        return error->status;
+    for (int i = 0; i < out->count; i++) {
+        struct options run;
+        if (numbered_run(error, &run, options, first + i) != STATUS_OK)
+            return error->status;
+        memcpy(out->runs[i].folder, run.out, sizeof run.out);
+    }
+    return run_set_read(error, out);
+}
+
+static enum status read_trained(struct error *error, struct comparison *comparison,
+                                const struct options *options) {
+    if (read_set(error, &comparison->main, options, 0) != STATUS_OK)
+        return error->status;
+    for (int i = 0; i < options->batch_sizes.count; i++) {
+        struct run_set *set = &comparison->sweep[comparison->sweep_count++];
+        if (read_set(error, set, options, (i + 1) * runs_of_a_set(options)) != STATUS_OK)
+            return error->status;
+    }
+    return STATUS_OK;
+}
+
+static enum status read_named(struct error *error, struct comparison *comparison,
+                              const struct options *options) {
+    struct run_set *set = &comparison->main;
+    if (run_set_make(error, set, options->word_count) != STATUS_OK)
+        return error->status;
+    for (int i = 0; i < set->count; i++)
+        if (path_join(error, set->runs[i].folder, "", options->words[i]) != STATUS_OK)
+            return error->status;
+    return run_set_read(error, set);
+}
+
+/* Reads the runs and reports on them. */
+static enum status report_runs(struct error *error, const struct options *options) {
+    struct comparison comparison = {0};
+    char folder[PATH_CAPACITY];
+    enum status status = options->runs ? read_named(error, &comparison, options)
+                                       : read_trained(error, &comparison, options);
+    if (status == STATUS_OK) {
+        snprintf(folder, sizeof folder, "runs/compare-%s",
+                 recipe_option(comparison.main.runs[0].recipe));
+        comparison.folder = options->out[0] != '\0' ? options->out : folder;
+        status = comparison_report(error, &comparison, options);
+    }
+    run_set_free(&comparison.main);
+    for (int i = 0; i < comparison.sweep_count; i++)
+        run_set_free(&comparison.sweep[i]);
+    return status;
+}
+
+enum status compare_on(struct error *error, const struct options *options,
+                       const struct dataset *dataset) {
+    if (bring_runs(error, options, dataset) != STATUS_OK)
+        return error->status;
+    return report_runs(error, options);
+}
+
+enum status compare(struct error *error, const struct options *options) {
+    struct dataset dataset = {0};
+    struct network network;
+    if (options->runs)
+        return report_runs(error, options);
+    for (int norm = 0; norm < NORM_COUNT; norm++) /* costs nothing */
+        if (network_build(error, &network, &options->recipes[norm]) != STATUS_OK)
+            return error->status;
+    if (dataset_open(error, &dataset, options->data, options->seed) != STATUS_OK)
+        return error->status;
+    enum status status = compare_on(error, options, &dataset);
+    dataset_close(&dataset);
+    return status;
+}

@@ -1,0 +1,57 @@
+/* comparison_figures.h: what runs of several norms and seeds say together. */
+#ifndef COMPARISON_FIGURES_H
+#define COMPARISON_FIGURES_H
+
+#include "compared_run.h"
+#include "error.h"
+#include "settings.h"
+#include "welch.h"
+
+/* The runs of one norm. Accuracies are in percent. */
+struct run_group {
+    enum norm_kind norm;
+    const struct compared_run *runs; /* [count], by rising seed */
+    int count;
+    struct sample test, train, test_loss; /* of the last epoch */
+    struct sample best;                   /* of each run's best test accuracy */
+    struct sample seconds;                /* that an epoch took, the mean of each run */
+};
+
+/* Runs of one recipe, data set, number of epochs and batch size. */
+struct run_set {
+    struct compared_run *runs; /* [count], by norm, those of one norm by seed */
+    int count;
+    struct run_group groups[NORM_COUNT]; /* [group_count], of the norms that there are, in order */
+    int group_count;
+};
+
+/* How far apart the final test accuracies of two groups are. */
+struct norm_difference {
+    const struct run_group *higher, *lower; /* by their means */
+    struct welch welch;                     /* higher less lower */
+};
+enum { MAX_DIFFERENCES = NORM_COUNT * (NORM_COUNT - 1) / 2 };
+
+/* All that the report tells of. */
+struct comparison {
+    const char *folder; /* of the report */
+    struct run_set main;
+    struct run_set sweep[MAX_INTS]; /* [sweep_count], by rising batch size */
+    int sweep_count;
+};
+
+/* Makes room for `count` runs, whose folders the caller then fills in. Errors: STATUS_FAILED. */
+enum status run_set_make(struct error *error, struct run_set *out, int count);
+
+/* Reads the runs from their folders, sorts them and fills in the groups. Errors: those of
+ * compared_run_read and compared_runs_check. */
+enum status run_set_read(struct error *error, struct run_set *set);
+void run_set_free(struct run_set *set);
+
+/* The test error of a group whose test accuracy is `accuracy`, both in percent. */
+struct sample error_sample(const struct sample *accuracy);
+
+/* Fills out[] with all pairs of groups; returns how many. */
+int norm_differences(struct norm_difference out[MAX_DIFFERENCES], const struct run_set *set);
+
+#endif

@@ -1,0 +1,107 @@
+/* comparison_json.c: compare.json. All functions give NULL where there is no memory, and take it.
+ */
+#include "comparison_text.h"
+#include "text.h"
+#include "version.h"
+
+#include <math.h>
+
+/* JSON has no NaN: what is not known is null. */
+static json_t *number_json(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *sample_json(const struct sample *sample) {
+    return json_pack("{s:f, s:o, s:f, s:f}", "mean", sample->mean, "standard_deviation",
+                     number_json(sample->deviation), "lowest", sample->low, "highest",
+                     sample->high);
+}
+
+/* A seed above 2^63 does not fit a JSON integer and becomes a string, as in config.json. */
+static json_t *seed_json(uint64_t seed) {
+    char digits[TEXT_CAPACITY];
+    snprintf(digits, sizeof digits, "%llu", (unsigned long long)seed);
+    return seed <= INT64_MAX ? json_integer((json_int_t)seed) : json_string(digits);
+}
+
+static json_t *run_json(const struct compared_run *run) {
+    const struct epoch_metrics *last = &run->epochs[run->epoch_count - 1];
+    const struct epoch_metrics *best = &run->epochs[run->best];
+    return json_pack("{s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:i, s:f}", "folder",
+                     text_json(run->folder), "seed", seed_json(run->seed), "device",
+                     text_json(run->device), "test_accuracy", last->test.accuracy, "test_loss",
+                     last->test.loss, "train_accuracy", last->train.accuracy, "train_loss",
+                     last->train.loss, "best_test_accuracy", best->test.accuracy, "best_epoch",
+                     best->epoch, "seconds_per_epoch", run->seconds);
+}
+
+/* Adds `value` to `array`, or gives the array up. */
+static json_t *with(json_t *array, json_t *value) {
+    if (json_array_append_new(array, value) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+static json_t *runs_json(const struct run_group *group) {
+    json_t *runs = json_array();
+    for (int i = 0; i < group->count; i++)
+        runs = with(runs, run_json(&group->runs[i]));
+    return runs;
+}
+
+static json_t *group_json(const struct run_group *group) {
+    return json_pack("{s:s, s:i, s:f, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "norm",
+                     norm_option(group->norm), "parameters", group->runs[0].parameters,
+                     "learning_rate", group->runs[0].learning_rate, "seeds", group->count,
+                     "test_accuracy", sample_json(&group->test), "train_accuracy",
+                     sample_json(&group->train), "best_test_accuracy", sample_json(&group->best),
+                     "test_loss", sample_json(&group->test_loss), "seconds_per_epoch",
+                     sample_json(&group->seconds), "runs", runs_json(group));
+}
+
+static json_t *groups_json(const struct run_set *set) {
+    json_t *groups = json_array();
+    for (int i = 0; i < set->group_count; i++)
+        groups = with(groups, group_json(&set->groups[i]));
+    return groups;
+}
+
+static json_t *difference_json(const struct norm_difference *difference) {
+    const struct welch *welch = &difference->welch;
+    return json_pack(
+        "{s:s, s:s, s:f, s:o, s:o, s:o, s:o}", "higher", norm_option(difference->higher->norm),
+        "lower", norm_option(difference->lower->norm), "points", welch->difference, "t",
+        number_json(welch->t), "degrees_of_freedom", number_json(welch->freedom), "p",
+        number_json(welch->p), "exceeds_noise",
+        welch->kind == WELCH_KNOWN ? json_boolean(welch_exceeds_noise(welch)) : json_null());
+}
+
+static json_t *differences_json(const struct run_set *set) {
+    struct norm_difference differences[MAX_DIFFERENCES];
+    json_t *array = json_array();
+    int count = norm_differences(differences, set);
+    for (int i = 0; i < count; i++)
+        array = with(array, difference_json(&differences[i]));
+    return array;
+}
+
+static json_t *sweep_json(const struct comparison *comparison) {
+    json_t *sweep = json_array();
+    for (int i = 0; i < comparison->sweep_count; i++) {
+        const struct run_set *set = &comparison->sweep[i];
+        sweep =
+            with(sweep, json_pack("{s:i, s:o, s:o}", "batch_size", set->runs[0].batch_size, "norms",
+                                  groups_json(set), "differences", differences_json(set)));
+    }
+    return sweep;
+}
+
+json_t *comparison_json(const struct comparison *comparison) {
+    const struct compared_run *any = &comparison->main.runs[0];
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "program", PROGRAM_NAME,
+                     "version", PROGRAM_VERSION, "dataset", any->dataset, "recipe",
+                     recipe_option(any->recipe), "epochs", any->epoch_count, "batch_size",
+                     any->batch_size, "norms", groups_json(&comparison->main), "differences",
+                     differences_json(&comparison->main), "sweep", sweep_json(comparison));
+}

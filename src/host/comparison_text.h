@@ -1,0 +1,29 @@
+/* comparison_text.h: a comparison as JSON and as Markdown. */
+#ifndef COMPARISON_TEXT_H
+#define COMPARISON_TEXT_H
+
+#include "comparison_figures.h"
+#include "error.h"
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* The object of compare.json (README); NULL: no memory. */
+json_t *comparison_json(const struct comparison *comparison);
+
+/* Makes the text of compare.md, of *bytes bytes; `pictures`: they lie beside it. Release with free.
+ * Errors: STATUS_FAILED: no memory. */
+enum status comparison_text_make(struct error *error, char **out, size_t *bytes,
+                                 const struct comparison *comparison, bool pictures);
+
+/* "84.96 +- 0.18", with `digits` decimals and a real plus-minus sign; of one seed the value alone.
+ * Returns `out`. */
+enum { SPREAD_CAPACITY = 64 };
+const char *spread_text(char out[SPREAD_CAPACITY], const struct sample *sample, int digits);
+
+/* "group norm is 0.80 points above layer norm; with 3 seeds each this exceeds the noise ...", to
+ * `capacity` bytes. Returns `out`. */
+const char *difference_text(char *out, size_t capacity, const struct norm_difference *difference);
+
+#endif

@@ -1,0 +1,182 @@
+/* norm_curves.c: the norms held against each other: test accuracy and loss over the epochs, and
+ * test error over the batch sizes. The seeds of a norm are a line, their mean, in a band from the
+ * lowest to the highest of them. */
+#include "heading.h"
+#include "plot.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { MARKED_PLACES = 40 }; /* up to so many, every mean gets a marker */
+
+static const char compare_heading[] = "Comparison of the norms";
+static const char sweep_heading[] = "Test error over the batch size";
+
+/* ---- curves ---------------------------------------------------------------------------------- */
+
+static const struct curve_style *style_of(enum norm_kind norm) {
+    static const struct curve_style styles[NORM_COUNT] = {
+        [NORM_BATCH] = {{INK_BLUE, 2, DASH_LONG}, MARKER_DISC},
+        [NORM_GROUP] = {{INK_VERMILLION, 2, DASH_NONE}, MARKER_SQUARE},
+        [NORM_LAYER] = {{INK_GREEN, 2, DASH_SHORT}, MARKER_DIAMOND},
+    };
+    return &styles[norm];
+}
+
+/* One panel and its curves. */
+struct panel {
+    struct plot plot;
+    const struct norm_curve *norms; /* [norm_count] */
+    int norm_count;
+    int count;              /* bands of each */
+    const int *batch_sizes; /* [count], of the bands; NULL: they are of the epochs */
+};
+
+/* In units of the axis across. */
+static double across_of(const struct panel *panel, int index) {
+    return panel->batch_sizes == NULL ? index + 1 : log2(panel->batch_sizes[index]);
+}
+
+static struct point place(const struct panel *panel, int index, double value) {
+    return (struct point){plot_x(&panel->plot, across_of(panel, index)),
+                          plot_y(&panel->plot, value)};
+}
+
+/* Along the highest and back along the lowest; where there is one place alone, a bar. */
+static void draw_band(const struct panel *panel, const struct norm_curve *norm) {
+    enum { HALF_BAR = 5 };
+    struct canvas *canvas = panel->plot.canvas;
+    double half = panel->count == 1 ? HALF_BAR : 0;
+    for (int i = 0; i < panel->count; i++) {
+        struct point high = place(panel, i, norm->bands[i].high);
+        canvas_join(canvas, (struct point){high.x - half, high.y});
+        canvas_join(canvas, (struct point){high.x + half, high.y});
+    }
+    for (int i = panel->count - 1; i >= 0; i--) {
+        struct point low = place(panel, i, norm->bands[i].low);
+        canvas_join(canvas, (struct point){low.x + half, low.y});
+        canvas_join(canvas, (struct point){low.x - half, low.y});
+    }
+    canvas_fill(canvas, style_of(norm->norm)->stroke.ink, 0.2);
+}
+
+static void draw_mean(const struct panel *panel, const struct norm_curve *norm) {
+    const struct curve_style *style = style_of(norm->norm);
+    struct canvas *canvas = panel->plot.canvas;
+    for (int i = 0; i < panel->count; i++)
+        canvas_join(canvas, place(panel, i, norm->bands[i].mean));
+    canvas_stroke(canvas, &style->stroke);
+    for (int i = 0; i < panel->count && panel->count <= MARKED_PLACES; i++)
+        canvas_marker(canvas, place(panel, i, norm->bands[i].mean), style->marker,
+                      style->stroke.ink);
+}
+
+static void draw_legends(const struct panel *panel) {
+    double heights[NORM_COUNT];
+    for (int i = 0; i < panel->norm_count; i++)
+        heights[i] = place(panel, panel->count - 1, panel->norms[i].bands[panel->count - 1].mean).y;
+    plot_spread_legends(heights, panel->norm_count, &panel->plot);
+    for (int i = 0; i < panel->norm_count; i++) {
+        const struct norm_curve *norm = &panel->norms[i];
+        char words[96], small[64];
+        snprintf(words, sizeof words, "%s %s", norm_option(norm->norm), norm->end);
+        snprintf(small, sizeof small, "%s, %d seed%s", norm_title(norm->norm), norm->seeds,
+                 norm->seeds == 1 ? "" : "s");
+        plot_legend(&panel->plot, heights[i], style_of(norm->norm), words, small);
+    }
+}
+
+/* All bands first: none of them is to dim a line. */
+static void draw_panel(const struct panel *panel, const char *title) {
+    plot_grid(&panel->plot);
+    plot_title(&panel->plot, title);
+    for (int i = 0; i < panel->norm_count; i++)
+        draw_band(panel, &panel->norms[i]);
+    for (int i = 0; i < panel->norm_count; i++)
+        draw_mean(panel, &panel->norms[i]);
+    draw_legends(panel);
+}
+
+/* A range of values from 0 to `highest`, `least` wide or more. */
+static void fit_up(struct panel *panel, double least, double highest) {
+    struct range range = {0};
+    for (int n = 0; n < panel->norm_count; n++)
+        for (int i = 0; i < panel->count; i++) {
+            range_add(&range, panel->norms[n].bands[i].low);
+            range_add(&range, panel->norms[n].bands[i].high);
+        }
+    axis_fit(&panel->plot.up, &range, least, 8);
+    axis_clip(&panel->plot.up, 0, highest);
+}
+
+/* ---- the pictures ---------------------------------------------------------------------------- */
+
+static void draw_epochs(struct canvas *canvas, const struct norm_curve *accuracy,
+                        const struct norm_curve *loss, int norm_count, int epochs) {
+    struct panel upper = {
+        .plot = {.canvas = canvas,
+                 .area = {COMPARE_LEFT, COMPARE_ACCURACY_TOP, COMPARE_PLOT_WIDTH,
+                          COMPARE_ACCURACY_HEIGHT},
+                 .width = COMPARE_WIDTH},
+        .norms = accuracy,
+        .norm_count = norm_count,
+        .count = epochs,
+    };
+    axis_fit_whole(&upper.plot.across, 1, epochs, 10);
+    struct panel lower = upper;
+    lower.norms = loss;
+    lower.plot.area.y = COMPARE_LOSS_TOP;
+    lower.plot.area.height = COMPARE_LOSS_HEIGHT;
+    fit_up(&upper, 5, 100);
+    fit_up(&lower, 0.1, HUGE_VAL);
+    draw_panel(&upper, "Test accuracy (%)");
+    draw_panel(&lower, "Test loss (mean cross-entropy of an image)");
+    plot_across(&lower.plot, "Epoch", false);
+}
+
+enum status compare_draw(struct error *error, const char *path,
+                         const struct picture_caption *caption, const struct norm_curve *accuracy,
+                         const struct norm_curve *loss, int norm_count, int epochs) {
+    struct canvas *canvas;
+    if (canvas_open(error, &canvas, COMPARE_WIDTH, COMPARE_HEIGHT) != STATUS_OK)
+        return error->status;
+    heading_draw(canvas, COMPARE_WIDTH, compare_heading, caption,
+                 "lines are means over the seeds, bands reach from the lowest seed to the highest");
+    draw_epochs(canvas, accuracy, loss, norm_count, epochs);
+    enum status status = canvas_write(error, canvas, path, compare_heading, caption);
+    canvas_close(canvas);
+    return status;
+}
+
+static void draw_sizes(struct canvas *canvas, const struct norm_curve *norms, int norm_count,
+                       const int *batch_sizes, int size_count) {
+    struct panel panel = {
+        .plot = {.canvas = canvas,
+                 .area = {COMPARE_LEFT, SWEEP_TOP, COMPARE_PLOT_WIDTH, SWEEP_PLOT_HEIGHT},
+                 .width = SWEEP_WIDTH},
+        .norms = norms,
+        .norm_count = norm_count,
+        .count = size_count,
+        .batch_sizes = batch_sizes,
+    };
+    double first = floor(across_of(&panel, 0)), last = ceil(across_of(&panel, size_count - 1));
+    axis_fit_whole(&panel.plot.across, (int)first, (int)last, AXIS_TICKS);
+    fit_up(&panel, 5, 100);
+    draw_panel(&panel, "Test error after the last epoch (%)");
+    plot_across(&panel.plot, "Batch size (images)", true);
+}
+
+enum status sweep_draw(struct error *error, const char *path, const struct picture_caption *caption,
+                       const struct norm_curve *norms, int norm_count, const int *batch_sizes,
+                       int size_count) {
+    struct canvas *canvas;
+    if (canvas_open(error, &canvas, SWEEP_WIDTH, SWEEP_HEIGHT) != STATUS_OK)
+        return error->status;
+    heading_draw(canvas, SWEEP_WIDTH, sweep_heading, caption,
+                 "learning rate in proportion to the batch size; lines are means over the seeds, "
+                 "bands reach from the lowest to the highest; legend: the largest batch");
+    draw_sizes(canvas, norms, norm_count, batch_sizes, size_count);
+    enum status status = canvas_write(error, canvas, path, sweep_heading, caption);
+    canvas_close(canvas);
+    return status;
+}

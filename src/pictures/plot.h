@@ -1,0 +1,45 @@
+/* plot.h: a panel with two axes: its grid, its words, and the legends to its right. */
+#ifndef PLOT_H
+#define PLOT_H
+
+#include "axes.h"
+#include "canvas.h"
+
+enum { PLOT_LEGEND_LINE = 34 }; /* height of a legend: its words, and small ones below */
+
+struct plot {
+    struct canvas *canvas;
+    struct box area;
+    int width; /* of the picture: the legends end before its right edge */
+    struct axis across, up;
+};
+
+/* How a curve is told from others, in colour and in grey. */
+struct curve_style {
+    struct stroke stroke;
+    enum marker marker;
+};
+
+/* Where a value is on the canvas. */
+double plot_x(const struct plot *plot, double value);
+double plot_y(const struct plot *plot, double value);
+
+/* Lines at the ticks of both axes, and the labels of the one that goes up. */
+void plot_grid(const struct plot *plot);
+
+/* Above the panel, on paper of its own, as lines may pass there. */
+void plot_title(const struct plot *plot, const char *title);
+
+/* Below the panel: labels of the ticks and the name of the axis. `exponents`: a tick n stands for
+ * 2^n. */
+void plot_across(const struct plot *plot, const char *name, bool exponents);
+
+/* Moves the heights of `count` legends apart, as little as can be, and into the panel. */
+enum { PLOT_MAX_LEGENDS = 4 };
+void plot_spread_legends(double *heights, int count, const struct plot *plot);
+
+/* A sample of the curve, its words, and below them small ones (NULL: none). */
+void plot_legend(const struct plot *plot, double height, const struct curve_style *style,
+                 const char *words, const char *small);
+
+#endif
