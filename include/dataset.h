@@ -24,6 +24,7 @@ struct image_set {
 struct dataset {
     const char *name;               /* "CIFAR-10" or "synthetic", for every output */
     const char *const *class_names; /* [CLASS_COUNT] */
+    uint64_t seed;                  /* that the synthetic set was made from */
     struct image_set train, test;
 };
 

@@ -48,6 +48,10 @@ enum status run_folder_check(struct error *error, bool *unfinished, const char *
  * process trains in it. */
 enum status run_folder_make(struct error *error, struct run_folder *out, const char *path);
 
+/* Takes away what a run there could be resumed from or taken for finished by. Errors:
+ * STATUS_FAILED. */
+enum status run_folder_clear(struct error *error, const char *path);
+
 /* For a folder that is made: writes config.json, and brings the other files to `state`, of which a
  * checkpoint was written: metrics.jsonl to the lines of the epochs that it counts, none for a new
  * run, and the event file to these epochs; weights that it knows nothing of are removed. Errors:

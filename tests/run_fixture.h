@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 enum { TRAIN_IMAGES = 20, TEST_IMAGES = 12, BATCH = 8, STEPS = 3, EPOCHS = 3, MAX_LINES = 16 };
+enum { SMALL_SEED = 3 }; /* of a small run */
 
 bool on_cuda(void);
 

@@ -552,8 +552,8 @@ for seed in 1 2; do
     sed -i 's/"max_steps": 2/"max_steps": null/' "ln-$seed/config.json"
 done
 run compare --runs ln-1 ln-2
-[ "$status" -eq 0 ] && [ ! -s err ] && grep -q '^ln: *test .* ± .* %' out && [ -s runs/compare-reference/compare.md ]
-ok "compare --runs writes into the folder of the recipe" $?
+[ "$status" -eq 0 ] && [ ! -s err ] && grep -q '^ln: *test .* ± .* %' out && [ -s runs/compared-reference/compare.md ]
+ok "compare --runs writes into a folder of its own" $?
 run compare --runs ln-1 ln-2 --json --out together
 [ "$status" -eq 0 ] && cmp out together/compare.json
 ok "compare --json prints compare.json" $?

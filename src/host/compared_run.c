@@ -143,11 +143,16 @@ static bool is_percent(double value) {
     return value >= 0 && value <= 100;
 }
 
+/* A mean cross-entropy of float logits stays below it, and squares of it are finite. */
+static bool is_loss(double value) {
+    return fabs(value) <= 1e39;
+}
+
 /* Whether an epoch that a run went through can look so. */
 static bool is_possible(const struct epoch_metrics *epoch, int number) {
     return epoch->epoch == number && is_percent(epoch->train.accuracy) &&
-           is_percent(epoch->test.accuracy) && isfinite(epoch->train.loss) &&
-           isfinite(epoch->test.loss) && isfinite(epoch->seconds) && epoch->seconds >= 0;
+           is_percent(epoch->test.accuracy) && is_loss(epoch->train.loss) &&
+           is_loss(epoch->test.loss) && epoch->seconds >= 0 && epoch->seconds <= 1e9;
 }
 
 static enum status take_metrics(struct error *error, struct compared_run *run, int epochs) {
@@ -191,6 +196,12 @@ void compared_run_free(struct compared_run *run) {
 
 /* A value as a message shows it: cut off where it is long. */
 static const char *value_text(char out[VALUE_CAPACITY], const json_t *value) {
+    const char *text = json_string_value(value);
+    size_t length = text == NULL ? 0 : strlen(text), room = VALUE_CAPACITY - 6;
+    if (length > room) { /* of a long path the end tells most */
+        snprintf(out, VALUE_CAPACITY, "\"...%s\"", text + length - room);
+        return out;
+    }
     memset(out, 0, VALUE_CAPACITY); /* json_dumpb ends no text, and leaves out what does not fit */
     if (value == NULL ||
         json_dumpb(value, out, VALUE_CAPACITY - 1, JSON_ENCODE_ANY | JSON_COMPACT) == 0)

@@ -75,6 +75,16 @@ static enum status holds_weights(struct error *error, bool *out, const char *fol
     return STATUS_OK;
 }
 
+/* A run that is only read must be readable before the others are trained. */
+static enum status look_at_figures(struct error *error, const char *folder) {
+    struct compared_run run = {0};
+    if (path_join(error, run.folder, "", folder) != STATUS_OK)
+        return error->status;
+    enum status status = compared_run_read(error, &run);
+    compared_run_free(&run);
+    return status;
+}
+
 /* A run with a checkpoint of the same settings is gone on with, or, where nothing of it is missing,
  * read; one whose report was cut off writes it by going on. */
 static enum status look_at_checkpoint(struct error *error, enum deed *out,
@@ -90,7 +100,7 @@ static enum status look_at_checkpoint(struct error *error, enum deed *out,
         return error->status;
     bool whole = run_ended(&state, options) && finished && (reported || options->no_report);
     *out = whole ? READ : GO_ON;
-    return STATUS_OK;
+    return whole ? look_at_figures(error, options->out) : STATUS_OK;
 }
 
 static enum status look_at_run(struct error *error, enum deed *out,
@@ -158,7 +168,9 @@ static enum status train_run(struct error *error, const struct options *options,
     struct error reason;
     enum status status = train_on(&reason, options, dataset);
     if (status == STATUS_DIVERGED)
-        return error_set(error, status, "%s: %.1500s", options->out, reason.text);
+        return error_set(error, status,
+                         "%s: %.1500s; other rates or batch sizes want another --out, or --force",
+                         options->out, reason.text);
     if (status != STATUS_OK)
         *error = reason;
     return status;
@@ -166,12 +178,15 @@ static enum status train_run(struct error *error, const struct options *options,
 
 static enum status train_all(struct error *error, const struct options *options,
                              const struct dataset *dataset, const enum deed *deeds) {
+    int total = 0, number = 0;
+    for (int i = 0; i < all_runs(options); i++)
+        total += deeds[i] != READ;
     for (int i = 0; i < all_runs(options); i++) {
         struct options run;
         if (deeds[i] == READ)
             continue;
         if (numbered_run(error, &run, options, i) != STATUS_OK ||
-            say(error, &run, i + 1, all_runs(options)) != STATUS_OK)
+            say(error, &run, ++number, total) != STATUS_OK)
             return error->status;
         run.resume = deeds[i] == GO_ON;
         if (train_run(error, &run, dataset) != STATUS_OK)
@@ -181,6 +196,19 @@ static enum status train_all(struct error *error, const struct options *options,
 }
 
 /* The device is opened for its name alone, which is one of the settings; each run opens its own. */
+/* --force begins all anew: what a stop leaves is then of this comparison alone, and the same
+ * command without --force goes on. */
+static enum status clear_all(struct error *error, const struct options *options,
+                             const enum deed *deeds) {
+    for (int i = 0; i < all_runs(options); i++) {
+        struct options run;
+        if (deeds[i] == BEGIN && (numbered_run(error, &run, options, i) != STATUS_OK ||
+                                  run_folder_clear(error, run.out) != STATUS_OK))
+            return error->status;
+    }
+    return STATUS_OK;
+}
+
 static enum status bring_runs(struct error *error, const struct options *options,
                               const struct dataset *dataset) {
     struct device_choice device = {0};
@@ -192,6 +220,8 @@ static enum status bring_runs(struct error *error, const struct options *options
     if (status == STATUS_OK)
         status = look_at_all(error, deeds, options, dataset, &device);
     device_close(&device);
+    if (status == STATUS_OK && options->force)
+        status = clear_all(error, options, deeds);
     if (status == STATUS_OK)
         status = train_all(error, options, dataset, deeds);
     memory_free(deeds);
@@ -244,7 +274,7 @@ static enum status report_runs(struct error *error, const struct options *option
     enum status status = options->runs ? read_named(error, &comparison, options)
                                        : read_trained(error, &comparison, options);
     if (status == STATUS_OK) {
-        snprintf(folder, sizeof folder, "runs/compare-%s",
+        snprintf(folder, sizeof folder, "runs/compared-%s",
                  recipe_option(comparison.main.runs[0].recipe));
         comparison.folder = options->out[0] != '\0' ? options->out : folder;
         status = comparison_report(error, &comparison, options);

@@ -55,7 +55,7 @@ static void describe_noise(char *out, size_t capacity, const struct norm_differe
 const char *difference_text(char *out, size_t capacity, const struct norm_difference *difference) {
     char noise[256];
     describe_noise(noise, sizeof noise, difference);
-    if (difference->welch.difference == 0)
+    if (fabs(difference->welch.difference) < 0.005) /* two digits are shown */
         snprintf(out, capacity, "%s and %s are level; %s", norm_title(difference->higher->norm),
                  norm_title(difference->lower->norm), noise);
     else

@@ -19,7 +19,7 @@ enum status comparison_text_make(struct error *error, char **out, size_t *bytes,
 
 /* "84.96 +- 0.18", with `digits` decimals and a real plus-minus sign; of one seed the value alone.
  * Returns `out`. */
-enum { SPREAD_CAPACITY = 64 };
+enum { SPREAD_CAPACITY = 128 }; /* two numbers of up to 39 digits */
 const char *spread_text(char out[SPREAD_CAPACITY], const struct sample *sample, int digits);
 
 /* "group norm is 0.80 points above layer norm; with 3 seeds each this exceeds the noise ...", to

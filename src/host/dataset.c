@@ -197,6 +197,7 @@ static enum status open_cifar(struct error *error, struct dataset *out, const ch
 static enum status open_synthetic(struct error *error, struct dataset *out, uint64_t seed,
                                   bool with_train) {
     *out = dataset_named(synthetic_name);
+    out->seed = seed;
     if (with_train && synthetic_fill(error, &out->train, seed, 0, SYNTHETIC_TRAIN) != STATUS_OK)
         return error->status;
     return synthetic_fill(error, &out->test, seed, SYNTHETIC_TRAIN, SYNTHETIC_TEST);

@@ -110,6 +110,10 @@ static bool get(double *out, const json_t *object, const char *key) {
     return json_is_null(value) || json_is_number(value);
 }
 
+static bool is_whole(double value, double least, double most) {
+    return value >= least && value <= most && value == floor(value);
+}
+
 static bool parse_epoch(struct epoch_metrics *out, const json_t *object) {
     double epoch, step, rate;
     memset(out, 0, sizeof *out);
@@ -120,8 +124,8 @@ static bool parse_epoch(struct epoch_metrics *out, const json_t *object) {
         !get(&out->test.accuracy, object, "test_accuracy") ||
         !get(&out->seconds, object, "seconds") ||
         !get(&out->images_per_second, object, "images_per_second") ||
-        !get(&out->eval_seconds, object, "eval_seconds") || !(epoch >= 1 && epoch <= INT32_MAX) ||
-        !(step >= 0 && step <= 9e15))
+        !get(&out->eval_seconds, object, "eval_seconds") || !is_whole(epoch, 1, INT32_MAX) ||
+        !is_whole(step, 0, 9e15))
         return false;
     out->epoch = (int)epoch;
     out->step = (int64_t)step;

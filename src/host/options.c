@@ -95,7 +95,7 @@ static const struct option table[] = {
      TRAIN | COMPARE, VALUE_NONE, AT(no_graph), NULL, 0, 0},
     {"threads", "N", "threads of the CPU backend (one a core)",
      TRAIN | EVAL | PREDICT | COMPARE, VALUE_INT, AT(device.threads), NULL, 1, 1024},
-    {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED; compare: runs/compare-RECIPE)",
+    {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED; compare: runs/compare-RECIPE, with --runs runs/compared-RECIPE)",
      TRAIN | COMPARE, VALUE_PATH, AT(out), NULL, 0, 0},
     {"seeds", "K", "compare: runs of each norm, with K seeds from --seed on (3)",
      COMPARE, VALUE_INT, AT(seeds), NULL, 1, 100},
@@ -116,7 +116,7 @@ static const struct option table[] = {
      "only (60)",
      TRAIN | COMPARE, VALUE_NOT_NEGATIVE, AT(checkpoint_seconds), NULL, 0, 0},
     {"misclassified", "N", "images that the report shows of those misclassified, ten a page (10)",
-     TRAIN, VALUE_INT, AT(misclassified), NULL, 1, 10000},
+     TRAIN | COMPARE, VALUE_INT, AT(misclassified), NULL, 1, 10000},
     {"no-report", NULL, "write no report.md and no pictures of a run at its end",
      TRAIN | COMPARE, VALUE_NONE, AT(no_report), NULL, 0, 0},
     {"tensorboard", NULL, "write an event file for TensorBoard into that folder as well",
@@ -300,7 +300,8 @@ static enum status default_data(struct error *error, struct options *out) {
 /* What `compare` alone can be wrong about. */
 static enum status check_compare(struct error *error, const struct options *options,
                                  uint64_t given) {
-    static const char *const of_reading[] = {"runs", "out", "json", "quiet", NULL};
+    static const char *const of_reading[] = {"runs",        "out",       "json", "quiet",
+                                             "no-progress", "no-report", NULL};
     if (!options->runs && options->word_count > 0)
         return error_set(error, STATUS_USAGE,
                          "unexpected argument '%.*s'; folders of runs to compare want --runs",

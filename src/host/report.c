@@ -153,14 +153,14 @@ static enum status remove_file(struct error *error, bool *there, const char *fol
 enum status report_remove(struct error *error, const char *folder) {
     const char *const names[] = {report_name, curves_name, confusion_name, misclassified_name};
     bool there = true;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (remove_file(error, &there, folder, names[i]) != STATUS_OK)
-            return error->status;
-    for (int page = 2; there; page++) { /* those behind the first */
+    for (int page = 2; there; page++) { /* first those that are found by the one before them */
         char name[40];
         snprintf(name, sizeof name, "misclassified-%d.png", page);
         if (remove_file(error, &there, folder, name) != STATUS_OK)
             return error->status;
     }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (remove_file(error, &there, folder, names[i]) != STATUS_OK)
+            return error->status;
     return STATUS_OK;
 }

@@ -116,6 +116,17 @@ static enum status check_best(struct error *error, const struct run_folder *fold
                      folder->path, weights_name(WEIGHTS_BEST), state->best_epoch);
 }
 
+enum status run_folder_clear(struct error *error, const char *path) {
+    static const enum run_weights all[] = {WEIGHTS_FINAL, WEIGHTS_BEST, WEIGHTS_CHECKPOINT};
+    struct run_folder folder;
+    struct error ignored; /* nothing but the lock is open */
+    enum status status = run_folder_make(error, &folder, path);
+    for (size_t i = 0; i < sizeof all / sizeof all[0] && status == STATUS_OK; i++)
+        status = remove_weights(error, &folder, all[i]);
+    (void)run_folder_close(&ignored, &folder);
+    return status;
+}
+
 /* Event files are made anew (run_events.c). A run that goes on without --tensorboard leaves them as
  * they are; those of an older run go in any case. */
 static enum status open_events(struct error *error, struct run_folder *folder,
