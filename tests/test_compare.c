@@ -276,6 +276,54 @@ static void divergence_names_the_run(void **state) {
     assert_false(is_there(options.out, "compare.json"));
 }
 
+/* --force takes all runs away before the first one is trained: the same command without it goes on,
+ * and meets no run of an older comparison. */
+static void force_begins_all_anew(void **state) {
+    struct error error;
+    struct options options = small_comparison(*state), changed = options;
+    options.seeds = changed.seeds = 1;
+    compare_ok(&options);
+    for (int norm = 0; norm < NORM_COUNT; norm++)
+        changed.recipes[norm].momentum = 0.5f;
+    changed.recipes[NORM_GROUP].learning_rate = 3e38f;
+    changed.force = true;
+    FAILED(do_compare(&error, &changed), STATUS_DIVERGED, &error, "gn-reference-3");
+    assert_false(is_there(in_folder(options.out, "ln-reference-3"), "model.safetensors"));
+    mark(in_folder(in_folder(options.out, "bn-reference-3"), "model.safetensors"));
+    changed.force = false;
+    FAILED(do_compare(&error, &changed), STATUS_DIVERGED, &error, "gn-reference-3");
+    assert_true(
+        is_marked(in_folder(in_folder(options.out, "bn-reference-3"), "model.safetensors")));
+}
+
+/* What is only read is looked into before anything is trained. */
+static void lost_metrics_are_found_first(void **state) {
+    struct error error;
+    struct options options = small_comparison(*state);
+    options.seeds = 1;
+    compare_ok(&options);
+    assert_int_equal(unlink(in_folder(in_folder(options.out, "ln-reference-3"), "metrics.jsonl")),
+                     0);
+    remove_run(in_folder(options.out, "bn-reference-3"));
+    FAILED(do_compare(&error, &options), STATUS_BAD_DATA, &error, "ln-reference-3/metrics.jsonl");
+    assert_false(is_there(options.out, "bn-reference-3"));
+}
+
+/* The synthetic set of all runs is that of the first seed; with another first seed it is another.
+ */
+static void another_set_is_refused(void **state) {
+    struct error error;
+    struct options options = small_comparison(*state);
+    options.seeds = 1;
+    options.seed = 4;
+    compare_ok(&options);
+    struct dataset dataset = small_set();
+    dataset.seed = 4;
+    FAILED(compare_on(&error, &options, &dataset), STATUS_USAGE, &error,
+           "--data synthetic of seed 3", "this run has --data synthetic;");
+    dataset_close(&dataset);
+}
+
 /* ---- reading runs ---------------------------------------------------------------------------- */
 
 static const char config_format[] =
@@ -436,6 +484,8 @@ static void hostile_metrics_are_refused(void **state) {
         {"\"test_loss\": 0.5", "\"test_loss\": null", "line 1"},
         {"\"seconds\": 4", "\"seconds\": -4", "line 1"},
         {"\"seconds\": 4", "\"second\": 4", "line 1"},
+        {"\"test_loss\": 0.5", "\"test_loss\": 1e40", "line 1"},
+        {"\"epoch\": 1", "\"epoch\": 1.5", "line 1"},
         {"{", "", "line 1"},
     };
     struct error error;
@@ -462,6 +512,9 @@ int main(void) {
         IN_FOLDER(more_seeds_later),
         IN_FOLDER(other_settings_are_refused),
         IN_FOLDER(divergence_names_the_run),
+        IN_FOLDER(force_begins_all_anew),
+        IN_FOLDER(lost_metrics_are_found_first),
+        IN_FOLDER(another_set_is_refused),
         IN_FOLDER(reads_runs),
         IN_FOLDER(one_norm_has_no_difference),
         IN_FOLDER(mixed_runs_are_refused),
