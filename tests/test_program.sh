@@ -565,13 +565,12 @@ for _ in $(seq 600); do
     { [ -e cut-off/bn-reference-1/metrics.jsonl ] || ! kill -0 "$child" 2>/dev/null; } && break
     sleep 0.1
 done
-kill -s INT "$child"
-wait "$child" 2>/dev/null
-status=$?
+kill -s TERM "$child"
+wait_for_child
 set +m
-[ "$status" -eq 130 ] && message "stopped by SIGINT" "the same command goes on from 'cut-off/bn-reference-1/" &&
+[ "$status" -eq 143 ] && message "stopped by SIGTERM" "the same command goes on from 'cut-off/bn-reference-1/" &&
     [ -e cut-off/bn-reference-1/checkpoint.safetensors ] && [ ! -e cut-off/compare.json ]
-ok "compare: SIGINT stops it with status 130 after a checkpoint" $?
+ok "compare: SIGTERM stops it with status 143 after a checkpoint" $?
 fails "compare with other settings names them" 2 "bn-reference-1" "--epochs 100000" "--epochs 9" -- \
     compare --recipe reference --data synthetic --batch-size 8 --epochs 9 --threads 1 --out cut-off
 
