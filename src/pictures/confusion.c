@@ -60,10 +60,11 @@ static void describe(char *out, size_t capacity, const struct matrix *matrix) {
     int length = snprintf(out, capacity, "%s of %s test images right (%.2f %%)",
                           text_count(right, matrix->right), text_count(all, images),
                           images == 0 ? 0 : 100.0 * matrix->right / images);
+    int most = matrix->counts[matrix->worst[0]][matrix->worst[1]];
     if (matrix->most > 0 && length >= 0 && (size_t)length < capacity)
-        snprintf(out + length, capacity - (size_t)length, "; %s taken for %s most often: %s times",
-                 names[matrix->worst[0]], names[matrix->worst[1]],
-                 text_count(times, matrix->counts[matrix->worst[0]][matrix->worst[1]]));
+        snprintf(out + length, capacity - (size_t)length, "; %s taken for %s most often: %s time%s",
+                 names[matrix->worst[0]], names[matrix->worst[1]], text_count(times, most),
+                 most == 1 ? "" : "s");
 }
 
 /* ---- cells ----------------------------------------------------------------------------------- */
