@@ -14,27 +14,13 @@ trap 'rm -rf "$scratch"' EXIT
 export PYTHONDONTWRITEBYTECODE=1
 names=("fixtures made again" "round trip, published batch norm" "round trip, tuned group norm, 60 steps"
     "round trip, another network's weights are refused")
-count=0 bad=0
-
-report() { # STATUS-OF-THE-CHECK: of the next test; the log goes with it
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - ${names[count - 1]}"
-    else
-        bad=$((bad + 1))
-        echo "not ok $count - ${names[count - 1]}"
-    fi
-    sed 's/^/# /' "$scratch/log"
-}
-
-skip() { # REASON
-    count=$((count + 1))
-    echo "ok $count # SKIP ${names[count - 1]}: $1"
-}
+log=$scratch/log
+# shellcheck source=tests/tap.sh
+. "$root/tests/tap.sh"
 
 round_trip() { # NORM RECIPE WEIGHTS
     "$python" "$reference/round_trip.py" --norm "$1" --recipe "$2" --weights "$3" --train-gpu "$program" --data "$data" \
-        >"$scratch/log" 2>&1
+        >"$log" 2>&1
 }
 
 echo "1..${#names[@]}"
@@ -42,23 +28,23 @@ if ! why=$("$python" -c 'import torch, numpy, safetensors' 2>&1); then
     for _ in "${names[@]}"; do skip "$python: ${why##*$'\n'} (CONTRIBUTING.md says what to install)"; done
     exit 0
 fi
-"$python" "$reference/make_fixtures.py" --check >"$scratch/log" 2>&1
+"$python" "$reference/make_fixtures.py" --check >"$log" 2>&1
 report $?
 if [ ! -f "$data/test_batch.bin" ]; then
     while [ "$count" -lt "${#names[@]}" ]; do skip "no CIFAR-10 in $data (make data fetches it)"; done
     exit "$((bad > 0))"
 fi
 if [ -f "$published" ]; then
-    round_trip bn reference "$published" && [ "$(grep -c ' 7939 right, loss 0.5914' "$scratch/log")" -eq 3 ]
+    round_trip bn reference "$published" && [ "$(grep -c ' 7939 right, loss 0.5914' "$log")" -eq 3 ]
     report $?
 else
     skip "no $published"
 fi
 # Standardized filters, saved as they are used, of a network that tells some classes apart.
 "$program" --quiet --data "$data" --norm gn --batch-size 32 --epochs 1 --max-steps 60 --out "$scratch/run" \
-    >"$scratch/log" 2>&1 &&
+    >"$log" 2>&1 &&
     round_trip gn tuned "$scratch/run/model.safetensors"
 report $?
-! round_trip gn reference "$scratch/run/model.safetensors" && grep -q "^round_trip: .*cannot be loaded" "$scratch/log"
+! round_trip gn reference "$scratch/run/model.safetensors" && grep -q "^round_trip: .*cannot be loaded" "$log"
 report $?
 exit "$((bad > 0))"

@@ -10,30 +10,16 @@ trap 'rm -rf "$scratch"' EXIT
 export PYTHONDONTWRITEBYTECODE=1
 train=("$program" --norm ln --recipe reference --data synthetic --device cpu --quiet --tensorboard --out)
 names=("a run" "a run that was killed and went on" "tensorboard --inspect lists the tags" "a damaged record is noticed")
-count=0 bad=0
-
-report() { # STATUS-OF-THE-CHECK: of the next test; the log goes with it
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - ${names[count - 1]}"
-    else
-        bad=$((bad + 1))
-        echo "not ok $count - ${names[count - 1]}"
-        sed 's/^/# /' "$scratch/log"
-    fi
-}
-
-skip() { # REASON
-    count=$((count + 1))
-    echo "ok $count # SKIP ${names[count - 1]}: $1"
-}
+log=$scratch/log
+# shellcheck source=tests/tap.sh
+. "$root/tests/tap.sh"
 
 check() { # FOLDER
-    "$python" "$root/tests/tensorboard_check.py" "$1" >"$scratch/log" 2>&1
+    "$python" "$root/tests/tensorboard_check.py" "$1" >"$log" 2>&1
 }
 
 kill_after_an_epoch() { # FOLDER OPTIONS...
-    "${train[@]}" "$@" >"$scratch/log" 2>&1 &
+    "${train[@]}" "$@" >"$log" 2>&1 &
     local run=$!
     for ((i = 0; i < 1200; i++)); do # two minutes
         if [ -s "$1/metrics.jsonl" ] || ! kill -0 "$run" 2>/dev/null; then break; fi
@@ -49,23 +35,23 @@ if ! why=$("$python" -c 'import tensorboard' 2>&1); then
     for _ in "${names[@]}"; do skip "$python: ${why##*$'\n'} (pip install tensorboard)"; done
     exit 0
 fi
-"${train[@]}" "$scratch/short" --batch-size 8 --max-steps 2 >"$scratch/log" 2>&1 && check "$scratch/short"
+"${train[@]}" "$scratch/short" --batch-size 8 --max-steps 2 >"$log" 2>&1 && check "$scratch/short"
 report $?
 
 long=("$scratch/long" --batch-size 500 --epochs 2)
 kill_after_an_epoch "${long[@]}" &&
     cat "$scratch"/long/events.out.tfevents.* >"$scratch/again" && # as if more had been written than is known
     cat "$scratch/again" >>"$(echo "$scratch"/long/events.out.tfevents.*)" &&
-    "${train[@]}" "${long[@]}" --resume >"$scratch/log" 2>&1 && check "$scratch/long" && grep -q ': 2 epochs' "$scratch/log"
+    "${train[@]}" "${long[@]}" --resume >"$log" 2>&1 && check "$scratch/long" && grep -q ': 2 epochs' "$log"
 report $?
 
-"$python" -m tensorboard.main --inspect --logdir "$scratch/long" >"$scratch/log" 2>&1
+"$python" -m tensorboard.main --inspect --logdir "$scratch/long" >"$log" 2>&1
 for tag in accuracy/test accuracy/train images_per_second learning_rate loss/test loss/train 'max_step *40'; do
-    grep -Eq "^ +$tag$" "$scratch/log" || { echo "# no $tag" && false; } || break
+    grep -Eq "^ +$tag$" "$log" || { echo "# no $tag" && false; } || break
 done
 report $?
 
-printf '\377' | dd of="$(echo "$scratch"/long/events.out.tfevents.*)" bs=1 seek=100 conv=notrunc 2>"$scratch/log"
-! check "$scratch/long" && grep -q '^tensorboard_check: ' "$scratch/log"
+printf '\377' | dd of="$(echo "$scratch"/long/events.out.tfevents.*)" bs=1 seek=100 conv=notrunc 2>"$log"
+! check "$scratch/long" && grep -q '^tensorboard_check: ' "$log"
 report $?
 exit "$((bad > 0))"
