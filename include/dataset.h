@@ -5,6 +5,7 @@
 
 #include "error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -24,7 +25,6 @@ struct image_set {
 struct dataset {
     const char *name;               /* "CIFAR-10" or "synthetic", for every output */
     const char *const *class_names; /* [CLASS_COUNT] */
-    uint64_t seed;                  /* that the synthetic set was made from */
     struct image_set train, test;
 };
 
@@ -32,19 +32,20 @@ struct dataset {
  * CIFAR-10. */
 struct dataset dataset_named(const char *name);
 
-/* Reads the set that `where` names: "synthetic", or a folder with data_batch_1.bin ...
+/* Whether `where` names the synthetic set of a seed, as "synthetic:SEED" with digits that fit. */
+bool dataset_is_synthetic(uint64_t *seed, const char *where);
+
+/* Reads the set that `where` names: "synthetic:SEED", or a folder with data_batch_1.bin ...
  * data_batch_5.bin and test_batch.bin in the CIFAR-10 binary format
  * (https://www.cs.toronto.edu/~kriz/cifar.html): 10,000 records a file, each a label byte and 3072
- * pixel bytes. `seed` makes the synthetic set: 10,000 images to train on and the 2,000 that follow
- * them to test on. On failure *out is empty.
- * Errors: STATUS_BAD_DATA, naming the file and a bad label's byte; STATUS_FAILED: no memory. */
-enum status dataset_open(struct error *error, struct dataset *out, const char *where,
-                         uint64_t seed);
+ * pixel bytes. The synthetic set of a seed: 10,000 images to train on and the 2,000 that follow
+ * them to test on. On failure *out is empty. Errors: STATUS_BAD_DATA, naming the file and a bad
+ * label's byte; STATUS_FAILED: no memory. */
+enum status dataset_open(struct error *error, struct dataset *out, const char *where);
 
 /* The same with the test images alone: out->train is empty, and of the six files only
  * test_batch.bin need be there. */
-enum status dataset_open_test(struct error *error, struct dataset *out, const char *where,
-                              uint64_t seed);
+enum status dataset_open_test(struct error *error, struct dataset *out, const char *where);
 
 /* Releases the images and labels and empties *dataset; an empty one is fine. */
 void dataset_close(struct dataset *dataset);

@@ -8,8 +8,7 @@
 
 struct dataset small_set(void) {
     struct error error;
-    struct dataset dataset = {
-        .name = "synthetic", .class_names = synthetic_class_names, .seed = SMALL_SEED};
+    struct dataset dataset = {.name = "synthetic", .class_names = synthetic_class_names};
     assert_succeeded(synthetic_fill(&error, &dataset.train, 5, 0, TRAIN_IMAGES), &error);
     assert_succeeded(synthetic_fill(&error, &dataset.test, 5, TRAIN_IMAGES, TEST_IMAGES), &error);
     return dataset;
@@ -23,7 +22,7 @@ bool on_cuda(void) {
 struct options small_run(const char *folder, enum recipe_kind kind, enum norm_kind norm) {
     struct options options = {
         .recipe = *recipe_find(kind, norm),
-        .data = "synthetic",
+        .data = "synthetic:3",
         .device = {.kind = on_cuda() ? DEVICE_CUDA : DEVICE_CPU, .threads = 1},
         .seed = SMALL_SEED,
         .quiet = true,

@@ -54,7 +54,7 @@ void *aligned_alloc(size_t alignment, size_t bytes) {
 static enum status open_failing(struct error *error, struct dataset *out, const char *folder,
                                 struct failing read_failing, struct failing alloc_failing) {
     reads = read_failing, allocations = alloc_failing;
-    enum status status = dataset_open(error, out, folder, 1);
+    enum status status = dataset_open(error, out, folder);
     reads.fail_at = allocations.fail_at = 0, reads.most = 0;
     return status;
 }
@@ -77,7 +77,7 @@ static int data_folder_make(void **state) {
         struct error error;                                                                        \
         struct dataset set;                                                                        \
         int descriptor = lowest_free_descriptor();                                                 \
-        FAILED(dataset_open(&error, &set, folder, 1), STATUS_BAD_DATA, &error, __VA_ARGS__);       \
+        FAILED(dataset_open(&error, &set, folder), STATUS_BAD_DATA, &error, __VA_ARGS__);          \
         assert_null(set.train.images);                                                             \
         assert_null(set.test.labels);                                                              \
         assert_int_equal(lowest_free_descriptor(), descriptor);                                    \
@@ -99,7 +99,7 @@ static void bytes_come_to_their_places(void **state) {
             file_poke(in_folder(*state, names[i]), offset, head, 2);
             file_poke(in_folder(*state, names[i]), offset + RECORD - 1, &tail, 1);
         }
-    assert_succeeded(dataset_open(&error, &set, *state, 1), &error);
+    assert_succeeded(dataset_open(&error, &set, *state), &error);
     assert_string_equal(set.name, "CIFAR-10");
     assert_string_equal(set.class_names[0], "airplane");
     assert_string_equal(set.class_names[9], "truck");
@@ -152,7 +152,7 @@ static void the_real_set_is_balanced(void **state) {
         folder = "data/cifar-10-batches-bin";
     if (stat(folder, &found) != 0)
         skip_because("no CIFAR-10 here (make data fetches it)");
-    assert_succeeded(dataset_open(&error, &set, folder, 1), &error);
+    assert_succeeded(dataset_open(&error, &set, folder), &error);
     assert_string_equal(set.class_names[set.train.labels[0]], "frog");
     count_classes(counts, &set.train);
     for (int i = 0; i < CLASS_COUNT; i++)
@@ -167,7 +167,7 @@ static void the_synthetic_set_opens_by_name(void **state) {
     (void)state;
     struct error error;
     struct dataset set;
-    assert_succeeded(dataset_open(&error, &set, "synthetic", 1), &error);
+    assert_succeeded(dataset_open(&error, &set, "synthetic:1"), &error);
     assert_string_equal(set.name, "synthetic");
     assert_ptr_equal(set.class_names, synthetic_class_names);
     assert_int_equal(set.train.count, 10000);
@@ -198,7 +198,7 @@ static void test_images_alone(void **state) {
     for (int i = 0; i < FILES - 1; i++)
         assert_int_equal(unlink(in_folder(*state, names[i])), 0);
     file_poke(path, 0, "\7\1\2\3", 4);
-    assert_succeeded(dataset_open_test(&error, &test, *state, 1), &error);
+    assert_succeeded(dataset_open_test(&error, &test, *state), &error);
     assert_int_equal(test.train.count, 0);
     assert_null(test.train.images);
     assert_int_equal(test.test.count, RECORDS);
@@ -206,10 +206,10 @@ static void test_images_alone(void **state) {
     assert_int_equal(test.test.images[2], 3);
     dataset_close(&test);
     file_put(path, NULL, 5);
-    FAILED(dataset_open_test(&error, &test, *state, 1), STATUS_BAD_DATA, &error, path);
+    FAILED(dataset_open_test(&error, &test, *state), STATUS_BAD_DATA, &error, path);
     assert_null(test.test.images);
-    assert_succeeded(dataset_open(&error, &whole, "synthetic", 3), &error);
-    assert_succeeded(dataset_open_test(&error, &test, "synthetic", 3), &error);
+    assert_succeeded(dataset_open(&error, &whole, "synthetic:3"), &error);
+    assert_succeeded(dataset_open_test(&error, &test, "synthetic:3"), &error);
     assert_int_equal(test.train.count, 0);
     assert_int_equal(test.test.count, whole.test.count);
     assert_memory_equal(test.test.images, whole.test.images,
@@ -293,7 +293,7 @@ static void a_file_without_rights(void **state) {
     assert_int_equal(chmod(*state, 0755), 0);
     assert_int_equal(chmod(path, 0), 0);
     become_ordinary();
-    enum status status = dataset_open(&error, &set, *state, 1);
+    enum status status = dataset_open(&error, &set, *state);
     become_self();
     FAILED(status, STATUS_BAD_DATA, &error, path, strerror(EACCES));
 }
@@ -325,7 +325,7 @@ static void no_memory(void **state) {
     struct dataset set;
     for (int synthetic = 0; synthetic < 2; synthetic++)
         for (int n = 1; n <= (synthetic ? SYNTHETIC_BLOCKS : CIFAR_BLOCKS); n++) {
-            enum status status = open_failing(&error, &set, synthetic ? "synthetic" : *state,
+            enum status status = open_failing(&error, &set, synthetic ? "synthetic:1" : *state,
                                               (struct failing){0}, (struct failing){.fail_at = n});
             FAILED(status, STATUS_FAILED, &error, "out of memory");
             assert_int_equal(allocations.calls, n); /* it was the last one tried */

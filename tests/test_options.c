@@ -64,7 +64,6 @@ static void data_folder_of_the_environment(void **state) {
     (void)state;
     setenv("CIFAR10_DIR", "/some/where", 1);
     assert_string_equal(parse_ok("").data, "/some/where");
-    assert_string_equal(parse_ok("--data synthetic").data, "synthetic");
     setenv("CIFAR10_DIR", "", 1);
     assert_string_equal(parse_ok("").data, "data/cifar-10-batches-bin");
     char *path = malloc(2000);
@@ -74,6 +73,22 @@ static void data_folder_of_the_environment(void **state) {
     REJECTS("", "CIFAR10_DIR", "1999", "1023");
     unsetenv("CIFAR10_DIR");
     free(path);
+}
+
+static void the_synthetic_set_has_a_seed(void **state) {
+    (void)state;
+    assert_string_equal(parse_ok("--data synthetic").data, "synthetic:1");
+    assert_string_equal(parse_ok("--seed 7 --data synthetic").data, "synthetic:7");
+    assert_string_equal(parse_ok("compare --data synthetic --seed 7 --seeds 2").data,
+                        "synthetic:7");
+    assert_string_equal(parse_ok("--data synthetic:18446744073709551615 --seed 7").data,
+                        "synthetic:18446744073709551615");
+    assert_string_equal(parse_ok("--data ./synthetic:x").data, "./synthetic:x");
+    assert_string_equal(parse_ok("--data synthetics").data, "synthetics");
+    REJECTS("--data synthetic:", "'synthetic:'", "18446744073709551615", "./synthetic:");
+    REJECTS("--data synthetic:18446744073709551616", "from 0 to 18446744073709551615");
+    REJECTS("--data synthetic:-1", "'synthetic:-1'", "a number");
+    REJECTS("--data synthetic:1x", "a number");
 }
 
 static void every_option(void **state) {
@@ -502,6 +517,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
         cmocka_unit_test(data_folder_of_the_environment),
+        cmocka_unit_test(the_synthetic_set_has_a_seed),
         cmocka_unit_test(every_option),
         cmocka_unit_test(words_of_the_enums),
         cmocka_unit_test(devices),

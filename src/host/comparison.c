@@ -300,7 +300,7 @@ enum status compare(struct error *error, const struct options *options) {
     for (int norm = 0; norm < NORM_COUNT; norm++) /* costs nothing */
         if (network_build(error, &network, &options->recipes[norm]) != STATUS_OK)
             return error->status;
-    if (dataset_open(error, &dataset, options->data, options->seed) != STATUS_OK)
+    if (dataset_open(error, &dataset, options->data) != STATUS_OK)
         return error->status;
     enum status status = compare_on(error, options, &dataset);
     dataset_close(&dataset);

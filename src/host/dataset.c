@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -197,16 +198,27 @@ static enum status open_cifar(struct error *error, struct dataset *out, const ch
 static enum status open_synthetic(struct error *error, struct dataset *out, uint64_t seed,
                                   bool with_train) {
     *out = dataset_named(synthetic_name);
-    out->seed = seed;
     if (with_train && synthetic_fill(error, &out->train, seed, 0, SYNTHETIC_TRAIN) != STATUS_OK)
         return error->status;
     return synthetic_fill(error, &out->test, seed, SYNTHETIC_TRAIN, SYNTHETIC_TEST);
 }
 
+bool dataset_is_synthetic(uint64_t *seed, const char *where) {
+    const size_t length = sizeof synthetic_name - 1;
+    if (strncmp(where, synthetic_name, length) != 0 || where[length] != ':' ||
+        where[length + 1] < '0' || where[length + 1] > '9')
+        return false;
+    char *end;
+    errno = 0;
+    *seed = strtoull(where + length + 1, &end, 10);
+    return *end == '\0' && errno == 0;
+}
+
 static enum status open_parts(struct error *error, struct dataset *out, const char *where,
-                              uint64_t seed, bool with_train) {
+                              bool with_train) {
+    uint64_t seed;
     *out = (struct dataset){.name = NULL};
-    enum status status = strcmp(where, synthetic_name) == 0
+    enum status status = dataset_is_synthetic(&seed, where)
                              ? open_synthetic(error, out, seed, with_train)
                              : open_cifar(error, out, where, with_train);
     if (status != STATUS_OK)
@@ -214,14 +226,12 @@ static enum status open_parts(struct error *error, struct dataset *out, const ch
     return status;
 }
 
-enum status dataset_open(struct error *error, struct dataset *out, const char *where,
-                         uint64_t seed) {
-    return open_parts(error, out, where, seed, true);
+enum status dataset_open(struct error *error, struct dataset *out, const char *where) {
+    return open_parts(error, out, where, true);
 }
 
-enum status dataset_open_test(struct error *error, struct dataset *out, const char *where,
-                              uint64_t seed) {
-    return open_parts(error, out, where, seed, false);
+enum status dataset_open_test(struct error *error, struct dataset *out, const char *where) {
+    return open_parts(error, out, where, false);
 }
 
 static void set_free(struct image_set *set) {

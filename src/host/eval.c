@@ -54,7 +54,7 @@ enum status eval(struct error *error, const struct options *options) {
     struct dataset dataset;
     struct network network;
     if (network_build(error, &network, &options->recipe) != STATUS_OK || /* costs nothing */
-        dataset_open_test(error, &dataset, options->data, options->seed) != STATUS_OK)
+        dataset_open_test(error, &dataset, options->data) != STATUS_OK)
         return error->status;
     enum status status = eval_on(error, options, &dataset);
     dataset_close(&dataset);

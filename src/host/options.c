@@ -2,6 +2,7 @@
  * that take it, what it allows and where its value goes. A new option is a row there. */
 #include "options.h"
 
+#include "dataset.h"
 #include "memory.h"
 #include "option_values.h"
 #include "output.h"
@@ -58,8 +59,8 @@ static const struct option table[] = {
     {"recipe", "tuned|reference", "reference: the published network and hyper-parameters; "
      "tuned: ours (tuned)",
      ALL, VALUE_WORD, AT(recipe.kind), recipe_words, 0, 0},
-    {"data", "DIR|synthetic", "folder of the six CIFAR-10 binary files, or a built-in set for trying "
-     "things out ($CIFAR10_DIR, else data/cifar-10-batches-bin)",
+    {"data", "DIR|synthetic[:SEED]", "folder of the six CIFAR-10 binary files, or a built-in set for "
+     "trying things out, made from --seed or SEED ($CIFAR10_DIR, else data/cifar-10-batches-bin)",
      TRAIN | EVAL | COMPARE, VALUE_PATH, AT(data), NULL, 0, 0},
     {"device", "auto|cuda|cuda:N|cpu", "what to compute on (auto: the best that this machine has)",
      TRAIN | EVAL | PREDICT | COMPARE, VALUE_DEVICE, AT(device), NULL, 0, 0},
@@ -297,6 +298,21 @@ static enum status default_data(struct error *error, struct options *out) {
     return STATUS_OK;
 }
 
+/* The synthetic set is named with its seed, which is --seed unless one is given. */
+static enum status resolve_data(struct error *error, struct options *out) {
+    static const char alone[] = "synthetic", seeded[] = "synthetic:";
+    uint64_t seed;
+    if (strcmp(out->data, alone) == 0)
+        snprintf(out->data, sizeof out->data, "%s%" PRIu64, seeded, out->seed);
+    else if (strncmp(out->data, seeded, sizeof seeded - 1) == 0 &&
+             !dataset_is_synthetic(&seed, out->data))
+        return error_set(error, STATUS_USAGE,
+                         "--data '%.*s': the seed of the synthetic set is a number from 0 to "
+                         "%" PRIu64 "; a folder of this name is ./%.*s",
+                         SHOWN, out->data, UINT64_MAX, SHOWN, out->data);
+    return STATUS_OK;
+}
+
 /* What `compare` alone can be wrong about. */
 static enum status check_compare(struct error *error, const struct options *options,
                                  uint64_t given) {
@@ -416,7 +432,7 @@ static enum status parse(struct error *error, struct options *out, int argc, cha
         out->recipes[row] = out->recipe;
     }
     if (parse_over_row(error, out, norm, &given, first, argc, argv) != STATUS_OK ||
-        check_together(error, out, given) != STATUS_OK)
+        check_together(error, out, given) != STATUS_OK || resolve_data(error, out) != STATUS_OK)
         return error->status;
     if (!was_given(given, "out"))
         default_out(out);

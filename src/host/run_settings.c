@@ -48,13 +48,10 @@ static void add_recipe(struct run_settings *out, const struct recipe *recipe) {
     add_text(out, "augment", augment_option(recipe->augment));
 }
 
-/* The synthetic set need not be that of the run's own seed: in a comparison all runs share one. */
-static void add_data(struct run_settings *out, const struct run_description *run) {
-    const struct dataset *dataset = run->dataset;
-    char text[96];
-    bool shared = strcmp(dataset->name, "synthetic") == 0 && dataset->seed != run->options->seed;
-    snprintf(text, sizeof text, "%s of seed %" PRIu64, dataset->name, dataset->seed);
-    add_text(out, "data", shared ? text : dataset->name);
+/* Which images: of CIFAR-10 the name, for its folder may have moved. */
+static const char *data_setting(const struct run_description *run) {
+    bool synthetic = strcmp(run->dataset->name, "synthetic") == 0;
+    return synthetic ? run->options->data : run->dataset->name;
 }
 
 void run_settings_list(struct run_settings *out, const struct run_description *run) {
@@ -63,7 +60,7 @@ void run_settings_list(struct run_settings *out, const struct run_description *r
     snprintf(seed, sizeof seed, "%" PRIu64, options->seed);
     out->count = 0;
     add_recipe(out, &options->recipe);
-    add_data(out, run);
+    add_text(out, "data", data_setting(run));
     add_text(out, "seed", seed);
     add_flag(out, "no-shuffle", options->no_shuffle);
     add_integer(out, "max-steps", options->max_steps);

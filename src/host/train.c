@@ -385,7 +385,7 @@ enum status train(struct error *error, const struct options *options) {
     /* what costs nothing is checked before 180 MB are read */
     if (network_build(error, &network, &options->recipe) != STATUS_OK ||
         check_folder(error, &unfinished, options) != STATUS_OK ||
-        dataset_open(error, &dataset, options->data, options->seed) != STATUS_OK)
+        dataset_open(error, &dataset, options->data) != STATUS_OK)
         return error->status;
     enum status status = train_on(error, options, &dataset);
     dataset_close(&dataset);

@@ -99,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     count = count < MAX_POKES ? count : MAX_POKES;
     int right = make_file(file_size < 0 ? 0 : file_size, data + SIZE_BYTES, count);
     int descriptor = fuzz_lowest_descriptor();
-    enum status status = dataset_open_test(&error, &set, place.folder, 1);
+    enum status status = dataset_open_test(&error, &set, place.folder);
     require(fuzz_lowest_descriptor() == descriptor);
     require(status == (right ? STATUS_OK : STATUS_BAD_DATA));
     if (right)
