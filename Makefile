@@ -17,7 +17,7 @@ JOBS     = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS  ?= -O3 -g
-BASE    := -std=c11 -D_GNU_SOURCE $(WARN) -iquote include -iquote src/host -MMD -MP -fopenmp -ffp-contract=fast
+BASE    := -std=c11 -D_GNU_SOURCE $(WARN) -iquote include -MMD -MP -fopenmp -ffp-contract=fast
 LDLIBS  := -ljansson -lpng -lpthread -lm
 ifeq ($(MODE),asan)
 SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -71,7 +71,9 @@ FLAGS_baseline :=
 FLAGS_avx2     := -march=x86-64-v3
 FLAGS_avx512   := -march=x86-64-v4 -mprefer-vector-width=512
 
-HOST_SOURCES := $(filter-out src/host/main.c,$(wildcard src/host/*.c)) $(wildcard src/cpu/*.c)
+HOST_SOURCES := $(filter-out src/host/main.c,$(wildcard src/host/*.c src/host/*/*.c)) $(wildcard src/cpu/*.c)
+# Headers that only their own folder includes; tests may look inside.
+PRIVATE      := $(addprefix -iquote ,$(sort $(dir $(wildcard src/host/*/*.h))))
 PICTURE_SOURCES := $(if $(WITH_CAIRO),$(filter-out src/pictures/none.c,$(wildcard src/pictures/*.c)),src/pictures/none.c)
 SIMD_SOURCES := $(wildcard src/cpu/simd/*.c)
 KERNEL_SOURCES := $(wildcard src/kernels/*.c)
@@ -108,13 +110,14 @@ FAULTY := malloc calloc realloc aligned_alloc strdup free open read pread write 
 # each target takes what it calls.
 FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 60
-FUZZ_FLAGS   := -std=c11 -D_GNU_SOURCE $(WARN) -iquote include -iquote src/host -iquote tests -MMD -MP -O1 -g \
+FUZZ_FLAGS   := -std=c11 -D_GNU_SOURCE $(WARN) -iquote include $(PRIVATE) -iquote tests -MMD -MP -O1 -g \
   -fno-omit-frame-pointer -fno-sanitize-recover=all
 FUZZERS      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_SOURCES := $(filter-out %/main.c %/info.c,$(wildcard src/host/*.c)) tests/fuzz/fuzz.c tests/png_chunks.c
+FUZZ_SOURCES := $(filter-out %/main.c %/info.c,$(wildcard src/host/*.c src/host/*/*.c)) tests/fuzz/fuzz.c tests/png_chunks.c
 
 .DEFAULT_GOAL := all
-.PHONY: all help run parts setup test test-long tests sim cuda-toolkit gpu-check bench fuzz fuzzers data lint format clean
+.PHONY: all help run parts setup test test-long tests sim cuda-toolkit gpu-check bench fuzz fuzzers data readme-figures lint format
+.PHONY: clean
 .SECONDARY:
 
 ## ---- targets ---------------------------------------------------------------------------------
@@ -157,6 +160,11 @@ gpu-check: ## on a machine with a GPU: tests, sanitizers and benchmarks on it: m
 data: ## puts CIFAR-10 into data/cifar-10-batches-bin
 	@tools/fetch-cifar10
 
+readme-figures: setup ## trains what README.md tells of (hours on a CPU; goes on where it was stopped) and makes its figures
+	@$(MAKE) --no-print-directory all
+	@[ -n "$$CIFAR10_DIR" ] || tools/fetch-cifar10
+	@tools/readme-figures $(ARGS)
+
 lint: ## clang-format, clang-tidy, cppcheck and shellcheck over the sources
 	@tools/setup build pictures lint
 	@tools/lint
@@ -169,7 +177,7 @@ clean: ## removes what was built; data, runs and build/cuda stay
 	rm -rf $(filter-out build/cuda build/cuda.part,$(wildcard build/*)) train_gpu
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 setup:
 	@tools/setup
@@ -200,6 +208,7 @@ $(OUT)/%.o: %.c
 	$(SAY) CC $@
 	$(Q)$(CC) $(BASE) $(CFLAGS) $(SANITIZE) $(VARIANT_FLAGS) -c -o $@ $<
 
+$(OUT)/tests/%.o: VARIANT_FLAGS += $(PRIVATE)
 $(OUT)/src/host/backends.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA)
 $(OUT)/src/kernels/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS)
 $(OUT)/src/pictures/%.o: VARIANT_FLAGS += $(CAIRO_CFLAGS)
