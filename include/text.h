@@ -1,8 +1,9 @@
-/* text.h: numbers as people read them, texts that stay one line, and texts for JSON. */
+/* text.h: numbers as people read them, texts that stay one line, and texts for JSON and of it. */
 #ifndef TEXT_H
 #define TEXT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { TEXT_CAPACITY = 32 };
@@ -28,5 +29,9 @@ json_t *text_json(const char *text);
 /* A JSON object or array as text with these flags of json_dumps; NULL if there is no memory, or no
  * object. Release with free. */
 char *text_of_json(const json_t *object, size_t flags);
+
+/* The other way: `length` bytes of text as JSON, in which no object has a name twice. NULL: they
+ * are none, as *fault says, or there is *no_memory. Release with json_decref. */
+json_t *text_parse_json(bool *no_memory, json_error_t *fault, const char *text, size_t length);
 
 #endif

@@ -490,6 +490,11 @@ static void hostile_metrics_are_refused(void **state) {
         FAILED(compare_runs(&error, *state, names, 1), STATUS_BAD_DATA, &error, "metrics.jsonl",
                rows[i].fault);
     }
+    put_run(*state, "a", "gn", 1, 80); /* a zero byte does not end a line */
+    char *text = read_text(in_folder(in_folder(*state, "a"), "metrics.jsonl"));
+    file_poke(in_folder(in_folder(*state, "a"), "metrics.jsonl"), strlen(text) - 1, "\0\n", 2);
+    free(text);
+    FAILED(compare_runs(&error, *state, names, 1), STATUS_BAD_DATA, &error, "line 2");
     put_text(in_folder(*state, "a"), "metrics.jsonl", "");
     FAILED(compare_runs(&error, *state, names, 1), STATUS_BAD_DATA, &error, "0 of 2 epochs");
     assert_int_equal(unlink(in_folder(in_folder(*state, "a"), "metrics.jsonl")), 0);

@@ -86,10 +86,33 @@ static void json_of_any_bytes(void **state) {
     }
 }
 
+/* A zero byte has no place in JSON, and does not end it. */
+static void json_is_whole(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t length;
+        bool good;
+    } rows[] = {{"{\"a\": 1}", 8, true}, {"[1]\n", 4, true},
+                {"{\"a\": 1", 7, false}, {"{\"a\":1,\"a\":1}", 13, false},
+                {"", 0, false},          {"{} x", 4, false},
+                {"[1\0]", 4, false},     {"[1]\0\n", 5, false}};
+    bool no_memory;
+    json_error_t fault;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        json_t *json = text_parse_json(&no_memory, &fault, rows[i].text, rows[i].length);
+        assert_false(no_memory);
+        assert_true(rows[i].good ? json != NULL : json == NULL && fault.text[0] != '\0');
+        json_decref(json);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts), cmocka_unit_test(durations), cmocka_unit_test(one_line),
-        cmocka_unit_test(errors), cmocka_unit_test(decimals),  cmocka_unit_test(json_of_any_bytes),
+        cmocka_unit_test(counts),        cmocka_unit_test(durations),
+        cmocka_unit_test(one_line),      cmocka_unit_test(errors),
+        cmocka_unit_test(decimals),      cmocka_unit_test(json_of_any_bytes),
+        cmocka_unit_test(json_is_whole),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }

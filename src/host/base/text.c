@@ -1,4 +1,4 @@
-/* text.c: numbers as people read them, texts that stay one line, and texts for JSON. */
+/* text.c: numbers as people read them, texts that stay one line, and texts for JSON and of it. */
 #include "text.h"
 
 #include <inttypes.h>
@@ -84,4 +84,30 @@ char *text_of_json(const json_t *object, size_t flags) {
     }
     text[length] = '\0';
     return text;
+}
+
+/* Whether jansson will find the memory that it needs for that much text. Its reader (2.14) does not
+ * survive a lack of it, or calls the text bad. [{},{},...] takes 81 bytes for each of the text. */
+static bool is_room(size_t length) {
+    enum { MOST_PER_BYTE = 128 };
+    /* volatile: compilers leave out pairs */
+    void *volatile room = malloc(MOST_PER_BYTE * (length + 1));
+    free(room);
+    return room != NULL;
+}
+
+json_t *text_parse_json(bool *no_memory, json_error_t *fault, const char *text, size_t length) {
+    const char *zero = memchr(text, '\0', length);
+    *no_memory = zero == NULL && !is_room(length);
+    if (*no_memory)
+        return NULL;
+    if (zero != NULL) { /* jansson (2.14) passes over one behind a number */
+        *fault = (json_error_t){.position = (int)(zero - text), .text = "a zero byte"};
+        return NULL;
+    }
+    json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, fault);
+    /* jansson leaves the text empty in most places where it gets no memory */
+    *no_memory = root == NULL &&
+                 (fault->text[0] == '\0' || json_error_code(fault) == json_error_out_of_memory);
+    return root;
 }

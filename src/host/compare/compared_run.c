@@ -34,17 +34,20 @@ static enum status load_config(struct error *error, struct compared_run *run) {
     errno = stream == NULL ? errno : 0;
     size_t bytes = stream == NULL ? 0 : fread(text, 1, MAX_CONFIG_BYTES, stream);
     int reason = errno;
-    bool failed = stream == NULL || ferror(stream) != 0;
+    bool failed = stream == NULL || ferror(stream) != 0, no_memory = false;
+    json_error_t fault;
     if (stream != NULL)
         fclose(stream); /* only read: nothing to lose */
     if (!failed && bytes < MAX_CONFIG_BYTES)
-        run->config = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL);
+        run->config = text_parse_json(&no_memory, &fault, text, bytes);
     memory_free(text);
     if (failed)
         return error_set_errno(error, STATUS_BAD_DATA, reason, "cannot read '%s' (%s)", path,
                                finished);
     if (bytes == MAX_CONFIG_BYTES)
         return bad_config(error, run, "64 KiB or more, far too long for settings");
+    if (no_memory)
+        return error_set(error, STATUS_FAILED, "out of memory for '%s'", path);
     return json_is_object(run->config) ? STATUS_OK : bad_config(error, run, "no JSON object");
 }
 

@@ -3,6 +3,8 @@
  * compared with the size of the file before it is multiplied or used. */
 #include "weights_header.h"
 
+#include "text.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -202,15 +204,6 @@ static enum status take_metadata(struct error *error, json_t **out, json_t *root
     return *out != NULL ? STATUS_OK : no_memory(error, path);
 }
 
-/* Whether jansson will find the memory that it needs for that much text. Its reader (2.14) does not
- * survive a lack of it, or calls the text bad. [{},{},...] takes 81 bytes for each of the text. */
-static bool is_room(size_t length) {
-    enum { MOST_PER_BYTE = 128 };
-    void *volatile room = malloc(MOST_PER_BYTE * length); /* volatile: compilers leave out pairs */
-    free(room);
-    return room != NULL;
-}
-
 enum status weights_parse_header(struct error *error, struct tensor_list *out, json_t **metadata,
                                  const char *text, size_t length, uint64_t data_bytes,
                                  const char *path) {
@@ -220,13 +213,10 @@ enum status weights_parse_header(struct error *error, struct tensor_list *out, j
     if (length == 0 || text[0] != '{')
         return error_set(error, STATUS_BAD_DATA,
                          "weights file '%s' has no JSON header; is it a safetensors file?", path);
-    if (!is_room(length))
-        return no_memory(error, path);
+    bool out_of_memory;
     json_error_t fault;
-    json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &fault);
-    /* jansson leaves the text empty in most places where it gets no memory */
-    if (root == NULL &&
-        (fault.text[0] == '\0' || json_error_code(&fault) == json_error_out_of_memory))
+    json_t *root = text_parse_json(&out_of_memory, &fault, text, length);
+    if (out_of_memory)
         return no_memory(error, path);
     if (root == NULL)
         return error_set(error, STATUS_BAD_DATA, "weights file '%s': bad JSON header, byte %d: %s",

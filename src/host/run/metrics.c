@@ -149,10 +149,14 @@ static enum status make_room(struct error *error, struct reading *reading) {
     return STATUS_OK;
 }
 
-static enum status take_line(struct error *error, struct reading *reading) {
+static enum status take_line(struct error *error, struct reading *reading, size_t length) {
+    bool no_memory;
+    json_error_t fault;
     if (make_room(error, reading) != STATUS_OK)
         return error->status;
-    json_t *object = json_loads(reading->line, JSON_REJECT_DUPLICATES, NULL);
+    json_t *object = text_parse_json(&no_memory, &fault, reading->line, length);
+    if (no_memory)
+        return error_set(error, STATUS_FAILED, "out of memory for a line of '%s'", reading->path);
     bool good = parse_epoch(&reading->epochs[reading->count], object);
     json_decref(object);
     if (!good)
@@ -164,9 +168,10 @@ static enum status take_line(struct error *error, struct reading *reading) {
 }
 
 static enum status read_lines(struct error *error, struct reading *reading) {
+    ssize_t length;
     errno = 0;
-    while (getline(&reading->line, &reading->capacity, reading->stream) >= 0)
-        if (take_line(error, reading) != STATUS_OK)
+    while ((length = getline(&reading->line, &reading->capacity, reading->stream)) >= 0)
+        if (take_line(error, reading, (size_t)length) != STATUS_OK)
             return error->status;
     if (feof(reading->stream))
         return STATUS_OK;
