@@ -126,11 +126,15 @@ void canvas_close(struct canvas *canvas) {
     memory_free(canvas);
 }
 
+/* Without a sheet: that there is no memory for one is for the drawing to say, as a failure. */
 enum status pictures_ready(struct error *error) {
-    struct canvas *canvas;
-    if (canvas_open(error, &canvas, 1, 1) != STATUS_OK)
-        return error->status;
-    canvas_close(canvas);
+    static const int weights[FACES] = {[REGULAR] = FC_WEIGHT_REGULAR, [BOLD] = FC_WEIGHT_BOLD};
+    for (int i = 0; i < FACES; i++) {
+        cairo_font_face_t *face = NULL;
+        if (open_face(error, &face, weights[i]) != STATUS_OK)
+            return error->status;
+        cairo_font_face_destroy(face);
+    }
     return STATUS_OK;
 }
 

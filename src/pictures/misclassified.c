@@ -1,14 +1,15 @@
 /* misclassified.c: the mistakes that the network was surest of: five by two images a page, each
  * with both classes and both probabilities. */
 #include "canvas.h"
+#include "files.h"
 #include "heading.h"
 #include "memory.h"
 #include "text.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     COLUMNS = MISTAKES_COLUMNS,
@@ -130,11 +131,14 @@ static enum status page_path(struct error *error, char out[PATH_CAPACITY], const
 
 /* Removes the pages that an older picture had beyond these. */
 static enum status remove_others(struct error *error, const char *path, int page) {
-    char other[PATH_CAPACITY];
-    do
+    for (bool there = true; there;) {
+        char other[PATH_CAPACITY];
         if (page_path(error, other, path, ++page) != STATUS_OK)
             return error->status;
-    while (unlink(other) == 0); /* what cannot be removed, or is not there, ends the search */
+        there = file_exists(other);
+        if (file_remove(error, other) != STATUS_OK)
+            return error->status;
+    }
     return STATUS_OK;
 }
 

@@ -127,11 +127,18 @@ static void put_row(struct writing *writing, int y) {
     png_write_row(writing->png, writing->row);
 }
 
+/* libpng does not say why a write fails; one into memory does for want of it. */
+static enum status encoding_failed(struct error *error, const struct writing *writing) {
+    if (ferror(writing->memory) != 0)
+        return error_set(error, STATUS_FAILED, "out of memory for '%s'", writing->path);
+    return error_set(error, STATUS_FAILED, "cannot make '%s': libpng: %s", writing->path,
+                     writing->reason);
+}
+
 /* The whole file into the stream. */
 static enum status encode(struct error *error, struct writing *writing) {
     if (setjmp(png_jmpbuf(writing->png)))
-        return error_set(error, STATUS_FAILED, "cannot make '%s': libpng: %s", writing->path,
-                         writing->reason);
+        return encoding_failed(error, writing);
     png_init_io(writing->png, writing->memory);
     png_set_filter(writing->png, PNG_FILTER_TYPE_BASE, PNG_FILTER_NONE); /* best for flat colours */
     put_header(writing);

@@ -223,6 +223,8 @@ enum status comparison_report(struct error *error, const struct comparison *comp
     const char *folder = comparison->folder;
     bool pictures = false;
     json_t *object = comparison_json(comparison);
+    if (object == NULL) /* before an older report is removed */
+        return error_set(error, STATUS_FAILED, "out of memory for %s", json_name);
     enum status status = folder_make(error, folder);
     if (status == STATUS_OK)
         status = remove_old(error, folder);
