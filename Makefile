@@ -101,10 +101,11 @@ BENCHMARKS    := bench_layers bench_step bench_kernels
 BENCH_HELPERS := $(patsubst bench/%.c,$(OUT)/bench/%.o,$(filter-out bench/bench_%.c,$(wildcard bench/*.c)))
 TEST_HELPERS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/test_%.c tests/fault%.c,$(wildcard tests/*.c)))
 # The tests in which calls fail: they go through tests/faults.c.
-FAULT_TESTS   := test_faults $(if $(SIM),test_cuda_faults)
-FAULT_HELPERS := $(OUT)/tests/faults.o $(OUT)/tests/fault_runs.o
+FAULT_TESTS   := test_faults test_report_faults $(if $(SIM),test_cuda_faults)
+FAULT_HELPERS := $(OUT)/tests/faults.o $(OUT)/tests/fault_runs.o $(OUT)/tests/fault_reports.o
 FAULTY := malloc calloc realloc aligned_alloc strdup free open read pread write fsync ftruncate rename unlink mkdir \
-  close pthread_create clock_seconds json_loadb
+  close fopen getline __getdelim open_memstream png_create_write_struct png_create_info_struct pthread_create \
+  clock_seconds json_loadb
 
 # What reads files from elsewhere, under libFuzzer: clang alone, and all host sources that need no OpenMP, of which
 # each target takes what it calls.

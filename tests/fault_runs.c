@@ -1,6 +1,7 @@
 /* fault_runs.c: children, folders and what is said about them. */
-#include "fault_runs.h"
+#include "fault_world.h"
 
+#include "comparison.h"
 #include "eval.h"
 
 #include <errno.h>
@@ -14,28 +15,15 @@
 #include <unistd.h>
 
 enum { SECONDS_LIMIT = 60 };
-enum { MAX_KNOWN = 512, MAX_SHOWN = 20, FILES_OF_A_RUN = 5 };
+enum { MAX_SHOWN = 20, FILES_OF_A_RUN = 5 };
 
 static const char *const file_names[FILES_OF_A_RUN] = {"config.json", "metrics.jsonl",
                                                        "checkpoint.safetensors", "best.safetensors",
                                                        "model.safetensors"};
 
-struct world {
-    void *folder; /* char *, of all folders below */
-    char undisturbed[LENGTHS][PATH_CAPACITY];
-    char earlier[LENGTHS][PATH_CAPACITY]; /* whole, of another seed: what START_FORCED overwrites */
-    char half[LENGTHS][PATH_CAPACITY];    /* what START_RESUMED goes on with */
-    struct dataset dataset;
-    struct outcome *shared;
-    int complaints;
-    int known_count; /* contents of folders that were resumed and found well */
-    uint64_t known[MAX_KNOWN];
-};
-
 /* ---- settings -------------------------------------------------------------------------------- */
 
-/* A network as small as can be: of one channel; runs of three or of two and two steps. */
-static struct options settings(const struct world *world, enum fault_length length) {
+struct options fault_settings(const struct world *world, enum fault_length length) {
     struct options options = small_run(world->folder, RECIPE_TUNED, NORM_GROUP);
     for (int i = 0; i < BLOCK_COUNT; i++)
         options.recipe.channels[i] = 1;
@@ -60,6 +48,21 @@ static void be_silent(void) {
         abort();
 }
 
+static enum status do_work(struct error *error, const struct world *world,
+                           const struct trial *trial, const struct options *options) {
+    switch (trial->report) {
+    case REPORT_NONE:
+    case REPORT_OF_RUN:
+        return trial->evaluate ? eval_on(error, options, &world->dataset)
+                               : train_on(error, options, &world->dataset);
+    case REPORT_OF_RUNS:
+        return compare(error, options);
+    case REPORT_TRAINED:
+        return compare_on(error, options, &world->dataset);
+    }
+    return STATUS_FAILED;
+}
+
 static void run_child(struct outcome *out, const struct world *world, const struct trial *trial,
                       const struct options *options) {
     alarm(SECONDS_LIMIT);
@@ -70,8 +73,7 @@ static void run_child(struct outcome *out, const struct world *world, const stru
     faults_begin(&trial->plan);
     if (trial->arm != NULL)
         trial->arm(trial->plan.call);
-    out->error.status = trial->evaluate ? eval_on(&out->error, options, &world->dataset)
-                                        : train_on(&out->error, options, &world->dataset);
+    out->error.status = do_work(&out->error, world, trial, options);
     out->log = *faults_end();
     if (trial->struck != NULL && trial->struck() != NULL)
         snprintf(out->call, sizeof out->call, "%s", trial->struck());
@@ -83,9 +85,7 @@ static void run_child(struct outcome *out, const struct world *world, const stru
     _exit(0);
 }
 
-/* Returns what waitpid says. */
-static int in_child(const struct world *world, const struct trial *trial,
-                    const struct options *options) {
+int in_child(const struct world *world, const struct trial *trial, const struct options *options) {
     int status = 0;
     memset(world->shared, 0, sizeof *world->shared);
     fflush(NULL); /* nothing is to be printed twice */
@@ -99,25 +99,26 @@ static int in_child(const struct world *world, const struct trial *trial,
 
 /* ---- folders --------------------------------------------------------------------------------- */
 
-static void make_folder(const char *path) {
+void make_folder(const char *path) {
     if (mkdir(path, 0777) != 0)
         fail_msg("cannot make %s: %s", path, strerror(errno));
 }
 
-static void copy_run(const char *to, const char *from) {
-    make_folder(to);
-    for (int i = 0; i < FILES_OF_A_RUN; i++) {
-        size_t size;
-        if (!is_there(from, file_names[i]))
-            continue;
-        unsigned char *bytes = slurp(&size, in_folder(from, file_names[i]));
-        file_put(in_folder(to, file_names[i]), bytes, size);
-        free(bytes);
-    }
+void copy_file(const char *to, const char *from) {
+    size_t size;
+    unsigned char *bytes = slurp(&size, from);
+    file_put(to, bytes, size);
+    free(bytes);
 }
 
-/* Removes what a run may have left, temporary files included. */
-static void remove_run(const char *path) {
+void copy_run(const char *to, const char *from) {
+    make_folder(to);
+    for (int i = 0; i < FILES_OF_A_RUN; i++)
+        if (is_there(from, file_names[i]))
+            copy_file(in_folder(to, file_names[i]), in_folder(from, file_names[i]));
+}
+
+void remove_run(const char *path) {
     for (int i = 0; i < FILES_OF_A_RUN; i++) {
         char temporary[64];
         snprintf(temporary, sizeof temporary, "%s.tmp", file_names[i]);
@@ -181,12 +182,10 @@ static const char *difference(const char *run, const char *expected) {
 
 /* ---- complaints ------------------------------------------------------------------------------ */
 
-static void complain(struct world *world, const struct trial *trial, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
 /* "long forced train, classes 0x8, effect 2, call 17: ..." */
-static void complain(struct world *world, const struct trial *trial, const char *format, ...) {
+void complain(struct world *world, const struct trial *trial, const char *format, ...) {
     static const char *const starts[] = {"fresh", "forced", "resumed"};
+    static const char *const works[] = {"train", "report", "compare --runs", "compare"};
     static const char *const effects[] = {"fails", "fails from there on", "is the last",
                                           "is the last, without power"};
     char text[4096];
@@ -198,9 +197,9 @@ static void complain(struct world *world, const struct trial *trial, const char 
     va_end(arguments);
     print_message("%s %s %s, call %ld of the classes %#x %s%s%s: %s\n",
                   trial->length == LENGTH_SHORT ? "short" : "long", starts[trial->start],
-                  trial->evaluate ? "eval" : "train", trial->plan.call, trial->plan.classes,
-                  effects[trial->plan.effect], world->shared->call[0] == '\0' ? "" : ": ",
-                  world->shared->call, text);
+                  trial->evaluate ? "eval" : works[trial->report], trial->plan.call,
+                  trial->plan.classes, effects[trial->plan.effect],
+                  world->shared->call[0] == '\0' ? "" : ": ", world->shared->call, text);
 }
 
 void assert_no_complaint(void *state) {
@@ -219,14 +218,20 @@ static bool ends_with(const char *text, const char *end) {
     return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
+/* The folder of a run, or of the report on several. */
+static bool is_own_folder(const char *path) {
+    return ends_with(path, "/run") || ends_with(path, "/report") || ends_with(path, "-tuned-3");
+}
+
 /* Whether a failed call changes nothing: what was opened only to be read is closed, and the folders
  * are there already. */
 static bool harmless(const struct trial *trial, enum fault_class class, const char *path) {
     switch (class) {
     case FAULT_CLOSE:
-        return ends_with(path, "/run") || ends_with(path, ".safetensors");
+        return is_own_folder(path) || ends_with(path, ".safetensors");
     case FAULT_FOLDER:
-        return trial->start != START_FRESH || !ends_with(path, "/run");
+        return trial->start != START_FRESH || !is_own_folder(path) ||
+               (trial->report == REPORT_TRAINED && ends_with(path, "/report"));
     case FAULT_MEMORY:
     case FAULT_OPEN:
     case FAULT_READ:
@@ -246,7 +251,7 @@ static const char *subject(char out[PATH_CAPACITY], enum fault_class class, cons
     snprintf(out, PATH_CAPACITY, "%s", path);
     if (ends_with(out, ".tmp"))
         out[strlen(out) - strlen(".tmp")] = '\0';
-    return class == FAULT_MEMORY ? "out of memory" : class == FAULT_THREAD ? "thread" : out;
+    return class == FAULT_MEMORY ? "memory" : class == FAULT_THREAD ? "thread" : out;
 }
 
 /* The first failure that was not harmless is the one to be told. */
@@ -290,26 +295,23 @@ static void check_failure(struct world *world, const struct trial *trial) {
 }
 
 /* Nothing was noticed, so nothing may be amiss. */
-static void check_success(struct world *world, const struct trial *trial, const char *run) {
+static void check_success(struct world *world, const struct trial *trial) {
     const struct outcome *out = world->shared;
-    const char *differs = trial->evaluate ? "" : difference(run, world->undisturbed[trial->length]);
     for (int i = 0; i < out->log.struck && i < FAULTS_LOGGED; i++)
         if (!harmless(trial, out->log.first[i].class, out->log.first[i].path))
             complain(world, trial, "a failure was not noticed: class %d, '%s'",
                      (int)out->log.first[i].class, out->log.first[i].path);
     if (out->log.unsynced > 0)
         complain(world, trial, "%d files or renames are not synced", out->log.unsynced);
-    if (differs[0] != '\0')
-        complain(world, trial, "ended well, but differs from an undisturbed run: %s", differs);
 }
 
 /* A child that came back from its run. */
-static void check_return(struct world *world, const struct trial *trial, const char *run) {
+static void check_return(struct world *world, const struct trial *trial) {
     const struct outcome *out = world->shared;
     if (trial->plan.call > 0 && out->log.struck == 0 && trial->arm == NULL)
         complain(world, trial, "nothing failed");
     if (out->error.status == STATUS_OK)
-        check_success(world, trial, run);
+        check_success(world, trial);
     else
         check_failure(world, trial);
     if (out->blocks != 0)
@@ -318,7 +320,7 @@ static void check_return(struct world *world, const struct trial *trial, const c
         complain(world, trial, "descriptors leaked");
 }
 
-static void check_end(struct world *world, const struct trial *trial, int status, const char *run) {
+void check_end(struct world *world, const struct trial *trial, int status) {
     bool dies = trial->plan.call > 0 && trial->arm == NULL &&
                 (trial->plan.effect == EFFECT_KILL || trial->plan.effect == EFFECT_POWER);
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
@@ -328,7 +330,7 @@ static void check_end(struct world *world, const struct trial *trial, int status
     else if (!dies && (!world->shared->returned || WEXITSTATUS(status) != 0))
         complain(world, trial, "exit status %d", WEXITSTATUS(status));
     if (world->shared->returned)
-        check_return(world, trial, run);
+        check_return(world, trial);
 }
 
 /* ---- what it left ---------------------------------------------------------------------------- */
@@ -378,7 +380,7 @@ static void check_folder(struct world *world, const struct trial *trial,
 
 /* The settings of a trial; puts into its folder what is there before. */
 static struct options prepare(const struct world *world, const struct trial *trial) {
-    struct options options = settings(world, trial->length);
+    struct options options = fault_settings(world, trial->length);
     remove_run(options.out);
     options.resume = trial->start == START_RESUMED;
     options.force = trial->start == START_FORCED;
@@ -403,11 +405,17 @@ bool run_trial(void *state, struct outcome *out, const struct trial *trial) {
     struct world *world = state;
     struct options options = prepare(world, trial);
     int status = in_child(world, trial, &options);
-    check_end(world, trial, status, options.out);
+    check_end(world, trial, status);
     *out = *world->shared;
-    if (!trial->evaluate)
-        check_folder(world, trial, &options);
-    return out->returned && out->error.status == STATUS_OK;
+    bool ended_well = out->returned && out->error.status == STATUS_OK;
+    if (trial->evaluate)
+        return ended_well;
+    const char *differs =
+        ended_well ? difference(options.out, world->undisturbed[trial->length]) : "";
+    if (differs[0] != '\0')
+        complain(world, trial, "ended well, but differs from an undisturbed run: %s", differs);
+    check_folder(world, trial, &options);
+    return ended_well;
 }
 
 long count_calls(void *state, struct trial trial, unsigned classes) {
@@ -425,8 +433,8 @@ long count_calls(void *state, struct trial trial, unsigned classes) {
 
 /* ---- the undisturbed runs -------------------------------------------------------------------- */
 
-static void run_calmly(const struct world *world, const struct trial *calm,
-                       const struct options *options) {
+void run_calmly(const struct world *world, const struct trial *calm,
+                const struct options *options) {
     int status = in_child(world, calm, options);
     if (status != 0 || world->shared->error.status != STATUS_OK)
         fail_msg("wait status %#x: %s", (unsigned)status, world->shared->error.text);
@@ -455,7 +463,7 @@ static void name_folder(char out[PATH_CAPACITY], const struct world *world, cons
 
 static void run_undisturbed(struct world *world, enum fault_length length) {
     const struct trial calm = {.length = length};
-    struct options options = settings(world, length);
+    struct options options = fault_settings(world, length);
     name_folder(world->undisturbed[length], world, "undisturbed", length);
     name_folder(world->earlier[length], world, "earlier", length);
     name_folder(world->half[length], world, "half", length);

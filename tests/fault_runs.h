@@ -24,8 +24,18 @@ enum fault_start {
 };
 enum { STARTS = 3 };
 
+/* What is done instead of a training run (fault_reports.h). */
+enum fault_report {
+    REPORT_NONE,
+    REPORT_OF_RUN,  /* a run of which nothing but its report is missing is resumed */
+    REPORT_OF_RUNS, /* `compare --runs` of three finished ones */
+    REPORT_TRAINED, /* `compare` where one of three runs is missing, with a sweep */
+};
+enum { REPORTS = REPORT_TRAINED + 1 };
+
 /* A run, and what is to happen in it. */
 struct trial {
+    enum fault_report report;
     enum fault_length length;
     enum fault_start start;
     bool evaluate; /* `eval` of the weights of an undisturbed run instead */
@@ -39,7 +49,7 @@ struct trial {
 
 /* How it ended; in memory that parent and child share. */
 struct outcome {
-    bool returned; /* from train_on or eval_on */
+    bool returned; /* from train_on, eval_on or compare_on */
     struct error error;
     struct fault_log log;
     char call[64];   /* what `struck` says; "" */

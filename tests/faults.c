@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <png.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -333,6 +334,108 @@ int __wrap_unlink(const char *path) {
 
 int __wrap_mkdir(const char *path, mode_t mode) {
     return fails(FAULT_FOLDER, path, -1) ? -1 : __real_mkdir(path, mode);
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+FILE *__real_fopen(const char *path, const char *mode);
+ssize_t __real___getdelim(char **line, size_t *capacity, int end, FILE *stream);
+FILE *__wrap_fopen(const char *path, const char *mode);
+ssize_t __wrap_getline(char **line, size_t *capacity, FILE *stream);
+ssize_t __wrap___getdelim(char **line, size_t *capacity, int end, FILE *stream);
+FILE *__wrap_open_memstream(char **out, size_t *bytes);
+
+static ssize_t read_stream(void *cookie, char *out, size_t bytes) {
+    return __wrap_read(*(int *)cookie, out, bytes);
+}
+
+/* What was only read has nothing to lose. */
+static int close_stream(void *cookie) {
+    int file = *(int *)cookie;
+    __wrap_free(cookie);
+    return __real_close(file);
+}
+
+/* A stream to be read, whose reads come through here. */
+FILE *__wrap_fopen(const char *path, const char *mode) {
+    static const cookie_io_functions_t calls = {.read = read_stream, .close = close_stream};
+    if (!now.on || mode[0] != 'r')
+        return __real_fopen(path, mode);
+    if (fails(FAULT_OPEN, path, -1))
+        return NULL;
+    int file = __real_open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return NULL;
+    int *cookie = counted(__real_malloc(sizeof *cookie));
+    *cookie = file;
+    return fopencookie(cookie, mode, calls);
+}
+
+/* What glibc's getline becomes where it is optimized. The line is the caller's to free. */
+ssize_t __wrap___getdelim(char **line, size_t *capacity, int end, FILE *stream) {
+    bool fresh = *line == NULL;
+    if (fresh && fails(FAULT_MEMORY, NULL, -1))
+        return -1;
+    ssize_t length = __real___getdelim(line, capacity, end, stream);
+    if (fresh)
+        counted(*line);
+    return length;
+}
+
+ssize_t __wrap_getline(char **line, size_t *capacity, FILE *stream) {
+    return __wrap___getdelim(line, capacity, '\n', stream);
+}
+
+/* A stream into memory, which grows by what is written. */
+struct memory_stream {
+    char **out;
+    size_t *bytes;
+};
+
+static ssize_t grow(void *cookie, const char *data, size_t bytes) {
+    const struct memory_stream *stream = cookie;
+    char *grown = __wrap_realloc(*stream->out, *stream->bytes + bytes + 1);
+    if (grown == NULL)
+        return 0; /* fopencookie's sign of a failed write */
+    *stream->out = grown;
+    memcpy(grown + *stream->bytes, data, bytes);
+    *stream->bytes += bytes;
+    grown[*stream->bytes] = '\0';
+    return (ssize_t)bytes;
+}
+
+static int close_memory(void *cookie) {
+    __wrap_free(cookie);
+    return 0;
+}
+
+FILE *__wrap_open_memstream(char **out, size_t *bytes) {
+    static const cookie_io_functions_t calls = {.write = grow, .close = close_memory};
+    *bytes = 0;
+    *out = __wrap_calloc(1, 1);
+    if (*out == NULL)
+        return NULL;
+    struct memory_stream *stream = counted(__real_malloc(sizeof *stream));
+    *stream = (struct memory_stream){out, bytes};
+    return fopencookie(stream, "w", calls);
+}
+
+png_structp __real_png_create_write_struct(png_const_charp version, png_voidp pointer,
+                                           png_error_ptr fault, png_error_ptr warning);
+png_infop __real_png_create_info_struct(png_const_structrp png);
+png_structp __wrap_png_create_write_struct(png_const_charp version, png_voidp pointer,
+                                           png_error_ptr fault, png_error_ptr warning);
+png_infop __wrap_png_create_info_struct(png_const_structrp png);
+
+png_structp __wrap_png_create_write_struct(png_const_charp version, png_voidp pointer,
+                                           png_error_ptr fault, png_error_ptr warning) {
+    if (fails(FAULT_MEMORY, NULL, -1))
+        return NULL;
+    return __real_png_create_write_struct(version, pointer, fault, warning);
+}
+
+png_infop __wrap_png_create_info_struct(png_const_structrp png) {
+    return fails(FAULT_MEMORY, NULL, -1) ? NULL : __real_png_create_info_struct(png);
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
