@@ -147,7 +147,7 @@ bench: setup ## layers, kernels and whole steps on this machine: the GPU if ther
 	@build/release/bench/bench_kernels
 	@build/release/bench/bench_step --batch 128 --samples 5
 
-fuzz: ## fuzzes the readers of weights, images and data files, 60 s each: make fuzz FUZZ_SECONDS=600
+fuzz: ## fuzzes the readers of weights, images, data files and finished runs, 60 s each: make fuzz FUZZ_SECONDS=600
 	@tools/setup build fuzz
 	@$(MAKE) $(JOBS) --no-print-directory fuzzers
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/test_fuzz.sh

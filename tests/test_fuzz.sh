@@ -47,7 +47,7 @@ fi
 make -j2 --no-print-directory fuzzers >"$log" 2>&1
 result $? "the fuzz targets build"
 if [ "$bad" -eq 0 ]; then
-    for target in weights dataset png; do fuzz "$target"; done
+    for target in weights dataset png run; do fuzz "$target"; done
 fi
 echo "1..$count"
 [ "$bad" -eq 0 ]

@@ -1,12 +1,18 @@
 /* fuzz.c: what the fuzz targets share. */
 #include "fuzz.h"
 
+#include "backend.h"
+#include "files.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+/* In the place of the real one, which wants OpenMP: no target computes anything. */
+const struct backend cpu_backend = {.name = "cpu"};
 
 void fuzz_require(int holds, const char *condition, const char *file, int line) {
     if (holds)
@@ -23,10 +29,57 @@ const char *fuzz_file(const uint8_t *data, size_t size) {
         require(handle >= 0);
         snprintf(path, sizeof path, "/proc/self/fd/%d", handle);
     }
-    require(ftruncate(handle, 0) == 0);
-    require(pwrite(handle, data, size, 0) == (ssize_t)size);
+    fuzz_fill(handle, data, size);
     return path;
 }
+
+void fuzz_fill(int file, const void *data, size_t size) {
+    require(ftruncate(file, 0) == 0);
+    require(pwrite(file, data, size, 0) == (ssize_t)size);
+}
+
+/* ---- folders --------------------------------------------------------------------------------- */
+
+enum { MAX_FOLDERS = 2 };
+
+static struct folder {
+    char path[PATH_CAPACITY];
+    const char *const *names;
+} folders[MAX_FOLDERS];
+static int folder_count;
+
+static const char *in_folder(const struct folder *folder, const char *name) {
+    static char path[PATH_CAPACITY + 64];
+    snprintf(path, sizeof path, "%s/%s", folder->path, name);
+    return path;
+}
+
+static void remove_folders(void) {
+    for (int i = 0; i < folder_count; i++) {
+        for (const char *const *name = folders[i].names; *name != NULL; name++)
+            unlink(in_folder(&folders[i], *name));
+        rmdir(folders[i].path);
+    }
+}
+
+const char *fuzz_folder(int *files, const char *const *names) {
+    const char *base = getenv("TMPDIR");
+    require(folder_count < MAX_FOLDERS);
+    require(folder_count > 0 || atexit(remove_folders) == 0);
+    struct folder *folder = &folders[folder_count];
+    snprintf(folder->path, sizeof folder->path, "%s/train_gpu-fuzz-XXXXXX",
+             base == NULL ? "/tmp" : base);
+    require(mkdtemp(folder->path) != NULL);
+    folder->names = names;
+    folder_count++;
+    for (int i = 0; names[i] != NULL; i++) {
+        files[i] = open(in_folder(folder, names[i]), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        require(files[i] >= 0);
+    }
+    return folder->path;
+}
+
+/* ---- checks ---------------------------------------------------------------------------------- */
 
 void fuzz_check_error(enum status returned, const struct error *error, const char *path) {
     require(error->status == returned);

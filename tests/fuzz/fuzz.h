@@ -19,6 +19,13 @@ void fuzz_require(int holds, const char *condition, const char *file, int line);
 /* Puts the input into a file that lives in memory and stays open; returns its path. */
 const char *fuzz_file(const uint8_t *data, size_t size);
 
+/* Makes a folder of empty files of these names (NULL at the end) and opens them into files[]; all
+ * of it goes when the process ends. Returns its path. A process may have two. */
+const char *fuzz_folder(int *files, const char *const *names);
+
+/* Makes these bytes all that the file holds. */
+void fuzz_fill(int file, const void *data, size_t size);
+
 /* What holds of every error: one line, that names the file and has the status that was returned. */
 void fuzz_check_error(enum status returned, const struct error *error, const char *path);
 

@@ -8,9 +8,7 @@
 #include "dataset.h"
 #include "files.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,26 +17,17 @@ enum { SIZE_BYTES = 4, POKE_BYTES = 5, MAX_POKES = 64 };
 
 /* The one folder of this process, and the file in it, open for changes. */
 static struct {
-    char folder[PATH_CAPACITY], path[PATH_CAPACITY + 32];
+    const char *folder;
+    char path[PATH_CAPACITY + 32];
     int handle;
 } place;
 
-static void remove_place(void) {
-    unlink(place.path);
-    rmdir(place.folder);
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    static const char *const names[] = {"test_batch.bin", NULL};
     (void)argc, (void)argv;
-    const char *base = getenv("TMPDIR");
-    snprintf(place.folder, sizeof place.folder, "%s/train_gpu-fuzz-XXXXXX",
-             base == NULL ? "/tmp" : base);
-    require(mkdtemp(place.folder) != NULL);
-    snprintf(place.path, sizeof place.path, "%s/test_batch.bin", place.folder);
-    place.handle = open(place.path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    require(place.handle >= 0);
-    require(atexit(remove_place) == 0);
+    place.folder = fuzz_folder(&place.handle, names);
+    snprintf(place.path, sizeof place.path, "%s/%s", place.folder, names[0]);
     return 0;
 }
 

@@ -30,6 +30,7 @@ static void check_tensor(const struct tensor *tensor, const uint8_t *expected) {
 /* The tensors fill the data exactly, one behind the other, and are what stands there. */
 static void check_list(const struct tensor_list *list, const uint8_t *data, size_t size) {
     size_t total = data_bytes(data, size), place = size - total;
+    require(memchr(data + LENGTH_BYTES, '\0', place - LENGTH_BYTES) == NULL); /* no byte of JSON */
     require(list->count >= 0 && list->count <= MAX_TENSORS);
     for (int i = 0; i < list->count; i++) {
         require(list->tensors[i].bytes <= size - place);
