@@ -12,7 +12,7 @@ enum status {
     STATUS_USAGE = 2,     /* wrong option, value or combination of them */
     STATUS_NO_DEVICE = 3, /* no usable device */
     STATUS_BAD_DATA = 4,  /* missing or damaged data, weights or checkpoint */
-    STATUS_DIVERGED = 5,  /* the loss is not finite */
+    STATUS_DIVERGED = 5,  /* loss or weights are not finite */
     STATUS_INTERRUPTED = 130, /* stopped by SIGINT */
     STATUS_TERMINATED = 143,  /* stopped by SIGTERM */
 };

@@ -34,7 +34,7 @@ struct options {
 
     struct recipe recipe; /* the row of --recipe and --norm with what other options override */
     struct recipe recipes[NORM_COUNT]; /* compare: the same for each norm */
-    char data[PATH_CAPACITY];          /* folder of the data set, or "synthetic" */
+    char data[PATH_CAPACITY];          /* folder of the data set, or "synthetic:SEED" */
     struct device_request device;
     bool no_graph; /* run every step call by call instead of replaying a recording of it */
     uint64_t seed;

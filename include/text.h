@@ -30,8 +30,9 @@ json_t *text_json(const char *text);
  * object. Release with free. */
 char *text_of_json(const json_t *object, size_t flags);
 
-/* The other way: `length` bytes of text as JSON, in which no object has a name twice. NULL: they
- * are none, as *fault says, or there is *no_memory. Release with json_decref. */
+/* The other way: `length` bytes of text as JSON, in which no object has a name twice. NULL: no
+ * valid JSON, and *fault says where and why; or *no_memory, and *fault says nothing. Release with
+ * json_decref. */
 json_t *text_parse_json(bool *no_memory, json_error_t *fault, const char *text, size_t length);
 
 #endif

@@ -7,18 +7,25 @@
 
 #include "files.h"
 
+/* clang-format off */
 /* What fails, and how:
- *   FAULT_MEMORY    malloc, calloc, realloc, aligned_alloc, strdup; getline, open_memstream and
- * what is written into its stream; libpng's structs: ENOMEM FAULT_OPEN      open, fopen of a file
- * to be read: EMFILE FAULT_READ      read, pread, and those of such a stream: EIO FAULT_WRITE
- * write: only half is written, then ENOSPC FAULT_SYNC      fsync: EIO FAULT_TRUNCATE  ftruncate:
- * EIO FAULT_RENAME    rename: ENOSPC FAULT_REMOVE    unlink: EIO FAULT_FOLDER    mkdir: ENOSPC
+ *   FAULT_MEMORY    malloc, calloc, realloc, aligned_alloc, strdup; getline; open_memstream and what is
+ *                   written into its stream; libpng's structs: ENOMEM
+ *   FAULT_OPEN      open, fopen of a file to be read: EMFILE
+ *   FAULT_READ      read, pread, and those of such a stream: EIO
+ *   FAULT_WRITE     write: only half is written, then ENOSPC
+ *   FAULT_SYNC      fsync: EIO
+ *   FAULT_TRUNCATE  ftruncate: EIO
+ *   FAULT_RENAME    rename: ENOSPC
+ *   FAULT_REMOVE    unlink: EIO
+ *   FAULT_FOLDER    mkdir: ENOSPC
  *   FAULT_CLOSE     close: EIO; the descriptor is gone all the same
  *   FAULT_THREAD    pthread_create: EAGAIN
  *
  * What libpng, cairo, FreeType and fontconfig call themselves does not come through here, and is
  * not counted: they are shared libraries, keep memory for the next picture, and what fontconfig
  * gets no memory for looks like a font that is missing. */
+/* clang-format on */
 enum fault_class {
     FAULT_MEMORY,
     FAULT_OPEN,

@@ -425,6 +425,14 @@ static void mixed_runs_are_refused(void **state) {
     }
     put_run(*state, "b", "gn", 1, 81);
     FAILED(compare_runs(&error, *state, names, 2), STATUS_BAD_DATA, &error, "/a'", "/b'", "seed 1");
+    for (int i = 0; i < 2; i++) { /* two synthetic sets are two sets */
+        char data[80];
+        put_run(*state, names[i], "gn", i + 1, 80);
+        snprintf(data, sizeof data, "\"synthetic\", \"data\": \"synthetic:%d\"", i + 1);
+        replace(in_folder(in_folder(*state, names[i]), "config.json"), "\"CIFAR-10\"", data);
+    }
+    FAILED(compare_runs(&error, *state, names, 2), STATUS_BAD_DATA, &error, "'data'", "synthetic:1",
+           "synthetic:2");
     assert_false(is_there(*state, "report"));
 }
 
@@ -446,9 +454,9 @@ static void hostile_settings_are_refused(void **state) {
         {"\"batch_size\": 128", "\"batch_size\": 1e3", "'batch_size'"},
         {"\"learning_rate\": 0.2", "\"learning_rate\": \"x\"", "'learning_rate'"},
         {"\"device\": \"CPU\",", "", "'device'"},
-        {"{", "[", "no JSON object"},
-        {"}", "", "no JSON object"},
-        {"\"norm\"", "\"seed\": 2, \"norm\"", "no JSON object"},
+        {"{", "[", "no JSON, byte"},
+        {"}", "", "no JSON, byte"},
+        {"\"norm\"", "\"seed\": 2, \"norm\"", "no JSON, byte"},
     };
     struct error error;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test_floors.sh: a file includes only from its own floor or below (CONTRIBUTING.md). Prints TAP.
+# test_floors.sh: a file includes only from its own floor or below (CONTRIBUTING.md), of another folder only what is
+# in include/, and no header there includes CUDA's. Prints TAP.
 #
 # A folder of src has a floor, and a header in include/ that of the folder with its .c file; those without one, and
 # what stands between two floors, are named here.
@@ -15,11 +16,10 @@ floor_of() { # FILE: prints it, or nothing
     local file=$1 folder
     folder=$(dirname "$file")
     if [ "$folder" = include ] && [ -z "${floor[$file]:-}" ]; then
-        set -- src/*/"$(basename "$file" .h)".c src/host/*/"$(basename "$file" .h)".c src/host/"$(basename "$file" .h)".c
-        for file in "$@"; do
-            [ ! -e "$file" ] || break
+        folder=none
+        for file in src/{*,host/*}/"$(basename "$file" .h)".c; do
+            [ ! -e "$file" ] || folder=$(dirname "$file")
         done
-        folder=$(dirname "$file")
     fi
     echo "${floor[$file]:-${floor[$folder]:-}}"
 }
@@ -29,7 +29,7 @@ bad=0 arrows=0
 for file in include/*.h src/*/*.[ch]* src/*/*/*.[ch]*; do
     own=$(floor_of "$file")
     [ -n "$own" ] || { echo "# $file is on no floor" && bad=1 && continue; }
-    for name in $(sed -nE 's/^ *# *include "([^"]+)".*/\1/p' "$file"); do
+    while read -r name; do
         header=$(dirname "$file")/$name
         [ "${name#../}" = "$name" ] || header=$(realpath --relative-to=. "$header")
         [ -e "$header" ] || header=include/$name
@@ -37,15 +37,22 @@ for file in include/*.h src/*/*.[ch]* src/*/*/*.[ch]*; do
         [ -e "$header" ] || { echo "# $file includes '$name', which is nowhere" && bad=1 && continue; }
         other=${known[$header]:=$(floor_of "$header")}
         arrows=$((arrows + 1))
+        case $header in
+        src/host/*) [ "$(dirname "$header")" = "$(dirname "$file")" ] ||
+            { echo "# $file includes $header, which is private to its folder" && bad=1; } ;;
+        esac
         [ "${other:-99}" -le "$own" ] || {
             echo "# $file, on floor $own, includes $header, on floor ${other:-none}"
             bad=1
         }
-    done
+    done < <(sed -nE 's/^ *# *include "([^"]+)".*/\1/p' "$file")
 done
+if grep -nE '^ *# *include *[<"](cuda|cudnn|cublas|curand)' include/*.h src/host/*.c src/host/*/*.[ch] | sed 's/^/# /' | grep .; then
+    bad=1
+fi
 echo "1..1"
 if [ "$bad" -eq 0 ] && [ "$arrows" -gt 300 ]; then
-    echo "ok 1 - $arrows includes, none from a floor above"
+    echo "ok 1 - $arrows includes, none from a floor above or past the seam"
 else
     echo "not ok 1 - includes from a floor above, or none found ($arrows)"
     exit 1

@@ -85,6 +85,13 @@ static void the_synthetic_set_has_a_seed(void **state) {
                         "synthetic:18446744073709551615");
     assert_string_equal(parse_ok("--data ./synthetic:x").data, "./synthetic:x");
     assert_string_equal(parse_ok("--data synthetics").data, "synthetics");
+    assert_string_equal(parse_ok("--data synthetic:007").data, "synthetic:7");
+    setenv("CIFAR10_DIR", "synthetic", 1);
+    assert_string_equal(parse_ok("--seed 2").data, "synthetic:2");
+    assert_string_equal(parse_ok("--data d").data, "d");
+    setenv("CIFAR10_DIR", "synthetic:2x", 1);
+    REJECTS("", "'synthetic:2x'", "a number");
+    unsetenv("CIFAR10_DIR");
     REJECTS("--data synthetic:", "'synthetic:'", "18446744073709551615", "./synthetic:");
     REJECTS("--data synthetic:18446744073709551616", "from 0 to 18446744073709551615");
     REJECTS("--data synthetic:-1", "'synthetic:-1'", "a number");

@@ -1,7 +1,8 @@
-/* test_report_faults.c: every allocation and every call that concerns a file fails once while a
- * report is made: that at the end of a run, that of `compare --runs`, and that of `compare` with
- * the training that it wants. Each time there is a message and no leak, no file is there in part,
- * and the same command then leaves what an undisturbed one does. */
+/* test_report_faults.c: allocations and calls that concern a file fail once each while a report is
+ * made: that at the end of a run, that of `compare --runs`, and that of `compare` with the training
+ * that it wants. Each time there is a message and no leak, no file is there in part, and the same
+ * command then leaves what an undisturbed one does. TEST_LONG=1 takes every call, the short form
+ * what `struct choice` says, all of the last ones among them. */
 #include "fault_reports.h"
 
 #include <stdbool.h>

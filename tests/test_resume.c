@@ -533,7 +533,8 @@ static void other_settings(void **state) {
     o.device.kind = first.device.kind;
     change_checkpoint(o.out, "setting.data", "CIFAR-10");
     change_checkpoint(o.out, "setting.device", "abacus");
-    REFUSES(&o, STATUS_USAGE, "--data CIFAR-10, --device abacus;", "--data synthetic:3, --device c");
+    REFUSES(&o, STATUS_USAGE, "--data CIFAR-10, --device abacus;",
+            "--data synthetic:3, --device c");
 }
 
 /* What does not change the results may change. */

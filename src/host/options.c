@@ -298,18 +298,19 @@ static enum status default_data(struct error *error, struct options *out) {
     return STATUS_OK;
 }
 
-/* The synthetic set is named with its seed, which is --seed unless one is given. */
+/* The synthetic set is named with its seed, which is --seed unless one is given, in one way. */
 static enum status resolve_data(struct error *error, struct options *out) {
     static const char alone[] = "synthetic", seeded[] = "synthetic:";
-    uint64_t seed;
-    if (strcmp(out->data, alone) == 0)
-        snprintf(out->data, sizeof out->data, "%s%" PRIu64, seeded, out->seed);
-    else if (strncmp(out->data, seeded, sizeof seeded - 1) == 0 &&
-             !dataset_is_synthetic(&seed, out->data))
+    uint64_t seed = out->seed;
+    bool has_seed = strncmp(out->data, seeded, sizeof seeded - 1) == 0;
+    if (!has_seed && strcmp(out->data, alone) != 0)
+        return STATUS_OK;
+    if (has_seed && !dataset_is_synthetic(&seed, out->data))
         return error_set(error, STATUS_USAGE,
                          "--data '%.*s': the seed of the synthetic set is a number from 0 to "
                          "%" PRIu64 "; a folder of this name is ./%.*s",
                          SHOWN, out->data, UINT64_MAX, SHOWN, out->data);
+    snprintf(out->data, sizeof out->data, "%s%" PRIu64, seeded, seed);
     return STATUS_OK;
 }
 
@@ -432,11 +433,12 @@ static enum status parse(struct error *error, struct options *out, int argc, cha
         out->recipes[row] = out->recipe;
     }
     if (parse_over_row(error, out, norm, &given, first, argc, argv) != STATUS_OK ||
-        check_together(error, out, given) != STATUS_OK || resolve_data(error, out) != STATUS_OK)
+        check_together(error, out, given) != STATUS_OK ||
+        (!was_given(given, "data") && default_data(error, out) != STATUS_OK))
         return error->status;
     if (!was_given(given, "out"))
         default_out(out);
-    return was_given(given, "data") ? STATUS_OK : default_data(error, out);
+    return resolve_data(error, out);
 }
 
 enum status options_parse(struct error *error, struct options *out, int argc, char *const argv[]) {

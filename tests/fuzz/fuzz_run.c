@@ -104,7 +104,11 @@ static void check_report(const struct run_set *set) {
     free(text);
     json_decref(object);
     require(comparison_text_make(&error, &text, &bytes, &comparison, true) == STATUS_OK);
-    require(strlen(text) == bytes && strstr(text, "nan") == NULL && strstr(text, "inf") == NULL);
+    require(strlen(text) == bytes);
+    char *folders = strstr(text, "## Runs"); /* may be called anything */
+    require(folders != NULL);
+    *folders = '\0';
+    require(strstr(text, "nan") == NULL && strstr(text, "inf") == NULL);
     free(text);
 }
 

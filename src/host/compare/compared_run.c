@@ -48,6 +48,11 @@ static enum status load_config(struct error *error, struct compared_run *run) {
         return bad_config(error, run, "64 KiB or more, far too long for settings");
     if (no_memory)
         return error_set(error, STATUS_FAILED, "out of memory for '%s'", path);
+    if (run->config == NULL) {
+        char why[sizeof fault.text + 40];
+        snprintf(why, sizeof why, "no JSON, byte %d: %s", fault.position, fault.text);
+        return bad_config(error, run, why);
+    }
     return json_is_object(run->config) ? STATUS_OK : bad_config(error, run, "no JSON object");
 }
 
@@ -230,6 +235,15 @@ static enum status check_same(struct error *error, const struct compared_run *a,
     return STATUS_OK;
 }
 
+/* Whether two runs saw the same images. The folder of CIFAR-10 may differ, the synthetic set not.
+ */
+static enum status check_data(struct error *error, const struct compared_run *a,
+                              const struct compared_run *b) {
+    static const char *const data[] = {"data", NULL};
+    bool synthetic = strcmp(a->dataset, "synthetic") == 0;
+    return synthetic ? check_same(error, a, b, data) : STATUS_OK;
+}
+
 /* With the seeds of a norm in rising order, equal ones are neighbours. */
 enum status compared_runs_check(struct error *error, const struct compared_run *runs, int count) {
     static const char *const of_all[] = {"recipe",       "dataset",     "epochs",  "batch_size",
@@ -241,6 +255,7 @@ enum status compared_runs_check(struct error *error, const struct compared_run *
     for (int i = 1; i < count; i++) {
         const struct compared_run *before = &runs[i - 1], *run = &runs[i];
         if (check_same(error, before, run, of_all) != STATUS_OK ||
+            check_data(error, before, run) != STATUS_OK ||
             (before->norm == run->norm && check_same(error, before, run, of_a_norm) != STATUS_OK))
             return error->status;
         if (before->norm == run->norm && before->seed == run->seed)
