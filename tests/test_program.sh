@@ -544,11 +544,11 @@ fails "--resume from a checkpoint that is cut short" 4 "cut/checkpoint.safetenso
 
 # ---- comparing ------------------------------------------------------------------------------------
 
-# Two runs of two steps that are read, and a comparison that a signal stops in its first run.
-for seed in 1 2; do run "${small[@]}" --seed "$seed" --out "ln-$seed"; done
+# Two runs of two steps on one synthetic set that are read, and a comparison that a signal stops in its first run.
+for seed in 1 2; do run "${small[@]}" --data synthetic:1 --seed "$seed" --out "ln-$seed"; done
 fails "compare --runs of runs that --max-steps ended early" 4 "1 of 20 epochs" -- compare --runs ln-1 ln-2
 for seed in 1 2; do
-    run "${small[@]}" --seed "$seed" --out "ln-$seed" --force --epochs 1
+    run "${small[@]}" --data synthetic:1 --seed "$seed" --out "ln-$seed" --force --epochs 1
     sed -i 's/"max_steps": 2/"max_steps": null/' "ln-$seed/config.json"
 done
 run compare --runs ln-1 ln-2
