@@ -350,7 +350,7 @@ static int count_band(const struct png_file *file, struct area area, unsigned in
     return count;
 }
 
-/* Curves that lie 20 apart, with bands of 5 to each side, or of `spread`. */
+/* Curves that lie 20 apart, of three seeds with bands of `spread` to each side, or of one seed. */
 static void make_norms(struct norm_curve out[MEAN_INKS], struct band bands[][NORM_EPOCHS],
                        int count, double spread) {
     for (int n = 0; n < MEAN_INKS; n++) {
@@ -358,7 +358,8 @@ static void make_norms(struct norm_curve out[MEAN_INKS], struct band bands[][NOR
             double mean = 20 + 20 * n + 5.0 * i / count;
             bands[n][i] = (struct band){mean, mean - spread, mean + spread};
         }
-        out[n] = (struct norm_curve){(enum norm_kind)n, 3, bands[n], "84.96 \xC2\xB1 0.18 %"};
+        out[n] = (struct norm_curve){(enum norm_kind)n, spread > 0 ? 3 : 1, bands[n],
+                                     "84.96 \xC2\xB1 0.18 %"};
     }
 }
 
@@ -397,7 +398,18 @@ static void norms_have_lines_bands_and_legends(void **state) {
     }
 }
 
-/* One seed is a line without a band; a norm that is not there leaves no ink. */
+/* Where the line of facts below the heading ends. */
+static int facts_end(const struct png_file *file) {
+    int x = file->width;
+    struct area column = {0, 75 * SCALE, 1, 14 * SCALE};
+    do
+        column.x = --x;
+    while (x > 0 && png_file_count(file, column, WHITE) == column.height);
+    return x;
+}
+
+/* One seed is a line without a band, and nothing is said of bands; a norm that is not there leaves
+ * no ink. */
 static void one_seed_has_no_band(void **state) {
     struct band bands[MEAN_INKS][NORM_EPOCHS];
     struct norm_curve norms[MEAN_INKS];
@@ -414,6 +426,13 @@ static void one_seed_has_no_band(void **state) {
         /* the edges of a slanted line are as pale; a band has over 20,000 such pixels */
         assert_in_range(count_band(&file, compare_area(false), norm_inks[n]), 0, 5000);
     }
+    int end = facts_end(&file);
+    png_file_free(&file);
+    make_norms(norms, bands, 20, 5);
+    assert_succeeded(compare_draw(&error, path, &caption, norms + 1, norms + 1, 2, 20), &error);
+    file = read_picture(path, COMPARE_WIDTH, COMPARE_HEIGHT,
+                        "Comparison of the norms: group norm, recipe tuned");
+    assert_in_range(facts_end(&file), 2 * end, COMPARE_WIDTH * SCALE);
     png_file_free(&file);
 }
 
@@ -435,10 +454,13 @@ static void sweep_is_logarithmic(void **state) {
             bool marked = exponent == 1 || exponent == 3 || exponent == 7;
             assert_true((png_file_count(&file, column, norm_inks[n]) > 75) == marked);
         }
+    int end = facts_end(&file);
     png_file_free(&file);
+    make_norms(norms, bands, 1, 0);
     assert_succeeded(sweep_draw(&error, path, &caption, norms, MEAN_INKS, sizes + 1, 1), &error);
     file = read_picture(path, SWEEP_WIDTH, SWEEP_HEIGHT,
                         "Test error over the batch size: group norm, recipe tuned");
+    assert_in_range(facts_end(&file), 100 * SCALE, end - 300);
     png_file_free(&file);
 }
 

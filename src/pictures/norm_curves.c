@@ -109,6 +109,14 @@ static void fit_up(struct panel *panel, double least, double highest) {
     axis_clip(&panel->plot.up, 0, highest);
 }
 
+/* Whether no norm has more seeds than one: then there are neither means nor bands. */
+static bool have_one_seed(const struct norm_curve *norms, int norm_count) {
+    for (int n = 0; n < norm_count; n++)
+        if (norms[n].seeds > 1)
+            return false;
+    return true;
+}
+
 /* ---- the pictures ---------------------------------------------------------------------------- */
 
 static void draw_epochs(struct canvas *canvas, const struct norm_curve *accuracy,
@@ -141,7 +149,10 @@ enum status compare_draw(struct error *error, const char *path,
     if (canvas_open(error, &canvas, COMPARE_WIDTH, COMPARE_HEIGHT) != STATUS_OK)
         return error->status;
     heading_draw(canvas, COMPARE_WIDTH, compare_heading, caption,
-                 "lines are means over the seeds, bands reach from the lowest seed to the highest");
+                 have_one_seed(accuracy, norm_count)
+                     ? "one seed of each norm"
+                     : "lines are means over the seeds, bands reach from the lowest seed to the "
+                       "highest");
     draw_epochs(canvas, accuracy, loss, norm_count, epochs);
     enum status status = canvas_write(error, canvas, path, compare_heading, caption);
     canvas_close(canvas);
@@ -173,8 +184,12 @@ enum status sweep_draw(struct error *error, const char *path, const struct pictu
     if (canvas_open(error, &canvas, SWEEP_WIDTH, SWEEP_HEIGHT) != STATUS_OK)
         return error->status;
     heading_draw(canvas, SWEEP_WIDTH, sweep_heading, caption,
-                 "learning rate in proportion to the batch size; lines are means over the seeds, "
-                 "bands reach from the lowest to the highest; legend: the largest batch");
+                 have_one_seed(norms, norm_count)
+                     ? "learning rate in proportion to the batch size; one seed of each norm; "
+                       "legend: the largest batch"
+                     : "learning rate in proportion to the batch size; lines are means over the "
+                       "seeds, bands reach from the lowest to the highest; legend: the largest "
+                       "batch");
     draw_sizes(canvas, norms, norm_count, batch_sizes, size_count);
     enum status status = canvas_write(error, canvas, path, sweep_heading, caption);
     canvas_close(canvas);
