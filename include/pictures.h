@@ -32,6 +32,9 @@ struct picture_caption {
  * cairo, or the font is missing. */
 enum status pictures_ready(struct error *error);
 
+/* The version of cairo, "1.16.0"; NULL: this program was built without it. */
+const char *pictures_cairo(void);
+
 /* Gives back what cairo and fontconfig keep for the next picture. For the end of the program: so a
  * leak checker sees our own leaks alone. */
 void pictures_release(void);

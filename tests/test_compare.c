@@ -177,6 +177,10 @@ static void sweeps_batch_sizes(void **state) {
         check_group(json_array_get(json_object_get(eight, "norms"), i), options.out, norms[i], "");
     }
     json_decref(report);
+    char *text = read_text(in_folder(options.out, "compare.md")), due[64];
+    snprintf(due, sizeof due, "; %d more with other batch sizes.", NORM_COUNT * SEEDS);
+    assert_non_null(strstr(text, due));
+    free(text);
 }
 
 /* ---- going on -------------------------------------------------------------------------------- */

@@ -146,7 +146,7 @@ else
 fi
 run info
 [ "$status" -eq 0 ] && grep -q '^backends:  .*cpu' out && grep -q '^device:    cpu:0: CPU' out &&
-    grep -Eq '^libraries: jansson [0-9.]+, libpng [0-9.]+, OpenMP [0-9]+$' out
+    grep -Eq '^libraries: jansson [0-9.]+, libpng [0-9.]+, (cairo [0-9.]+|no cairo), OpenMP [0-9]+$' out
 ok "info" $?
 if command -v python3 >/dev/null 2>&1 && python3 -c 'import json' 2>/dev/null; then
     for arguments in "summary --json --norm bn" "summary --json --recipe reference" "info --json"; do

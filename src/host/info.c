@@ -4,6 +4,7 @@
 
 #include "layer_args.h"
 #include "output.h"
+#include "pictures.h"
 #include "version.h"
 
 #include <jansson.h>
@@ -11,6 +12,12 @@
 #include <stdio.h>
 
 enum { MAX_DEVICES = 256 }; /* of one backend */
+
+#ifdef __clang__
+static const char compiler[] = __VERSION__; /* "Debian Clang 14.0.6" */
+#else
+static const char compiler[] = "gcc " __VERSION__;
+#endif
 
 /* What the device chooses for the convolutions of the network: asking for their workspace makes it
  * choose. NULL where it has no choice. */
@@ -64,10 +71,10 @@ static json_t *info_json(const struct options *options, const struct network *ne
         json_array_append_new(names, json_string(backends[i]->name));
         add_devices(devices, backends[i], options, network);
     }
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:{s:s, s:s, s:i}}", "program", PROGRAM_NAME,
-                     "version", PROGRAM_VERSION, "compiler", __VERSION__, "backends", names,
-                     "devices", devices, "libraries", "jansson", jansson_version_str(), "libpng",
-                     png_get_libpng_ver(NULL), "openmp", (int)_OPENMP);
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:{s:s, s:s, s:s?, s:i}}", "program", PROGRAM_NAME,
+                     "version", PROGRAM_VERSION, "compiler", compiler, "backends", names, "devices",
+                     devices, "libraries", "jansson", jansson_version_str(), "libpng",
+                     png_get_libpng_ver(NULL), "cairo", pictures_cairo(), "openmp", (int)_OPENMP);
 }
 
 static const char *text_of(const json_t *object, const char *key) {
@@ -109,8 +116,10 @@ static enum status print_info(struct error *error, const json_t *object) {
         print_devices(error, json_object_get(object, "devices")) != STATUS_OK)
         return error->status;
     const json_t *libraries = json_object_get(object, "libraries");
-    return output_print(error, "libraries: jansson %s, libpng %s, OpenMP %d\ncompiler:  %s\n",
+    const char *cairo = text_of(libraries, "cairo");
+    return output_print(error, "libraries: jansson %s, libpng %s, %s%s, OpenMP %d\ncompiler:  %s\n",
                         text_of(libraries, "jansson"), text_of(libraries, "libpng"),
+                        cairo == NULL ? "no cairo" : "cairo ", cairo == NULL ? "" : cairo,
                         (int)json_integer_value(json_object_get(libraries, "openmp")),
                         text_of(object, "compiler"));
 }

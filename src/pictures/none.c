@@ -9,6 +9,10 @@ enum status pictures_ready(struct error *error) {
                      "then make again");
 }
 
+const char *pictures_cairo(void) {
+    return NULL;
+}
+
 void pictures_release(void) { /* nothing is kept */
 }
 

@@ -175,8 +175,9 @@ static enum status take_metrics(struct error *error, struct compared_run *run, i
                              "range, or lines out of order",
                              path, i + 1, i + 1);
     if (run->epoch_count != epochs)
-        return error_set(error, STATUS_BAD_DATA, "'%s' has %d of %d epochs; %s", path,
-                         run->epoch_count, epochs, finished);
+        return error_set(error, STATUS_BAD_DATA,
+                         "'%s' has %d of %d epochs, as it was cut off or ended by --max-steps; %s",
+                         path, run->epoch_count, epochs, finished);
     for (int i = 0; i < epochs; i++)
         run->seconds += run->epochs[i].seconds / epochs;
     for (int i = 1; i < epochs; i++)

@@ -85,6 +85,15 @@ static void print_differences(FILE *out, const struct run_set *set) {
 
 /* ---- the other parts ------------------------------------------------------------------------- */
 
+/* Of the sweep, those with other batch sizes than the others'. */
+static int count_other_sizes(const struct comparison *comparison) {
+    int count = 0;
+    for (int i = 0; i < comparison->sweep_count; i++)
+        if (comparison->sweep[i].runs[0].batch_size != comparison->main.runs[0].batch_size)
+            count += comparison->sweep[i].count;
+    return count;
+}
+
 static void print_head(FILE *out, const struct comparison *comparison) {
     const struct run_set *set = &comparison->main;
     const struct compared_run *any = &set->runs[0];
@@ -95,9 +104,13 @@ static void print_head(FILE *out, const struct comparison *comparison) {
                 : i + 1 < set->group_count ? ", "
                                            : " and ",
                 norm_title(set->groups[i].norm));
-    fprintf(out, ", recipe %s, on %s\n\n%d run%s of %d epoch%s, batches of %d images.\n\n",
+    fprintf(out, ", recipe %s, on %s\n\n%d run%s of %d epoch%s, batches of %d images",
             recipe_option(any->recipe), any->dataset, set->count, set->count == 1 ? "" : "s",
             any->epoch_count, any->epoch_count == 1 ? "" : "s", any->batch_size);
+    int others = count_other_sizes(comparison);
+    if (others > 0)
+        fprintf(out, "; %d more with other batch sizes", others);
+    fprintf(out, ".\n\n");
 }
 
 static void print_group(FILE *out, const struct run_group *group) {
