@@ -3,6 +3,7 @@
 # a hundred steps of it. With TEST_LONG=1 the 20 epochs of every network on CIFAR-10, as the README reports
 # them. Prints TAP. TRAIN_GPU is the program.
 set -u
+export LC_ALL=C
 program=${TRAIN_GPU:?the program to test}
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 data=${CIFAR10_DIR:-$root/data/cifar-10-batches-bin}

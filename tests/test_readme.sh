@@ -2,14 +2,15 @@
 # test_readme.sh: what the documents say is so: links lead somewhere, the pictures are whole, and the figures are
 # those of the recorded runs. Prints TAP. TRAIN_GPU is the program.
 set -u
+export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
 program=$(realpath "${TRAIN_GPU:?the program to test}") || exit 1
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
-names=("links lead somewhere" "pictures are whole, and of CIFAR-10" "no picture is unused"
+names=("links lead somewhere" "pictures are whole, and what they are called" "no picture is unused"
     "recorded runs give the comparisons again" "recorded runs give the sweep again"
-    "the results are those of the comparisons" "the findings quote the comparisons"
-    "the findings quote the other runs" "the options are those of the help"
+    "the results are those of the comparisons" "the text quotes the records"
+    "parameters are those of the networks" "the options are those of the help"
     "readme-figures asks for the runs and brings what is shown")
 log=$scratch/log
 # shellcheck source=tests/tap.sh
@@ -55,13 +56,44 @@ pictures() { # all that the documents show, as paths from here
     done | grep '\.png$' | sort -u
 }
 
+declare -A norms=([bn]="batch norm" [gn]="group norm" [ln]="layer norm")
+declare -A titles=([curves]="Training curves" [misclassified]="Most confident mistakes" [network]="Network"
+    [confusion]="Confusion matrix" [compare]="Comparison of the norms" [sweep]="Test error over the batch size")
+
+# The heading of the picture with this path: docs/tuned/gn-curves.png shows "Training curves: group norm, recipe tuned".
+title_of() { # PICTURE
+    local name recipe
+    name=$(basename "$1" .png) recipe=$(basename "$(dirname "$1")")
+    case $name in
+    [bgl]n-*) echo "${titles[${name#*-}]}: ${norms[${name%%-*}]}, recipe $recipe" ;;
+    *) echo "${titles[$name]}: recipe ${recipe/sweep/tuned}" ;;
+    esac
+}
+
+# The run that it shows; of a network, none.
+run_of() { # PICTURE
+    local name folder
+    name=$(basename "$1" .png) folder=$(basename "$(dirname "$1")")
+    case $name in
+    *-network) ;;
+    [bgl]n-*) echo "runs/readme/$folder/${name%%-*}-$folder-1" ;;
+    *) echo "runs/readme/$folder" ;;
+    esac
+}
+
+# Its own texts say that it is what its path says: a key, a zero byte, the value.
+is_what_it_is_called() { # PICTURE
+    local due
+    for due in "Dataset\x00CIFAR-10" "Title\x00$(title_of "$1")" "(Run|Software)\x00$(run_of "$1")"; do
+        grep -aqP "$due" "$1" || { echo "$1 shows something else" && return 1; }
+    done
+}
+
 # The program itself reads them to the last byte, for `predict`.
 pictures_are_whole() {
     local all picture
     mapfile -t all < <(pictures)
-    for picture in "${all[@]}"; do
-        grep -aqP 'Dataset\x00CIFAR-10' "$picture" || { echo "$picture is not of CIFAR-10" && return 1; }
-    done
+    for picture in "${all[@]}"; do is_what_it_is_called "$picture" || return; done
     echo "${#all[@]} pictures"
     [ "${#all[@]}" -gt 20 ] &&
         "$program" --norm ln --recipe reference --data synthetic --batch-size 8 --max-steps 1 --device cpu --threads 1 \
@@ -77,18 +109,21 @@ no_picture_is_unused() {
 
 # ---- figures -----------------------------------------------------------------------------------
 
-# A compare.md without the folders of the runs, which lie elsewhere now, and without its picture.
-# shellcheck disable=SC2016
-comparison_of() { # FILE
-    sed -E '/^!\[/d; s/`[^`]*\/([^`\/]+)`/\1/g' "$1" | cat -s
+without_pictures() { # FILE
+    sed '/^!\[/d' "$1" | cat -s
 }
 
+# The runs lie in runs/readme then, as they did when they were trained; seconds are as recorded.
 records_give_the_comparisons_again() {
-    local shown
+    local shown name
+    mkdir -p "$scratch/again/runs"
+    cp -r "$records" "$scratch/again/runs/readme"
     for shown in reference tuned; do
-        "$program" compare --quiet --out "$scratch/$shown" --runs "$records/$shown"/* || return
-        comparison_of "docs/$shown/compare.md" >"$scratch/due"
-        comparison_of "$scratch/$shown/compare.md" | diff "$scratch/due" - || return
+        (cd "$scratch/again" && "$program" compare --quiet --out "$shown" --runs "runs/readme/$shown"/*) || return
+        for name in compare.md compare.json; do
+            without_pictures "docs/$shown/$name" >"$scratch/due"
+            without_pictures "$scratch/again/$shown/$name" | diff "$scratch/due" - || return
+        done
     done
 }
 
@@ -97,16 +132,21 @@ value_of() { # NAME FILE
     grep -oE "\"$1\": [^,}]+" "$2" | tail -n 1 | sed 's/^[^:]*: //; s/"//g'
 }
 
-# "batch size|norm|test error" of each run of the sweep: as recorded, and as its table has it.
+# "batch size|norm|test error|rate|seed" of each run of the sweep: as recorded, and as its table has it.
 records_give_the_sweep_again() {
     local run
     for run in "$records"/sweep/*; do
         echo "$(value_of batch_size "$run/config.json")|$(value_of norm "$run/config.json")|$(
-            value_of test_accuracy "$run/metrics.jsonl" | awk '{ printf "%.2f", 100 - $1 }')"
+            value_of test_accuracy "$run/metrics.jsonl" | awk '{ printf "%.2f", 100 - $1 }')|$(
+            value_of learning_rate "$run/config.json")|$(value_of seed "$run/config.json")"
     done | sort >"$scratch/due"
     [ "$(wc -l <"$scratch/due")" -eq 21 ] || return
-    sed -n '/^## Batch sizes/,/^## Runs/p' docs/sweep/compare.md | awk -F ' *[|] *' '/^\| [0-9]+ [|]/ {
-        print $2 "|bn|" $3; print $2 "|gn|" $5; print $2 "|ln|" $7 }' | sort | diff "$scratch/due" -
+    sweep_table | awk -F ' *[|] *' '{ print $2 "|bn|" $3 "|" $4 "|1"; print $2 "|gn|" $5 "|" $6 "|1"
+        print $2 "|ln|" $7 "|" $8 "|1" }' | sort | diff "$scratch/due" -
+}
+
+sweep_table() {
+    sed -n '/^## Batch sizes/,/^## Runs/p' docs/sweep/compare.md | grep -E '^\| [0-9]+ \|'
 }
 
 # "batch norm|test accuracy, final|79.40 ± 0.12" and so on of a comparison.
@@ -130,17 +170,6 @@ results_are_those_of_the_comparisons() {
     [ "$(wc -l <"$scratch/due")" -eq 9 ]
 }
 
-findings_quote_the_comparisons() {
-    local quote count=0
-    while read -r quote; do
-        count=$((count + 1))
-        grep -qF -- "$quote" docs/*/compare.md || { echo "no comparison says '$quote'" && return 1; }
-    done < <(sed -n '/^## Findings/,/^## What/p' README.md | tr '\n' ' ' |
-        grep -oE '[0-9.]+ points (above|below)|[0-9.]+ ± [0-9.]+|p = [0-9.e-]+[0-9]' | sort -u)
-    echo "$count quotations"
-    [ "$count" -ge 6 ]
-}
-
 # What three runs ended with, as "76.25, 77.80 and 76.00 %".
 finals_of() { # NAME RUN-1 RUN-2 RUN-3
     local run finals=()
@@ -150,29 +179,93 @@ finals_of() { # NAME RUN-1 RUN-2 RUN-3
     echo "${finals[0]}, ${finals[1]} and ${finals[2]} %"
 }
 
-# The range of the sweep's errors in a column, as "23.97 to 26.89 %".
-range_of_sweep() { # COLUMN
-    sed -n '/^## Batch sizes/,/^## Runs/p' docs/sweep/compare.md |
-        awk -F ' *[|] *' -v column="$1" '/^\| [0-9]+ [|]/ { print $column }' | sort -n |
-        sed -n '1p; $p' | paste -sd ' ' | sed 's/ / to /; s/$/ %/'
+# The sweep's errors with batches of 128, 8, 4 and 2, as "25.51, 25.48, 28.35 and 33.79 %".
+errors_of() { # COLUMN
+    sweep_table | awk -F ' *[|] *' -v column="$1" '{ error[$2] = $column }
+        END { print error[128] ", " error[8] ", " error[4] " and " error[2] " %" }'
 }
 
-# Batch norm's error with a batch size.
-error_of_sweep() { # BATCH-SIZE
-    sed -n '/^## Batch sizes/,/^## Runs/p' docs/sweep/compare.md |
-        awk -F ' *[|] *' -v size="$1" '/^\| [0-9]+ [|]/ && $2 == size { print $3 }'
+# Each difference, as "batch norm is 2.57 points above group norm (p = 0.039)", the largest first.
+differences_of() { # RECIPE
+    sed -nE 's/^- (.* points above [a-z ]+);.* (p = [0-9.e-]+)\)\.$/\1 (\2)/p' "docs/$1/compare.md" | sort -s -t ' ' -k 4 -nr
 }
 
-findings_quote_the_other_runs() {
-    local quote findings
-    findings=$(sed -n '/^## Findings/,/^## What/p' README.md | tr '\n' ' ' | tr -s ' ')
-    for quote in "$(finals_of test_accuracy gn-rates/{1,2,3}-3)" "$(finals_of train_accuracy gn-rates/{1,2,3}-3)" \
-        "$(finals_of test_accuracy reference/gn-reference-{1,2,3})" \
-        "$(finals_of test_accuracy reference/bn-reference-{1,2,3})" \
-        "$(range_of_sweep 5)" "$(range_of_sweep 7)" \
-        "$(error_of_sweep 2) % with batches of 2" "$(error_of_sweep 128) % with batches of 128"; do
-        grep -qF -- "$quote" <<<"$findings" || { echo "the findings lack '$quote'" && return 1; }
+# An accuracy of a norm's row, without its deviation where so asked.
+accuracy_of() { # "NORM|WHICH" [mean]
+    rows_of reference | grep -F "$1|" | cut -d '|' -f 3 | if [ "${2:-}" = mean ]; then sed 's/ .*//'; else cat; fi
+}
+
+# By how many points test accuracy is below training accuracy.
+gap_of() { # NORM
+    echo "$(accuracy_of "$1|training accuracy, final" mean) $(accuracy_of "$1|test accuracy, final" mean)" |
+        awk '{ printf "%.1f", $1 - $2 }'
+}
+
+# Lowest and highest final test accuracy of the tuned runs, as "84.8 to 85.2 %".
+range_of_tuned() {
+    for run in "$records"/tuned/*; do value_of test_accuracy "$run/metrics.jsonl"; done | sort -n |
+        awk 'NR == 1 { low = $1 } END { printf "%.1f to %.1f %%\n", low, $1 }'
+}
+
+# An epoch as a run prints it, but for its time.
+line_of() { # EPOCH
+    sed -n "${1}p" "$records/tuned/gn-tuned-1/metrics.jsonl" >"$scratch/epoch"
+    printf 'epoch %d/20 loss %.4f train %.2f %% test %.2f %%\n' "$(value_of epoch "$scratch/epoch")" \
+        "$(value_of train_loss "$scratch/epoch")" "$(value_of train_accuracy "$scratch/epoch")" \
+        "$(value_of test_accuracy "$scratch/epoch")"
+}
+
+# All that the text has to say, a line each.
+quotations() {
+    differences_of reference
+    echo "The largest of their differences: $(differences_of tuned | head -n 1)"
+    echo "$(accuracy_of 'group norm|training accuracy, final') against $(accuracy_of 'batch norm|training accuracy, final') here"
+    echo "$(gap_of 'group norm') points worse than in training, batch norm $(gap_of 'batch norm')"
+    echo "got $(finals_of test_accuracy gn-rates/{1,2,3}-3) of the test images right"
+    echo "its own $(finals_of test_accuracy reference/gn-reference-{1,2,3})"
+    echo "batch norm's $(finals_of test_accuracy reference/bn-reference-{1,2,3})"
+    echo "the training images less well: $(finals_of train_accuracy gn-rates/{1,2,3}-3)"
+    echo "batch norm $(errors_of 3), group norm $(errors_of 5), layer norm $(errors_of 7)"
+    echo "20 epochs, $(range_of_tuned) of the test images right"
+    echo "| test accuracy | over 70 % | 79.39, 76.84, 68.48 % | $(range_of_tuned) |"
+    line_of 1
+    line_of 20
+}
+
+# And no other difference, deviation or p stands there.
+the_text_quotes_the_records() {
+    local quotation text figures='[0-9.]+ points (above|worse)|[0-9.]+ ± [0-9.]+|p = [0-9.e-]+[0-9]'
+    quotations >"$scratch/quotations"
+    text=$(tr -d '*' <README.md | tr '\n' ' ' | tr -s ' ')
+    while read -r quotation; do
+        [[ $text == *"$quotation"[!0-9]* ]] || { echo "README.md lacks '$quotation'" && return 1; }
+    done <"$scratch/quotations"
+    grep -oE "$figures" "$scratch/quotations" | sort -u >"$scratch/due"
+    sed -n '/^## Findings/,/^## What/p' README.md | tr '\n' ' ' | grep -oE "$figures" | sort -u | diff "$scratch/due" - || return
+    wc -l <"$scratch/quotations" && [ "$(wc -l <"$scratch/quotations")" -eq 15 ]
+}
+
+# ---- parameters --------------------------------------------------------------------------------
+
+# "39,420 420": the parameters of a network and those of its norms.
+parameters_of() { # NORM RECIPE
+    "$program" summary --norm "$1" --recipe "$2" --json | awk -F '[:,"]+ *' '
+        /^  "parameters"/ { total = $3 }
+        $2 ~ /^ *type$/ || /"type"/ { is_norm = /_norm"/ }
+        /^      "parameters"/ && is_norm { norms += $3 }
+        END { print total, norms }' | sed -E 's/([0-9])([0-9]{3})\b/\1,\2/g'
+}
+
+parameters_are_those_of_the_networks() {
+    local norm reference tuned totals='' of_norms=''
+    for norm in bn gn ln; do
+        read -r -a reference < <(parameters_of $norm reference)
+        read -r -a tuned < <(parameters_of $norm tuned)
+        grep -qxF "| **${norms[$norm]}:** parameters | ${reference[0]} | ${reference[0]} | ${tuned[0]} |" README.md || return
+        totals+="${totals:+, }$norm ${reference[0]}" of_norms+="${of_norms:+, }$norm ${reference[1]}"
     done
+    grep -qxF "| parameters | $totals | ${tuned[0]} for each norm |" README.md &&
+        grep -qxF "| of which the norms' | $of_norms | ${tuned[1]} for each norm |" README.md
 }
 
 # ---- options -----------------------------------------------------------------------------------
@@ -201,7 +294,8 @@ while [ $# -gt 0 ]; do
     case $1 in
     --out) out=$2 ;;
     --recipe) recipe=$2 ;;
-    --png) echo network >"$2" ;;
+    --norm) norm=$2 ;;
+    --png) echo "network $norm $recipe" >"$2" ;;
     esac
     shift
 done
@@ -227,7 +321,7 @@ EOF
 # What a file in docs is a copy of.
 origin_of() { # RECIPE-OR-SWEEP NAME
     case $2 in
-    *-network.png) echo network ;;
+    *-network.png) echo "network ${2%%-*} $1" ;;
     [bgl]n-*) echo "$scratch/runs/$1/${2%%-*}-$1-1/${2#*-}" ;;
     *) echo "$scratch/runs/$1/$2" ;;
     esac
@@ -244,7 +338,7 @@ legs_of_rates() {
 }
 
 figures_are_asked_for_and_brought() {
-    local picture folder run recipe
+    local file folder run recipe
     put_program
     mkdir -p "$scratch/records/tuned/old"
     SCRATCH=$scratch TRAIN_GPU=$scratch/program README_RUNS=$scratch/runs README_DOCS=$scratch/docs \
@@ -255,10 +349,10 @@ compare --recipe tuned --seeds 3 --out $scratch/runs/tuned --threads 1
 compare --recipe tuned --seeds 1 --epochs 3 --batch-sizes 2,4,8,16,32,64,128 --out $scratch/runs/sweep --threads 1
 $(legs_of_rates)
 EOF
-    for picture in $(pictures); do
-        folder=$(basename "$(dirname "$picture")")
-        [ "$(cat "$scratch/$picture")" = "$(origin_of "$folder" "$(basename "$picture")")" ] ||
-            { echo "$picture is not brought" && return 1; }
+    for file in docs/*/*; do
+        folder=$(basename "$(dirname "$file")")
+        [ "$(cat "$scratch/$file")" = "$(origin_of "$folder" "$(basename "$file")")" ] ||
+            { echo "$file is not brought" && return 1; }
     done
     for run in {reference,tuned,sweep}/{bn,gn,ln}; do
         recipe=${run%/*}
@@ -287,9 +381,9 @@ records_give_the_sweep_again >"$log" 2>&1
 report $?
 results_are_those_of_the_comparisons >"$log" 2>&1
 report $?
-findings_quote_the_comparisons >"$log" 2>&1
+the_text_quotes_the_records >"$log" 2>&1
 report $?
-findings_quote_the_other_runs >"$log" 2>&1
+parameters_are_those_of_the_networks >"$log" 2>&1
 report $?
 options_are_those_of_the_help >"$log" 2>&1
 report $?
