@@ -60,33 +60,28 @@ declare -A norms=([bn]="batch norm" [gn]="group norm" [ln]="layer norm")
 declare -A titles=([curves]="Training curves" [misclassified]="Most confident mistakes" [network]="Network"
     [confusion]="Confusion matrix" [compare]="Comparison of the norms" [sweep]="Test error over the batch size")
 
-# The heading of the picture with this path: docs/tuned/gn-curves.png shows "Training curves: group norm, recipe tuned".
-title_of() { # PICTURE
-    local name recipe
-    name=$(basename "$1" .png) recipe=$(basename "$(dirname "$1")")
-    case $name in
-    [bgl]n-*) echo "${titles[${name#*-}]}: ${norms[${name%%-*}]}, recipe $recipe" ;;
-    *) echo "${titles[$name]}: recipe ${recipe/sweep/tuned}" ;;
-    esac
-}
-
-# The run that it shows; of a network, none.
-run_of() { # PICTURE
+# What stands among the texts of a picture, key and value (a zero byte between them): docs/tuned/gn-curves.png
+# is headed "Training curves: group norm, recipe tuned" and of run runs/readme/tuned/gn-tuned-1.
+texts_of() { # PICTURE
     local name folder
     name=$(basename "$1" .png) folder=$(basename "$(dirname "$1")")
+    echo 'Dataset|CIFAR-10'
+    case $name in
+    [bgl]n-*) echo "Title|${titles[${name#*-}]}: ${norms[${name%%-*}]}, recipe $folder" ;;
+    *) echo "Title|${titles[$name]}: recipe ${folder/sweep/tuned}" ;;
+    esac
     case $name in
     *-network) ;;
-    [bgl]n-*) echo "runs/readme/$folder/${name%%-*}-$folder-1" ;;
-    *) echo "runs/readme/$folder" ;;
+    [bgl]n-*) echo "Run|runs/readme/$folder/${name%%-*}-$folder-1" ;;
+    *) echo "Run|runs/readme/$folder" ;;
     esac
 }
 
-# Its own texts say that it is what its path says: a key, a zero byte, the value.
 is_what_it_is_called() { # PICTURE
     local due
-    for due in "Dataset\x00CIFAR-10" "Title\x00$(title_of "$1")" "(Run|Software)\x00$(run_of "$1")"; do
-        grep -aqP "$due" "$1" || { echo "$1 shows something else" && return 1; }
-    done
+    while read -r due; do
+        grep -aqP "${due/|/\\x00}" "$1" || { echo "$1 shows something else than $due" && return 1; }
+    done < <(texts_of "$1")
 }
 
 # The program itself reads them to the last byte, for `predict`.

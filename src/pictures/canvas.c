@@ -126,12 +126,12 @@ void canvas_close(struct canvas *canvas) {
     memory_free(canvas);
 }
 
-/* Opens the fonts alone: a lack of memory for a sheet is to fail the drawing, not to leave it out.
- */
 const char *pictures_cairo(void) {
     return cairo_version_string();
 }
 
+/* Opens the fonts alone: a lack of memory for a sheet is to fail the drawing, not to leave it out.
+ */
 enum status pictures_ready(struct error *error) {
     static const int weights[FACES] = {[REGULAR] = FC_WEIGHT_REGULAR, [BOLD] = FC_WEIGHT_BOLD};
     for (int i = 0; i < FACES; i++) {
