@@ -15,9 +15,11 @@ ARCH    := $(shell uname -m)
 # For the builds inside other targets: as many jobs as there are cores, unless make was told a number.
 JOBS     = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
+# Includes name the room: "model/feed.h", "pictures/canvas.h"; those without one are the interface in include/.
+ROOMS   := -iquote include -iquote src/host -iquote src
 WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS  ?= -O3 -g
-BASE    := -std=c11 -D_GNU_SOURCE $(WARN) -iquote include -MMD -MP -fopenmp -ffp-contract=fast
+BASE    := -std=c11 -D_GNU_SOURCE $(WARN) $(ROOMS) -MMD -MP -fopenmp -ffp-contract=fast
 LDLIBS  := -ljansson -lpng -lpthread -lm
 ifeq ($(MODE),asan)
 SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -40,9 +42,9 @@ SIM         := tests/cudasim
 CUDA_CFLAGS := -isystem $(SIM)/include -DCUDASIM
 CUDA_LIBS   := -lstdc++
 endif
-NVCCFLAGS := -std=c++17 -O3 -lineinfo -Xcompiler -iquote,include,-iquote,src/kernels -Werror all-warnings -Xcompiler -Wall,-Wextra
+NVCCFLAGS := -std=c++17 -O3 -lineinfo -Xcompiler -iquote,include,-iquote,src -Werror all-warnings -Xcompiler -Wall,-Wextra
 CXXFLAGS  ?= -O2 -g
-BASE_CXX  := -std=c++17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Werror -iquote include -iquote src/kernels -MMD -MP
+BASE_CXX  := -std=c++17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Werror -iquote include -iquote src -MMD -MP
 
 # ---- cairo ------------------------------------------------------------------------------------
 
@@ -72,8 +74,6 @@ FLAGS_avx2     := -march=x86-64-v3
 FLAGS_avx512   := -march=x86-64-v4 -mprefer-vector-width=512
 
 HOST_SOURCES := $(filter-out src/host/main.c,$(wildcard src/host/*.c src/host/*/*.c)) $(wildcard src/cpu/*.c)
-# Headers that only their own folder includes; tests may look inside.
-PRIVATE      := $(addprefix -iquote ,$(sort $(dir $(wildcard src/host/*/*.h))))
 PICTURE_SOURCES := $(if $(WITH_CAIRO),$(filter-out src/pictures/none.c,$(wildcard src/pictures/*.c)),src/pictures/none.c)
 SIMD_SOURCES := $(wildcard src/cpu/simd/*.c)
 KERNEL_SOURCES := $(wildcard src/kernels/*.c)
@@ -111,7 +111,7 @@ FAULTY := malloc calloc realloc aligned_alloc strdup free open read pread write 
 # each target takes what it calls.
 FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 60
-FUZZ_FLAGS   := -std=c11 -D_GNU_SOURCE $(WARN) -iquote include $(PRIVATE) -iquote tests -MMD -MP -O1 -g \
+FUZZ_FLAGS   := -std=c11 -D_GNU_SOURCE $(WARN) $(ROOMS) -iquote tests -MMD -MP -O1 -g \
   -fno-omit-frame-pointer -fno-sanitize-recover=all
 FUZZERS      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SOURCES := $(filter-out %/main.c %/info.c,$(wildcard src/host/*.c src/host/*/*.c)) tests/fuzz/fuzz.c tests/png_chunks.c
@@ -209,16 +209,15 @@ $(OUT)/%.o: %.c
 	$(SAY) CC $@
 	$(Q)$(CC) $(BASE) $(CFLAGS) $(SANITIZE) $(VARIANT_FLAGS) -c -o $@ $<
 
-$(OUT)/tests/%.o: VARIANT_FLAGS += $(PRIVATE)
-$(OUT)/src/host/backends.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA)
+$(OUT)/src/host/model/device_choice.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA)
 $(OUT)/src/kernels/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS)
 $(OUT)/src/pictures/%.o: VARIANT_FLAGS += $(CAIRO_CFLAGS)
-$(OUT)/bench/device_copy.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA -iquote src/kernels $(CUDA_CFLAGS))
+$(OUT)/bench/device_copy.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA $(CUDA_CFLAGS))
 
 # What depends on the CUDA toolkit, or on cairo, is built again when another one is found, or none any more.
 CUDA_SETTINGS  := WITH_CUDA=$(WITH_CUDA) $(NVCC) $(CUDA_CFLAGS) $(CUDA_GENCODE) $(CUDA_LIBS)
 CAIRO_SETTINGS := WITH_CAIRO=$(WITH_CAIRO) $(CAIRO_CFLAGS) $(CAIRO_LIBS)
-$(OUT)/src/host/backends.o $(OUT)/bench/device_copy.o $(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o): \
+$(OUT)/src/host/model/device_choice.o $(OUT)/bench/device_copy.o $(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o): \
   $(OUT)/cuda-settings
 $(PICTURE_SOURCES:%.c=$(OUT)/%.o): $(OUT)/cairo-settings
 $(OUT)/cuda-settings: SETTINGS = $(CUDA_SETTINGS)
@@ -245,7 +244,7 @@ $(OUT)/tests/%: $(OUT)/$(SIM)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(OUT)/libtrain.a $(LDFLAGS) -lcmocka -lpng $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
 
-$(OUT)/$(SIM)/tests/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS) -iquote $(SIM) -iquote tests -iquote src/kernels
+$(OUT)/$(SIM)/tests/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS) -iquote $(SIM) -iquote tests
 else
 $(OUT)/%.cu.o: %.cu
 	@mkdir -p $(@D)

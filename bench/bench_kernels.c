@@ -9,11 +9,11 @@
  * what a launch costs rather than a bandwidth. Convolutions and the classifier, bound by
  * arithmetic, are in bench_layers and bench_step. */
 #include "arguments.h"
-#include "clock.h"
-#include "device_choice.h"
+#include "base/clock.h"
+#include "base/files.h"
 #include "device_copy.h"
-#include "files.h"
 #include "kernel_list.h"
+#include "model/device_choice.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -5,10 +5,10 @@
  * The rest is bound by memory: for it the bytes that have to be moved at least, over the time, in
  * GB/s, next to a plain copy's. Usage: bench_layers [bn|gn|ln] [tuned|reference] [threads] */
 #include "backend.h"
-#include "clock.h"
+#include "base/clock.h"
 #include "layer_calls.h"
 #include "memory.h"
-#include "network.h"
+#include "network/network.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,11 +7,11 @@
  * device at its end included, divided by their number; what is printed is the median and the
  * fastest sample. `bench_step --help` lists the options. */
 #include "arguments.h"
-#include "clock.h"
-#include "dataset.h"
-#include "device_choice.h"
-#include "files.h"
-#include "model.h"
+#include "base/clock.h"
+#include "base/files.h"
+#include "data/dataset.h"
+#include "model/device_choice.h"
+#include "model/model.h"
 
 #include <jansson.h>
 #include <stdio.h>

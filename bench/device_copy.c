@@ -4,8 +4,8 @@
 #include <string.h>
 
 #ifdef HAVE_CUDA
-#include "check.h"
-#include "device.h"
+#include "kernels/check.h"
+#include "kernels/device.h"
 
 static enum status copy_cuda(struct error *error, struct device *device, void *to, const void *from,
                              size_t bytes) {

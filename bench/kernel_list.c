@@ -1,8 +1,8 @@
 /* kernel_list.c: the operations that are bound by memory, with the shapes of the networks. */
 #include "kernel_list.h"
 
-#include "dataset.h"
-#include "plan.h"
+#include "data/dataset.h"
+#include "network/plan.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* layer_calls.c: the layers of a network as operations of the seam. */
 #include "layer_calls.h"
 
-#include "layer_args.h"
+#include "model/layer_args.h"
 
 #include <stdlib.h>
 

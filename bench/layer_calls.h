@@ -4,7 +4,7 @@
 #define LAYER_CALLS_H
 
 #include "backend.h"
-#include "network.h"
+#include "network/network.h"
 
 /* Device memory, large enough for the layers it is used for. A norm's backward works in place on
  * `gradient`. */

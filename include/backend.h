@@ -22,7 +22,7 @@
 #define BACKEND_H
 
 #include "error.h"
-#include "recipe.h"
+#include "norm_kind.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -286,8 +286,5 @@ struct backend {
 
 extern const struct backend cpu_backend;
 extern const struct backend cuda_backend; /* there in builds with CUDA only */
-
-/* The backends built into this program, best first, NULL at the end (backends.c). */
-extern const struct backend *const backends[];
 
 #endif

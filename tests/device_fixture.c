@@ -1,5 +1,6 @@
 /* device_fixture.c: devices and guarded device buffers for tests. */
 #include "device_fixture.h"
+#include "model/device_choice.h"
 
 #include "compare.h"
 

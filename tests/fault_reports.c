@@ -2,7 +2,7 @@
 #include "fault_reports.h"
 
 #include "fault_world.h"
-#include "pictures.h"
+#include "pictures/pictures.h"
 
 #include <errno.h>
 #include <stdio.h>

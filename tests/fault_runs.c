@@ -1,7 +1,7 @@
 /* fault_runs.c: children, folders and what is said about them. */
 #include "fault_world.h"
 
-#include "comparison.h"
+#include "compare/comparison.h"
 #include "eval.h"
 
 #include <errno.h>

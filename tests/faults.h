@@ -5,7 +5,7 @@
 #ifndef FAULTS_H
 #define FAULTS_H
 
-#include "files.h"
+#include "base/files.h"
 
 /* clang-format off */
 /* What fails, and how:

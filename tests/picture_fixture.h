@@ -5,7 +5,7 @@
 
 #include "support.h"
 
-#include "pictures.h"
+#include "pictures/pictures.h"
 #include "png_file.h"
 
 enum {

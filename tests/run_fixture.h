@@ -3,9 +3,9 @@
 #ifndef RUN_FIXTURE_H
 #define RUN_FIXTURE_H
 
-#include "settings.h"
+#include "run/options.h"
+#include "run/train.h"
 #include "support.h"
-#include "train.h"
 
 #include <jansson.h>
 #include <stdbool.h>

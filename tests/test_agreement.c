@@ -8,11 +8,11 @@
  * of the loss within twenty steps. So the rates are lower here: the tuned recipe's warm-up by a
  * factor of 0.3, the reference recipe, which has none, at 0.0005. */
 #include "compare.h"
-#include "device_choice.h"
 #include "device_fixture.h"
-#include "feed.h"
 #include "memory.h"
-#include "schedule.h"
+#include "model/device_choice.h"
+#include "model/feed.h"
+#include "network/schedule.h"
 #include "support.h"
 
 #include <math.h>

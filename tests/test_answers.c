@@ -1,7 +1,7 @@
 /* test_answers.c: which images are mistakes, in which order, and the confusion matrix. */
 #include "support.h"
 
-#include "answers.h"
+#include "data/answers.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* test_axes.c: round ticks, whatever the values: constant, tiny, huge, none at all. */
 #include "support.h"
 
-#include "axes.h"
+#include "pictures/axes.h"
 
 #include <float.h>
 #include <math.h>

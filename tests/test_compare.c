@@ -3,8 +3,8 @@
 #include "run_fixture.h"
 #include "support.h"
 
-#include "comparison.h"
-#include "pictures.h"
+#include "compare/comparison.h"
+#include "pictures/pictures.h"
 
 #include <fcntl.h>
 #include <math.h>

@@ -5,7 +5,7 @@
  * the C library's, which fail the n-th call. */
 #include "support.h"
 
-#include "dataset.h"
+#include "data/dataset.h"
 
 #include <errno.h>
 #include <stdbool.h>

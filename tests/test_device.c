@@ -2,6 +2,7 @@
  * and events. */
 #include "compare.h"
 #include "device_fixture.h"
+#include "model/device_choice.h"
 
 #include <string.h>
 

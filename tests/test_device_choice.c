@@ -1,7 +1,7 @@
 /* test_device_choice.c: which backend --device takes, with backends that are made up. */
 #include "support.h"
 
-#include "device_choice.h"
+#include "model/device_choice.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,9 +5,9 @@
 #include "run_fixture.h"
 #include "support.h"
 
-#include "clock.h"
-#include "crc32c.h"
-#include "event_file.h"
+#include "base/clock.h"
+#include "run/crc32c.h"
+#include "run/event_file.h"
 
 #include <fcntl.h>
 #include <math.h>

@@ -6,8 +6,8 @@
  * early. */
 #include "support.h"
 
-#include "feed.h"
 #include "memory.h"
+#include "model/feed.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * n-th call of those that file_write makes, and cut writes short. */
 #include "support.h"
 
-#include "files.h"
+#include "base/files.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,13 +5,13 @@
  * there; of a large tensor there are random projections, from which its relative error is
  * estimated. */
 #include "compare.h"
-#include "dataset.h"
+#include "data/dataset.h"
 #include "device_fixture.h"
-#include "feed.h"
 #include "memory.h"
-#include "model_private.h"
+#include "model/feed.h"
+#include "model/model_private.h"
+#include "model/weights.h"
 #include "philox.h"
-#include "weights.h"
 
 #include <jansson.h>
 #include <math.h>

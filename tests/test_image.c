@@ -2,8 +2,8 @@
  * and files that are damaged, hostile or no PNG at all. */
 #include "support.h"
 
-#include "image.h"
-#include "image_area.h"
+#include "data/image.h"
+#include "data/image_area.h"
 #include "png_chunks.h"
 
 #include <errno.h>

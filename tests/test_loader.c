@@ -5,7 +5,7 @@
  * The program has its own aligned_alloc in front of the C library's, which can be made to fail. */
 #include "support.h"
 
-#include "loader.h"
+#include "data/loader.h"
 #include "memory.h"
 
 #include <errno.h>

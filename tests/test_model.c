@@ -2,10 +2,11 @@
  * walk's mistakes, so agreement says nothing about it; here the operations only write down their
  * arguments, and those are held against the layer table, the plan's rules and the model's options.
  */
+#include "model/device_choice.h"
 #include "support.h"
 
 #include "backend.h"
-#include "model.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,9 +2,9 @@
  * backend; and what a model refuses to take. */
 #include "compare.h"
 #include "device_fixture.h"
-#include "feed.h"
 #include "memory.h"
-#include "model.h"
+#include "model/feed.h"
+#include "model/model.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* test_network.c: the layer tables against the published ones, row by row; the tuned recipes. */
-#include "network.h"
-#include "recipe.h"
+#include "network/network.h"
+#include "network/recipe.h"
 #include "support.h"
 
 #include <string.h>

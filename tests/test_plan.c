@@ -1,6 +1,6 @@
 /* test_plan.c: the offsets of plan.h: aligned, inside their arenas, and no two tensors in one place
  * but where plan.h says so. */
-#include "plan.h"
+#include "network/plan.h"
 #include "support.h"
 
 enum { MAX_SPANS = 256 };

@@ -1,10 +1,10 @@
 /* test_predict.c: from images to logits on each backend, and from logits to probabilities. */
 #include "compare.h"
 #include "device_fixture.h"
-#include "evaluate.h"
-#include "feed.h"
 #include "memory.h"
-#include "model.h"
+#include "model/evaluate.h"
+#include "model/feed.h"
+#include "model/model.h"
 
 #include <float.h>
 #include <math.h>

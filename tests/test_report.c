@@ -5,9 +5,9 @@
 #include "run_fixture.h"
 
 #include "memory.h"
-#include "metrics.h"
-#include "pictures.h"
-#include "report.h"
+#include "pictures/pictures.h"
+#include "run/metrics.h"
+#include "run/report.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -4,11 +4,11 @@
  * Every run is a process of its own: a killed one must have nothing left to tidy up, and neither
  * threads nor an opened CUDA device outlive a fork. */
 #include "event_records.h"
+#include "model/weights.h"
 #include "run_fixture.h"
-#include "weights.h"
 
-#include "clock.h"
-#include "version.h"
+#include "base/clock.h"
+#include "base/version.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* test_schedule.c: the learning rate: the published rates by epoch, and the shape of the linear
  * schedule. */
-#include "schedule.h"
+#include "network/schedule.h"
 #include "support.h"
 
 #include <math.h>

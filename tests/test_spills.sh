@@ -24,7 +24,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/include"
 ln -s "$PWD/tests/cudasim/include/cudnn.h" "$PWD/tests/cudasim/include/cublas_v2.h" "$work/include/"
 read -ra flags <<<"$(sed -n 's/^CUDA_CFLAGS=//p' <<<"$found" | tr '|' ' ')"
-flags+=(-std=c++17 -O3 -Xcompiler "-iquote,include,-iquote,src/kernels" -isystem "$work/include" -Xptxas -v)
+flags+=(-std=c++17 -O3 -Xcompiler "-iquote,include,-iquote,src" -isystem "$work/include" -Xptxas -v)
 
 # compile ARCHITECTURE: what ptxas says of each file goes to $work/FILE.ARCHITECTURE.
 compile() {

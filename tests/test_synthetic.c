@@ -3,7 +3,7 @@
  * tests of training to show. */
 #include "support.h"
 
-#include "dataset.h"
+#include "data/dataset.h"
 #include "memory.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* test_text.c: numbers as people read them, texts and errors that stay one line. */
 #include "support.h"
 
-#include "text.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <float.h>

@@ -3,7 +3,7 @@
 #include "run_fixture.h"
 #include "support.h"
 
-#include "schedule.h"
+#include "network/schedule.h"
 
 #include <math.h>
 #include <stdio.h>

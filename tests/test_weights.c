@@ -2,7 +2,7 @@
  * with the writer but the published description of the format. */
 #include "support.h"
 
-#include "weights.h"
+#include "model/weights.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * the message of each kind of damage. */
 #include "support.h"
 
-#include "weights.h"
+#include "model/weights.h"
 
 #include <errno.h>
 #include <fcntl.h>

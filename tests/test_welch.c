@@ -3,7 +3,7 @@
 #include "compare.h"
 #include "support.h"
 
-#include "welch.h"
+#include "compare/welch.h"
 
 #include <math.h>
 

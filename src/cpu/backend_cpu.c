@@ -2,7 +2,7 @@
  * events.
  *
  * Everything has happened when a call returns, so streams and events have nothing to do. */
-#include "device.h"
+#include "cpu/device.h"
 #include "memory.h"
 
 #include <omp.h>

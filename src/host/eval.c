@@ -1,10 +1,10 @@
 /* eval.c: the command `eval`: loss and accuracy of saved weights on the test set. */
 #include "eval.h"
 
-#include "evaluate.h"
+#include "base/output.h"
+#include "base/text.h"
 #include "inference.h"
-#include "output.h"
-#include "text.h"
+#include "model/evaluate.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -1,9 +1,9 @@
 /* inference.c: what `eval` and `predict` set up. */
 #include "inference.h"
 
-#include "output.h"
-#include "text.h"
-#include "weights.h"
+#include "base/output.h"
+#include "base/text.h"
+#include "model/weights.h"
 
 enum status inference_open(struct error *error, struct inference *out,
                            const struct options *options, const struct image_set *set) {

@@ -2,10 +2,10 @@
  * one JSON object. */
 #include "info.h"
 
-#include "layer_args.h"
-#include "output.h"
-#include "pictures.h"
-#include "version.h"
+#include "base/output.h"
+#include "base/version.h"
+#include "model/layer_args.h"
+#include "pictures/pictures.h"
 
 #include <jansson.h>
 #include <png.h>

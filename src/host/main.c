@@ -1,16 +1,16 @@
 /* main.c: reads the command line, runs the command, and reports what went wrong: one line on
  * standard error, and the status as exit status. */
-#include "comparison.h"
+#include "base/output.h"
+#include "base/stop.h"
+#include "base/version.h"
+#include "command_line.h"
+#include "compare/comparison.h"
 #include "eval.h"
 #include "info.h"
-#include "options.h"
-#include "output.h"
-#include "pictures.h"
+#include "pictures/pictures.h"
 #include "predict.h"
-#include "stop.h"
+#include "run/train.h"
 #include "summary.h"
-#include "train.h"
-#include "version.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -63,11 +63,11 @@ static bool computes(enum command command) {
 static enum status run(struct error *error, int argc, char *const argv[]) {
     struct options options;
     if (output_prepare(error) != STATUS_OK || stop_ignore_write_signals(error) != STATUS_OK ||
-        options_parse(error, &options, argc, argv) != STATUS_OK)
+        command_line_parse(error, &options, argc, argv) != STATUS_OK)
         return error->status;
     enum status status;
     if (options.help) {
-        status = options_print_help(error, &options);
+        status = command_line_help(error, &options);
     } else if (options.version) {
         status = print_version(error);
     } else {
@@ -75,7 +75,7 @@ static enum status run(struct error *error, int argc, char *const argv[]) {
             wait_passively(argv);
         status = run_command(error, &options);
     }
-    options_free(&options);
+    command_line_free(&options);
     return status;
 }
 

@@ -3,9 +3,9 @@
  * or to infinity. */
 #include "option_values.h"
 
-#include "device_choice.h"
-#include "files.h"
-#include "settings.h"
+#include "base/files.h"
+#include "model/device_choice.h"
+#include "run/options.h"
 
 #include <inttypes.h>
 #include <math.h>

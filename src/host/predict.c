@@ -1,12 +1,12 @@
 /* predict.c: the command `predict`: what saved weights see in PNG images. */
 #include "predict.h"
 
-#include "evaluate.h"
-#include "image.h"
+#include "base/output.h"
+#include "base/text.h"
+#include "data/image.h"
 #include "inference.h"
 #include "memory.h"
-#include "output.h"
-#include "text.h"
+#include "model/evaluate.h"
 
 #include <jansson.h>
 #include <math.h>

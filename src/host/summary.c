@@ -2,10 +2,10 @@
  * are those of the forward pass of one image. */
 #include "summary.h"
 
-#include "network.h"
-#include "output.h"
-#include "pictures.h"
-#include "text.h"
+#include "base/output.h"
+#include "base/text.h"
+#include "network/network.h"
+#include "pictures/pictures.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* architecture.cu: whether this build has kernels for the current device. All kernel files are
  * compiled for the same architectures, so one kernel speaks for all. */
-#include "kernel.cuh"
+#include "kernels/kernel.cuh"
 
 static __global__ void present() {
 }

@@ -3,9 +3,9 @@
  *
  * The two streams are non-blocking ones, which nothing but events orders. The host thread that
  * opened the device makes all calls, so that CUDA's current device is always this one. */
-#include "check.h"
-#include "cudnn_ops.h"
-#include "device.h"
+#include "kernels/check.h"
+#include "kernels/cudnn_ops.h"
+#include "kernels/device.h"
 
 #include <string.h>
 

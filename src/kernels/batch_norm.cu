@@ -5,10 +5,10 @@
  * A block takes a tile of elements at once, a thread of it two vectors of four that lie half a tile
  * apart: so neighbouring lanes access neighbouring 16 bytes. Each kernel goes once over the batch;
  * its comment gives the bytes of an element that it reads and writes, which is also its floor. */
-#include "dropout.cuh"
+#include "kernels/dropout.cuh"
 
 extern "C" {
-#include "cudnn_ops.h"
+#include "kernels/cudnn_ops.h"
 }
 
 enum { THREADS = 256, BLOCKS_A_MULTIPROCESSOR = 8, EIGHT = 8 };

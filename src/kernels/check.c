@@ -1,5 +1,5 @@
 /* check.c: messages for what CUDA, cuDNN and cuBLAS refuse. */
-#include "check.h"
+#include "kernels/check.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* cudnn_ops.c: the operations that cuDNN does: convolution and batch norm proper, through its
  * legacy interface (fixed functions instead of graphs). */
-#include "cudnn_ops.h"
+#include "kernels/cudnn_ops.h"
 
-#include "check.h"
-#include "cudnn_plans.h"
+#include "kernels/check.h"
+#include "kernels/cudnn_plans.h"
 #include "memory.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #ifndef KERNELS_CUDNN_OPS_H
 #define KERNELS_CUDNN_OPS_H
 
-#include "device.h"
+#include "kernels/device.h"
 
 enum status cudnn_state_create(struct error *error, struct cudnn_state **out,
                                const struct device *device);

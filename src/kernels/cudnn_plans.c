@@ -1,7 +1,7 @@
 /* cudnn_plans.c: the choice of cuDNN's algorithms for the convolutions. */
-#include "cudnn_plans.h"
+#include "kernels/cudnn_plans.h"
 
-#include "check.h"
+#include "kernels/check.h"
 
 #include <stdio.h>
 #include <string.h>

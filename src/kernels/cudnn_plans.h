@@ -8,7 +8,7 @@
 #ifndef KERNELS_CUDNN_PLANS_H
 #define KERNELS_CUDNN_PLANS_H
 
-#include "device.h"
+#include "kernels/device.h"
 
 /* Plans of a device: a network has ten convolutions and a few batch sizes; tests have more. */
 enum { MAX_CONV_PLANS = 512, CONV_PLAN_TEXT = 256 };

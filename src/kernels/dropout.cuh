@@ -3,7 +3,7 @@
 #ifndef KERNELS_DROPOUT_CUH
 #define KERNELS_DROPOUT_CUH
 
-#include "vectors.cuh"
+#include "kernels/vectors.cuh"
 
 struct dropout {
     bool on;

@@ -7,7 +7,7 @@
  * once), the first-level cache serves the others. Rows of 27 or 252 numbers start anywhere: 4-byte
  * accesses, of neighbours by neighbouring lanes. Sums are double, as the CPU's: a mean rounded to
  * float would show in filters that are nearly constant. */
-#include "reduce.cuh"
+#include "kernels/reduce.cuh"
 
 /* What a filter's numbers come out with. */
 struct standard {

@@ -3,7 +3,7 @@
  *
  * A block keeps its group in registers, or part of it in shared memory, from the first look to the
  * last: so nothing crosses the memory bus twice. Groups that no block can hold are streamed. */
-#include "image_norm.cuh"
+#include "kernels/image_norm.cuh"
 
 enum { STREAM_THREADS = 512 };     /* at most, of the kernels for groups of any size */
 enum { SUM_THREADS = 128 };        /* of sum_partials */

@@ -9,8 +9,8 @@
 #ifndef KERNELS_IMAGE_NORM_CUH
 #define KERNELS_IMAGE_NORM_CUH
 
-#include "dropout.cuh"
-#include "reduce.cuh"
+#include "kernels/dropout.cuh"
+#include "kernels/reduce.cuh"
 
 enum {
     MOST_THREADS = 1024,   /* of a block, on every architecture */

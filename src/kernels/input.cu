@@ -4,20 +4,11 @@
  * floor of an image is 15 KiB. A thread makes four neighbouring floats of each of the three planes
  * and stores them 16 bytes at a time. It loads single bytes, since crop and flip break up any
  * larger unit; a warp's loads fall into the same few sectors, so that memory sees them once. */
-#include "vectors.cuh"
+#include "image_format.h"
+#include "kernels/vectors.cuh"
 
-enum { CHANNELS = 3, SIDE = 32, PIXELS = SIDE * SIDE, SHIFT = 4 };
+enum { CHANNELS = IMAGE_CHANNELS, SIDE = IMAGE_SIDE, PIXELS = IMAGE_PIXELS, SHIFT = 4 };
 enum { RUN = 4, THREADS = PIXELS / RUN }; /* one block an image */
-
-/* y = pixel * scale - shift, from the mean and standard deviation of CIFAR-10's training images, as
- * in the published study; the CPU backend has the same ones. */
-__device__ static float channel_mean(int c) {
-    return c == 0 ? 0.49139968f : c == 1 ? 0.48215827f : 0.44653124f;
-}
-
-__device__ static float channel_std(int c) {
-    return c == 0 ? 0.24703233f : c == 1 ? 0.24348505f : 0.26158768f;
-}
 
 /* Shift and flip of an image. */
 struct crop {
@@ -54,8 +45,9 @@ template <int WIDTH> __global__ void input_kernel(struct input_args a) {
         for (int c = 0; c < CHANNELS; c++)
             pixels[c][i] = line[c * PIXELS + from];
     }
+    const float mean[CHANNELS] = IMAGE_MEAN, std[CHANNELS] = IMAGE_STD;
     for (int c = 0; c < CHANNELS; c++) {
-        const float scale = 1 / (255 * channel_std(c)), shift = channel_mean(c) / channel_std(c);
+        const float scale = 1 / (255 * std[c]), shift = mean[c] / std[c];
         float *y = a.y + image + (size_t)c * PIXELS + RUN * threadIdx.x;
         for (int i = 0; i < RUN; i += WIDTH) {
             struct values<WIDTH> out;

@@ -16,8 +16,8 @@
 #include <cudnn.h>
 
 extern "C" {
-#include "check.h"
-#include "device.h"
+#include "kernels/check.h"
+#include "kernels/device.h"
 #include "philox.h"
 }
 

@@ -1,6 +1,6 @@
 /* layer_norm.cu: normalization over C, H and W for each image (Ba, Kiros and Hinton 2016): group
  * norm with one group, and weights for each channel or each element. */
-#include "kernel.cuh"
+#include "kernels/kernel.cuh"
 
 static struct norm_args with_one_group(const struct norm_args *args) {
     struct norm_args whole = *args;

@@ -3,8 +3,8 @@
  * cuBLAS counts matrices column by column. A row-major matrix [rows][columns] is, to it, the
  * transposed one of columns x rows, so the products below are written transposed: y^T = weight x^T
  * and so on. */
-#include "check.h"
-#include "device.h"
+#include "kernels/check.h"
+#include "kernels/device.h"
 
 static const float zero = 0, one = 1;
 

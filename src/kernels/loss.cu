@@ -6,7 +6,7 @@
  * fixed order, and no second kernel and no workspace is needed. The price is that a batch beyond
  * MAX_THREADS images takes a turn of the loop for each MAX_THREADS of them while the other
  * multiprocessors wait; the networks train and evaluate with batches of hundreds. */
-#include "reduce.cuh"
+#include "kernels/reduce.cuh"
 
 enum { MAX_THREADS = 1024 };
 

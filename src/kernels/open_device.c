@@ -1,7 +1,7 @@
 /* open_device.c: finding a CUDA device, opening and closing it. */
-#include "check.h"
-#include "cudnn_ops.h"
-#include "device.h"
+#include "kernels/check.h"
+#include "kernels/cudnn_ops.h"
+#include "kernels/device.h"
 #include "memory.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
  *
  * An operation that fails while a step is recorded leaves a gap in the recording that CUDA knows
  * nothing of (a refused shape, say), so each entry notes its failure for record_end. */
-#include "device.h"
+#include "kernels/device.h"
 
 #define ENTRY(operation, arguments)                                                                \
     static enum status operation(struct error *error, struct device *device,                       \

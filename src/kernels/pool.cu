@@ -4,8 +4,8 @@
  * before the pool stays in registers. With a skip and even sides the floor is 4 + 4 + 1 + 1/4 bytes
  * for each element of x (without: 5.25). Backward: reads dy and code once and writes ds once, 5.25
  * bytes an element. Average: forward reads x once, backward writes dx once, 4 bytes an element. */
-#include "reduce.cuh"
-#include "vectors.cuh"
+#include "kernels/reduce.cuh"
+#include "kernels/vectors.cuh"
 
 enum { THREADS = 256 };
 

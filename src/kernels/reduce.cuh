@@ -3,7 +3,7 @@
 #ifndef KERNELS_REDUCE_CUH
 #define KERNELS_REDUCE_CUH
 
-#include "kernel.cuh"
+#include "kernels/kernel.cuh"
 
 /* The sum over each `width` neighbouring lanes (a power of two, at most WARP), in all of them. */
 template <typename T> __device__ inline T lanes_sum(T v, int width) {

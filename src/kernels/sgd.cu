@@ -3,7 +3,7 @@
  * Reads gradient, weight and velocity once and writes weight and velocity once: the floor is 20
  * bytes a parameter. A thread updates four parameters with 16-byte accesses, or one where an array
  * starts elsewhere. */
-#include "vectors.cuh"
+#include "kernels/vectors.cuh"
 
 enum { THREADS = 128, RUN = 4 };
 

@@ -2,7 +2,7 @@
 #ifndef KERNELS_VECTORS_CUH
 #define KERNELS_VECTORS_CUH
 
-#include "kernel.cuh"
+#include "kernels/kernel.cuh"
 
 /* V consecutive floats: 4 where rows and pointers are multiples of 16 bytes, else 1; the pool also
  * knows 2, for multiples of 8 bytes. */

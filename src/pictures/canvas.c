@@ -1,9 +1,9 @@
 /* canvas.c: lines, areas and text on a cairo image surface. png_out.c makes the file of it. */
-#include "canvas.h"
+#include "pictures/canvas.h"
 
 #include "memory.h"
-#include "png_out.h"
-#include "utf8.h"
+#include "pictures/png_out.h"
+#include "pictures/utf8.h"
 
 #include <cairo-ft.h>
 #include <cairo.h>

@@ -6,9 +6,9 @@
 #ifndef CANVAS_H
 #define CANVAS_H
 
-#include "dataset.h"
+#include "image_format.h"
 #include "error.h"
-#include "pictures.h"
+#include "pictures/pictures.h"
 
 #include <stdbool.h>
 #include <stdint.h>

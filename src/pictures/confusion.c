@@ -1,8 +1,8 @@
 /* confusion.c: the confusion matrix: a row for each true class, a column for each predicted one,
  * and the accuracy of each class at the end of its row. */
-#include "canvas.h"
-#include "heading.h"
-#include "text.h"
+#include "base/text.h"
+#include "pictures/canvas.h"
+#include "pictures/heading.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* curves.c: loss, accuracy and learning rate over the epochs: three panels over one another, which
  * share the axis of epochs. The legend of a curve stands to the right of the panel, at the height
  * where the curve ends. */
-#include "heading.h"
-#include "plot.h"
-#include "text.h"
+#include "base/text.h"
+#include "pictures/heading.h"
+#include "pictures/plot.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* heading.c: the lines at the top of every picture. */
-#include "heading.h"
+#include "pictures/heading.h"
 
 void heading_draw(struct canvas *canvas, int width, const char *heading,
                   const struct picture_caption *caption, const char *facts) {

@@ -2,7 +2,7 @@
 #ifndef HEADING_H
 #define HEADING_H
 
-#include "canvas.h"
+#include "pictures/canvas.h"
 
 enum { PICTURE_MARGIN = 32, HEADING_HEIGHT = 100 };
 

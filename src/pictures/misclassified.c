@@ -1,10 +1,10 @@
 /* misclassified.c: the mistakes that the network was surest of: five by two images a page, each
  * with both classes and both probabilities. */
-#include "canvas.h"
-#include "files.h"
-#include "heading.h"
+#include "base/files.h"
+#include "base/text.h"
 #include "memory.h"
-#include "text.h"
+#include "pictures/canvas.h"
+#include "pictures/heading.h"
 
 #include <math.h>
 #include <stdbool.h>

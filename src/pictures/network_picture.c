@@ -1,9 +1,9 @@
 /* network_picture.c: the layers of a network from the image down to the classes: a box for each
  * layer, the norm right below its convolution; skips run down on the left, into the sum. What a box
  * cannot say in words stands beside it: the shape of its output, and its parameters. */
-#include "canvas.h"
-#include "heading.h"
-#include "text.h"
+#include "base/text.h"
+#include "pictures/canvas.h"
+#include "pictures/heading.h"
 
 #include <stdio.h>
 #include <string.h>

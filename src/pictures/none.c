@@ -1,6 +1,6 @@
 /* none.c: what stands in for the pictures where the build found no cairo: the reason, and what to
  * do. */
-#include "pictures.h"
+#include "pictures/pictures.h"
 
 enum status pictures_ready(struct error *error) {
     return error_set(error, STATUS_FAILED,

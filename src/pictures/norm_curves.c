@@ -1,8 +1,8 @@
 /* norm_curves.c: the norms held against each other: test accuracy and loss over the epochs, and
  * test error over the batch sizes. The seeds of a norm are a line, their mean, in a band from the
  * lowest to the highest of them. */
-#include "heading.h"
-#include "plot.h"
+#include "pictures/heading.h"
+#include "pictures/plot.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* plot.c: a panel with two axes, and the legends to its right. */
-#include "plot.h"
+#include "pictures/plot.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 #ifndef PLOT_H
 #define PLOT_H
 
-#include "axes.h"
-#include "canvas.h"
+#include "pictures/axes.h"
+#include "pictures/canvas.h"
 
 enum { PLOT_LEGEND_LINE = 34 }; /* height of a legend: its words, and small ones below */
 

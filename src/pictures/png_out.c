@@ -1,11 +1,11 @@
 /* png_out.c: pixels into a PNG file, through libpng, with the caption and the settings as text
  * chunks. The time is not among them: the same picture is the same file. */
-#include "png_out.h"
+#include "pictures/png_out.h"
 
-#include "files.h"
+#include "base/files.h"
+#include "base/version.h"
 #include "memory.h"
-#include "utf8.h"
-#include "version.h"
+#include "pictures/utf8.h"
 
 #include <errno.h>
 #include <png.h>

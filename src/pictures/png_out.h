@@ -3,7 +3,7 @@
 #define PNG_OUT_H
 
 #include "error.h"
-#include "pictures.h"
+#include "pictures/pictures.h"
 
 /* As cairo keeps CAIRO_FORMAT_RGB24. */
 struct pixels {

@@ -1,5 +1,5 @@
 /* utf8.c: what is a character, by RFC 3629, section 4. */
-#include "utf8.h"
+#include "pictures/utf8.h"
 
 #include <string.h>
 

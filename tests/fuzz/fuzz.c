@@ -2,7 +2,7 @@
 #include "fuzz.h"
 
 #include "backend.h"
-#include "files.h"
+#include "base/files.h"
 
 #include <fcntl.h>
 #include <stdio.h>

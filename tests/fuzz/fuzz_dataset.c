@@ -5,8 +5,8 @@
  * for the place, one for the value; all little-endian. */
 #include "fuzz.h"
 
-#include "dataset.h"
-#include "files.h"
+#include "base/files.h"
+#include "data/dataset.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * behind a wrong one. */
 #include "fuzz.h"
 
-#include "image.h"
+#include "data/image.h"
 #include "png_chunks.h"
 
 #include <string.h>

@@ -4,9 +4,9 @@
  * a form feed the latter is empty. JSON has no form feed, and all other bytes can stand in both. */
 #include "fuzz.h"
 
-#include "comparison_figures.h"
-#include "comparison_text.h"
-#include "text.h"
+#include "base/text.h"
+#include "compare/comparison_figures.h"
+#include "compare/comparison_text.h"
 
 #include <math.h>
 #include <stdio.h>

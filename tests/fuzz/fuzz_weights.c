@@ -1,7 +1,7 @@
 /* fuzz_weights.c: any bytes as a weights file. */
 #include "fuzz.h"
 
-#include "weights.h"
+#include "model/weights.h"
 
 #include <string.h>
 

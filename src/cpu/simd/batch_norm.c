@@ -5,7 +5,7 @@
  * normalizes. That is 2 reads and 1 write. Backward: a pass for the two sums (2 reads), a pass for
  * dx (2 reads, 1 write); where dropout or a ReLU behind the norm has to be undone, the first pass
  * writes its result to dx. */
-#include "planes.h"
+#include "cpu/simd/planes.h"
 
 #include <math.h>
 

@@ -12,7 +12,7 @@
  * transposed.
  *
  * Floor: 2 * multiply-adds / peak; bench/ shows the share reached. */
-#include "conv_layout.h"
+#include "cpu/simd/conv_layout.h"
 
 #include <omp.h>
 

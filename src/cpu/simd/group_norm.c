@@ -3,7 +3,7 @@
  *
  * A group is contiguous and stays in the cache of the thread that works on it: forward reads x from
  * memory once and writes y once, backward reads x and dy once and writes dx once. */
-#include "planes.h"
+#include "cpu/simd/planes.h"
 
 #include <math.h>
 

@@ -1,13 +1,9 @@
 /* input.c: bytes to normalized floats, with random crop and flip. */
-#include "dataset.h"
-#include "operations.h"
+#include "cpu/simd/operations.h"
+#include "image_format.h"
 #include "philox.h"
 
 enum { SIDE = IMAGE_SIDE, PIXELS = IMAGE_PIXELS, SHIFT = 4 };
-
-/* Of CIFAR-10's training images, as in the published study. */
-static const float channel_mean[3] = {0.49139968f, 0.48215827f, 0.44653124f};
-static const float channel_std[3] = {0.24703233f, 0.24348505f, 0.26158768f};
 
 /* Where the pixels of an image come from. */
 struct crop {
@@ -48,13 +44,14 @@ static void convert_plane(float *restrict y, const uint8_t *restrict pixels,
 
 enum status NAME(input)(struct error *error, struct device *device, const struct input_args *a) {
     (void)error;
+    static const float mean[IMAGE_CHANNELS] = IMAGE_MEAN, std[IMAGE_CHANNELS] = IMAGE_STD;
 #pragma omp parallel for num_threads(device->threads) schedule(static)
     for (int n = 0; n < a->batch; n++) {
         struct crop crop = draw_crop(a, n);
         for (int c = 0; c < 3; c++) {
             size_t first = ((size_t)n * 3 + (size_t)c) * PIXELS;
-            convert_plane(a->y + first, a->images + first, &crop, 1 / (255 * channel_std[c]),
-                          channel_mean[c] / channel_std[c]);
+            convert_plane(a->y + first, a->images + first, &crop, 1 / (255 * std[c]),
+                          mean[c] / std[c]);
         }
     }
     return STATUS_OK;

@@ -3,7 +3,7 @@
 #ifndef OPERATIONS_H
 #define OPERATIONS_H
 
-#include "variant.h"
+#include "cpu/simd/variant.h"
 
 #define OPERATION(name, args)                                                                      \
     enum status NAME(name)(struct error *, struct device *, const struct args *)

@@ -7,8 +7,8 @@
 #ifndef PLANES_H
 #define PLANES_H
 
-#include "dropout.h"
-#include "operations.h"
+#include "cpu/simd/dropout.h"
+#include "cpu/simd/operations.h"
 
 /* NaN passes, as in PyTorch: a broken value has to reach the loss to be noticed. */
 static inline float relu(float x) {

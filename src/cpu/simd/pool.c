@@ -1,6 +1,6 @@
 /* pool.c: [skip add, ReLU,] 2x2 max pooling. Forward reads x and skip once and writes y and a byte
  * for each output; backward reads dy and the bytes once and writes ds once. */
-#include "operations.h"
+#include "cpu/simd/operations.h"
 
 enum {
     POOL_DEAD = 4, /* the code of an output that ReLU stopped */

@@ -1,6 +1,6 @@
 /* table.c: the operations of one instruction set as the table that the seam asks for. A new norm is
  * one row here. */
-#include "operations.h"
+#include "cpu/simd/operations.h"
 
 const struct operations NAME(cpu_operations) = {
     .input = NAME(input),

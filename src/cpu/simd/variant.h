@@ -7,7 +7,7 @@
 #ifndef VARIANT_H
 #define VARIANT_H
 
-#include "../device.h"
+#include "cpu/device.h"
 
 #include <string.h>
 

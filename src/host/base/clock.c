@@ -1,5 +1,5 @@
 /* clock.c: the system's clocks in seconds. */
-#include "clock.h"
+#include "base/clock.h"
 
 #include <time.h>
 

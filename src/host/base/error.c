@@ -1,7 +1,7 @@
 /* error.c: filling a struct error. */
 #include "error.h"
 
-#include "text.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

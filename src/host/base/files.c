@@ -3,7 +3,7 @@
  * The order of file_write is the one that survives a power failure (rename(2) is atomic for
  * readers, and fsync of the file before it and of the folder after it put contents and name on the
  * disk). */
-#include "files.h"
+#include "base/files.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* output.c: standard output, checked, and messages on standard error. */
-#include "output.h"
+#include "base/output.h"
 
-#include "text.h"
-#include "version.h"
+#include "base/text.h"
+#include "base/version.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* stop.c: stopping on SIGINT and SIGTERM at a step boundary. */
-#include "stop.h"
+#include "base/stop.h"
 
 #include <errno.h>
 #include <signal.h>

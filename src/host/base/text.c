@@ -1,5 +1,5 @@
 /* text.c: numbers as people read them, texts that stay one line, and texts for JSON and of it. */
-#include "text.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <stdbool.h>

@@ -1,10 +1,10 @@
 /* compared_run.c: finished runs, read from config.json and metrics.jsonl without trusting them. */
-#include "compared_run.h"
+#include "compare/compared_run.h"
 
+#include "base/text.h"
 #include "memory.h"
-#include "metrics.h"
-#include "run_folder.h"
-#include "text.h"
+#include "run/metrics.h"
+#include "run/run_folder.h"
 
 #include <errno.h>
 #include <math.h>

@@ -2,10 +2,10 @@
 #ifndef COMPARED_RUN_H
 #define COMPARED_RUN_H
 
+#include "base/files.h"
 #include "error.h"
-#include "files.h"
-#include "recipe.h"
-#include "run.h"
+#include "network/recipe.h"
+#include "run/run.h"
 
 #include <jansson.h>
 #include <stdint.h>

@@ -1,17 +1,17 @@
 /* comparison.c: the command `compare`: which runs there are, training those that are missing, and
  * the report on all of them. A run of a comparison is a run as `train` makes it, in its folder; the
  * report is made from those folders alone, whether they were trained just now or long ago. */
-#include "comparison.h"
+#include "compare/comparison.h"
 
-#include "checkpoint.h"
-#include "comparison_figures.h"
-#include "comparison_report.h"
-#include "loader.h"
+#include "base/output.h"
+#include "compare/comparison_figures.h"
+#include "compare/comparison_report.h"
+#include "data/loader.h"
 #include "memory.h"
-#include "output.h"
-#include "report.h"
-#include "run_folder.h"
-#include "train.h"
+#include "run/checkpoint.h"
+#include "run/report.h"
+#include "run/run_folder.h"
+#include "run/train.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* comparison_figures.c: runs as groups of one norm, and what these say. */
-#include "comparison_figures.h"
+#include "compare/comparison_figures.h"
 
 #include "memory.h"
 

@@ -2,10 +2,10 @@
 #ifndef COMPARISON_FIGURES_H
 #define COMPARISON_FIGURES_H
 
-#include "compared_run.h"
+#include "compare/compared_run.h"
+#include "compare/welch.h"
 #include "error.h"
-#include "settings.h"
-#include "welch.h"
+#include "run/options.h"
 
 /* The runs of one norm. Accuracies are in percent. */
 struct run_group {

@@ -1,8 +1,8 @@
 /* comparison_json.c: compare.json. All functions give NULL where there is no memory, and take it.
  */
-#include "comparison_text.h"
-#include "text.h"
-#include "version.h"
+#include "base/text.h"
+#include "base/version.h"
+#include "compare/comparison_text.h"
 
 #include <math.h>
 

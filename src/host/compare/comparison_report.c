@@ -1,12 +1,12 @@
 /* comparison_report.c: compare.json, compare.md, compare.png, sweep.png, and what is printed. */
-#include "comparison_report.h"
+#include "compare/comparison_report.h"
 
-#include "comparison_text.h"
+#include "base/output.h"
+#include "base/text.h"
+#include "base/version.h"
+#include "compare/comparison_text.h"
 #include "memory.h"
-#include "output.h"
-#include "pictures.h"
-#include "text.h"
-#include "version.h"
+#include "pictures/pictures.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
 #ifndef COMPARISON_REPORT_H
 #define COMPARISON_REPORT_H
 
-#include "comparison_figures.h"
+#include "compare/comparison_figures.h"
 #include "error.h"
-#include "settings.h"
+#include "run/options.h"
 
 /* Writes compare.json, compare.md, compare.png and, where there is a sweep, sweep.png into the
  * comparison's folder, each whole or not at all, and prints what they say: with --json the object

@@ -1,8 +1,8 @@
 /* comparison_text.c: the text of compare.md: results, differences, the sweep, the runs. */
-#include "comparison_text.h"
+#include "compare/comparison_text.h"
 
-#include "text.h"
-#include "version.h"
+#include "base/text.h"
+#include "base/version.h"
 
 #include <math.h>
 #include <stdlib.h>

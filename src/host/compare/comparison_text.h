@@ -2,7 +2,7 @@
 #ifndef COMPARISON_TEXT_H
 #define COMPARISON_TEXT_H
 
-#include "comparison_figures.h"
+#include "compare/comparison_figures.h"
 #include "error.h"
 
 #include <jansson.h>

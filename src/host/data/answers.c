@@ -1,5 +1,5 @@
 /* answers.c: mistakes and the confusion matrix. */
-#include "answers.h"
+#include "data/answers.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* dataset.c: opening a data set: the six binary files of CIFAR-10, or the synthetic set. */
-#include "dataset.h"
+#include "data/dataset.h"
 
-#include "files.h"
+#include "base/files.h"
 #include "memory.h"
 
 #include <errno.h>

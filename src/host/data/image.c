@@ -2,9 +2,9 @@
  * PNG; image_area.c adds up what it gives. An interlaced image comes as seven smaller ones
  * (https://www.w3.org/TR/png-3/#8InterlaceMethods), whose rows are added where they belong, so that
  * none has to be put together. */
-#include "image.h"
+#include "data/image.h"
 
-#include "image_area.h"
+#include "data/image_area.h"
 #include "memory.h"
 
 #include <errno.h>

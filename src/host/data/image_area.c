@@ -1,5 +1,5 @@
 /* image_area.c: resampling by area in exact integers. */
-#include "image_area.h"
+#include "data/image_area.h"
 
 #include <string.h>
 

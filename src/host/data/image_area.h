@@ -7,7 +7,7 @@
 #ifndef IMAGE_AREA_H
 #define IMAGE_AREA_H
 
-#include "dataset.h"
+#include "data/dataset.h"
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
  * The batches of an epoch go round the slots: the n-th one filled since loader_begin lies in slot
  * n mod slot_count. Three counters say everything: `filled` by the thread, `taken` by loader_next
  * and `released` by loader_release, with released <= taken <= filled <= released + slot_count. */
-#include "loader.h"
+#include "data/loader.h"
 
 #include "memory.h"
 #include "philox.h"

@@ -8,7 +8,7 @@
  * survive a left-right flip.
  *
  * Integers only: every compiler and machine makes the same bytes. */
-#include "dataset.h"
+#include "data/dataset.h"
 
 #include "memory.h"
 #include "philox.h"

@@ -1,5 +1,5 @@
 /* evaluate.c: loss, accuracy and logits over a set of images. */
-#include "evaluate.h"
+#include "model/evaluate.h"
 
 #include <math.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  *     copied     on STREAM_COPY, once `consumed` is there  (event `copied`)
  *     used       on STREAM_COMPUTE                         (event `consumed`)
  * The host half of the slot is free again after `copied`, the device half after `consumed`. */
-#include "feed.h"
+#include "model/feed.h"
 
 #include "memory.h"
 

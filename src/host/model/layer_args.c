@@ -1,5 +1,5 @@
 /* layer_args.c: shapes and constants of each layer's operation. */
-#include "layer_args.h"
+#include "model/layer_args.h"
 
 struct conv_args layer_conv_args(const struct layer *layer, int batch) {
     return (struct conv_args){

@@ -1,7 +1,7 @@
 /* model.c: the walk over the layers. forward() and backward() are the way of a batch through the
  * network; the functions before them say which tensors of the plan each operation gets. */
-#include "layer_args.h"
-#include "model_private.h"
+#include "model/layer_args.h"
+#include "model/model_private.h"
 
 /* ---- what an operation gets ------------------------------------------------------------------ */
 

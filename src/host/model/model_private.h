@@ -3,7 +3,7 @@
 #ifndef MODEL_PRIVATE_H
 #define MODEL_PRIVATE_H
 
-#include "model.h"
+#include "model/model.h"
 
 enum {
     MAX_REPLAYS = 16

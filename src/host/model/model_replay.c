@@ -4,7 +4,7 @@
  * they are trained on; everything that changes from step to step they read from device memory. So
  * the first step of each kind is walked (libraries set themselves up in it), the second one is
  * recorded, and from then on the recording is replayed: one call instead of about a hundred. */
-#include "model_private.h"
+#include "model/model_private.h"
 
 /* The entry of that kind of step; a new one if there is room, else NULL. */
 static struct replay *find(struct model *model, const struct device_batch *batch, bool training) {

@@ -1,7 +1,7 @@
 /* model_state.c: a model's memory on the device, its initial weights and its counters. */
-#include "dataset.h"
+#include "data/dataset.h"
 #include "memory.h"
-#include "model_private.h"
+#include "model/model_private.h"
 #include "philox.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
  * walk over the layers says which tensors there are; their values lie in the staging memory on
  * their way to and from the device. */
 #include "memory.h"
-#include "model_private.h"
+#include "model/model_private.h"
 
 #include <inttypes.h>
 #include <math.h>

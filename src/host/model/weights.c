@@ -1,8 +1,8 @@
 /* weights.c: the safetensors writer. */
-#include "weights.h"
+#include "model/weights.h"
 
-#include "files.h"
-#include "text.h"
+#include "base/files.h"
+#include "base/text.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,9 +1,9 @@
 /* weights_header.c: the header of a weights file, {"name": {"dtype": "F32", "shape": [16, 3, 3, 3],
  * "data_offsets": [begin, end]}, ...}, offsets in bytes from the end of the header. Every number is
  * compared with the size of the file before it is multiplied or used. */
-#include "weights_header.h"
+#include "model/weights_header.h"
 
-#include "text.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

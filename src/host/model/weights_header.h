@@ -3,7 +3,7 @@
 #define WEIGHTS_HEADER_H
 
 #include "error.h"
-#include "model.h"
+#include "model/model.h"
 
 #include <jansson.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
 /* weights_read.c: weights files into memory and into a model. The file is checked from the outside
  * in: its kind and size, the length of its header, the header (weights_header.c); then the data is
  * read, whose size is known to be that of the file. */
-#include "weights.h"
+#include "model/weights.h"
 
+#include "base/output.h"
 #include "memory.h"
-#include "output.h"
-#include "weights_header.h"
+#include "model/weights_header.h"
 
 #include <errno.h>
 #include <fcntl.h>

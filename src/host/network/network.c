@@ -3,9 +3,9 @@
  * The topology of all networks is C1 C2 c3 P1, C3 C4 C5 c6 P2, C7 C8 C9 GAP C10: capital C a block
  * of 3x3 convolution, norm and ReLU, small c a 1x1 convolution alone, P a pool with or without a
  * skip. */
-#include "network.h"
+#include "network/network.h"
 
-#include "dataset.h"
+#include "image_format.h"
 
 #include <stdio.h>
 

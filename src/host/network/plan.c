@@ -1,7 +1,7 @@
 /* plan.c: the offsets of every tensor in its arena. */
-#include "plan.h"
+#include "network/plan.h"
 
-#include "dataset.h"
+#include "image_format.h"
 
 enum { ALIGNMENT = 64 }; /* bytes */
 

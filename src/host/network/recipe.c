@@ -3,7 +3,7 @@
  * The reference rows are the published study; its facts stand in tests/test_network.c once more, as
  * numbers. The tuned rows are ours: one network for all three norms (45,520 parameters each), which
  * differ in the norm and, as the comment there says, in their filters. */
-#include "recipe.h"
+#include "network/recipe.h"
 
 #include <stddef.h>
 

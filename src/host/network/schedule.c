@@ -1,7 +1,7 @@
 /* schedule.c: the learning rate as a function of the step. */
-#include "schedule.h"
+#include "network/schedule.h"
 
-#include "text.h"
+#include "base/text.h"
 
 /* In double, as PyTorch's schedulers: 0.1 * 0.1 in float would not be the float nearest to 0.01. */
 static float steps_rate(const struct recipe *recipe, int64_t epoch) {

@@ -1,11 +1,11 @@
 /* checkpoint.c: a run between two steps as a file. Numbers of the state stand in the metadata as
  * decimal text with all their digits, so that reading gives back the same bits. */
-#include "checkpoint.h"
+#include "run/checkpoint.h"
 
-#include "files.h"
-#include "run_settings.h"
-#include "version.h"
-#include "weights.h"
+#include "base/files.h"
+#include "base/version.h"
+#include "model/weights.h"
+#include "run/run_settings.h"
 
 #include <errno.h>
 #include <float.h>

@@ -1,9 +1,9 @@
 /* console.c: what a training run prints on standard output. */
-#include "console.h"
+#include "run/console.h"
 
-#include "output.h"
-#include "text.h"
-#include "version.h"
+#include "base/output.h"
+#include "base/text.h"
+#include "base/version.h"
 
 #include <inttypes.h>
 #include <stdio.h>

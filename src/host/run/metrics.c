@@ -1,8 +1,8 @@
 /* metrics.c: metrics.jsonl: the epochs of a run, a line of JSON for each. */
-#include "metrics.h"
+#include "run/metrics.h"
 
+#include "base/text.h"
 #include "memory.h"
-#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* progress.c: the progress bar. What goes wrong in drawing it is not worth stopping a run for, so
  * writes to standard error are the only ones that nobody checks. */
-#include "progress.h"
+#include "run/progress.h"
 
-#include "clock.h"
-#include "text.h"
+#include "base/clock.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,16 +1,16 @@
 /* report.c: what a finished run leaves for people: report.md and its pictures. The epochs come from
  * metrics.jsonl, so that a resumed run tells of all of them; the rest from one more evaluation. */
-#include "report.h"
+#include "run/report.h"
 
-#include "answers.h"
+#include "base/output.h"
+#include "base/version.h"
+#include "data/answers.h"
 #include "memory.h"
-#include "metrics.h"
-#include "output.h"
-#include "pictures.h"
-#include "report_text.h"
-#include "run_folder.h"
-#include "run_settings.h"
-#include "version.h"
+#include "pictures/pictures.h"
+#include "run/metrics.h"
+#include "run/report_text.h"
+#include "run/run_folder.h"
+#include "run/run_settings.h"
 
 #include <stdio.h>
 #include <string.h>

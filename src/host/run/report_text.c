@@ -1,9 +1,9 @@
 /* report_text.c: the text of report.md: results, pictures, classes, epochs, settings. */
-#include "report_text.h"
+#include "run/report_text.h"
 
-#include "run_settings.h"
-#include "text.h"
-#include "version.h"
+#include "base/text.h"
+#include "base/version.h"
+#include "run/run_settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
 #ifndef REPORT_TEXT_H
 #define REPORT_TEXT_H
 
-#include "answers.h"
+#include "data/answers.h"
 #include "error.h"
-#include "run.h"
+#include "run/run.h"
 
 #include <stddef.h>
 

@@ -1,9 +1,9 @@
 /* run_config.c: config.json: every setting of a run as resolved. */
-#include "run_config.h"
+#include "run/run_config.h"
 
-#include "files.h"
-#include "text.h"
-#include "version.h"
+#include "base/files.h"
+#include "base/text.h"
+#include "base/version.h"
 
 #include <jansson.h>
 #include <stdio.h>

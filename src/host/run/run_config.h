@@ -3,7 +3,7 @@
 #define RUN_CONFIG_H
 
 #include "error.h"
-#include "run.h"
+#include "run/run.h"
 
 /* Writes `folder`/`name`, whole or not at all. Errors: STATUS_FAILED. */
 enum status run_config_write(struct error *error, const char *folder, const char *name,

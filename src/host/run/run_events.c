@@ -4,11 +4,11 @@
  * checkpoint says; the event file is written anew from it, under a new name, so that whoever reads
  * it finds each epoch once, whatever a killed run had left and whether or not it had --tensorboard
  * from the start. */
-#include "run_events.h"
+#include "run/run_events.h"
 
-#include "clock.h"
+#include "base/clock.h"
 #include "memory.h"
-#include "metrics.h"
+#include "run/metrics.h"
 
 enum status run_events_add(struct error *error, struct event_file *out,
                            const struct epoch_metrics *metrics, double wall_time) {

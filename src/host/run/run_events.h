@@ -3,8 +3,8 @@
 #define RUN_EVENTS_H
 
 #include "error.h"
-#include "event_file.h"
-#include "run.h"
+#include "run/event_file.h"
+#include "run/run.h"
 
 /* Makes the event file of a run in `folder` and fills it with the epochs that the file `metrics`
  * (metrics.jsonl) holds: those that `state` counts. Their times are what their seconds make them:

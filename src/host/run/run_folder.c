@@ -1,11 +1,11 @@
 /* run_folder.c: the files of a run. */
-#include "run_folder.h"
+#include "run/run_folder.h"
 
-#include "clock.h"
-#include "run_config.h"
-#include "run_events.h"
-#include "text.h"
-#include "weights.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "model/weights.h"
+#include "run/run_config.h"
+#include "run/run_events.h"
 
 #include <errno.h>
 #include <fcntl.h>

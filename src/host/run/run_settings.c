@@ -1,8 +1,8 @@
 /* run_settings.c: the settings that a run's results depend on. What changes nothing but speed or
  * looks (--threads, --no-graph, --tensorboard, --quiet) is not among them. */
-#include "run_settings.h"
+#include "run/run_settings.h"
 
-#include "text.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>

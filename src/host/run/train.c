@@ -7,20 +7,20 @@
  *
  * struct run_state says where the run stands; together with the model's state it is what a
  * checkpoint holds, and all that a run depends on from there on. */
-#include "train.h"
+#include "run/train.h"
 
-#include "checkpoint.h"
-#include "clock.h"
-#include "console.h"
-#include "evaluate.h"
-#include "feed.h"
-#include "model.h"
-#include "progress.h"
-#include "report.h"
-#include "run_folder.h"
-#include "schedule.h"
-#include "stop.h"
-#include "weights.h"
+#include "base/clock.h"
+#include "base/stop.h"
+#include "model/evaluate.h"
+#include "model/feed.h"
+#include "model/model.h"
+#include "model/weights.h"
+#include "network/schedule.h"
+#include "run/checkpoint.h"
+#include "run/console.h"
+#include "run/progress.h"
+#include "run/report.h"
+#include "run/run_folder.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -3,8 +3,8 @@
  * algorithms are taken. */
 #include "compare.h"
 #include "cudasim.h"
-#include "device.h"
 #include "device_fixture.h"
+#include "kernels/device.h"
 #include "reference_ops.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* test_step.c: what a training step asks of CUDA, and what happens when the device's memory is too
  * small. On the stand-in only, since it counts. */
 #include "cudasim.h"
-#include "feed.h"
 #include "memory.h"
+#include "model/feed.h"
 #include "support.h"
 
 #include <stdio.h>

@@ -1,0 +1,58 @@
+/* recipe.h: the recipes as data: what is trained and how. One row for each (recipe, norm). */
+#ifndef RECIPE_H
+#define RECIPE_H
+
+#include "norm_kind.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum recipe_kind { RECIPE_TUNED, RECIPE_REFERENCE };
+enum { RECIPE_COUNT = 2 };
+
+enum schedule_kind {
+    SCHEDULE_STEPS,  /* the peak rate, times 0.1 after each milestone epoch */
+    SCHEDULE_LINEAR, /* linear warm-up to the peak, then linear decay to zero, step by step */
+};
+
+enum augment_kind { AUGMENT_NONE, AUGMENT_FLIP_CROP };
+
+/* Output channels of the blocks, in the order of their names. */
+enum { BLOCK_COUNT = 10 }; /* C1 C2 c3, C3 C4 C5 c6, C7 C8 C9 */
+
+struct recipe {
+    enum recipe_kind kind;
+    enum norm_kind norm;
+
+    /* the network */
+    int channels[BLOCK_COUNT];
+    int early_padding; /* zero padding of C1 and C2; the other 3x3 convolutions have 1 */
+    bool first_skip;   /* the skip and ReLU around C2 and c3 */
+    bool relu_first;   /* conv, ReLU, norm, dropout; else conv, norm, ReLU, dropout */
+    bool per_element;  /* norm weight and bias of shape [C, H, W] instead of [C] */
+    int groups;        /* of group norm; 1 elsewhere */
+    float filter_norm; /* L2 norm that 3x3 filters are standardized to; 0: left alone */
+    float dropout;     /* probability of a zero after each norm */
+
+    /* the training */
+    int epochs, batch_size;
+    float learning_rate;          /* peak */
+    float momentum, weight_decay; /* weight decay on convolutions only */
+    bool nesterov;
+    enum schedule_kind schedule;
+    int milestones[2]; /* SCHEDULE_STEPS: the rate falls after these epochs (counted from 1); 0:
+                          never */
+    float warmup;      /* SCHEDULE_LINEAR: share of all steps that warms up */
+    enum augment_kind augment;
+};
+
+/* The row of a recipe and norm; every pair has one. */
+const struct recipe *recipe_find(enum recipe_kind kind, enum norm_kind norm);
+
+/* "bn", "gn", "ln"; "batch norm", ...; "tuned", "reference"; "none", "flip-crop". */
+const char *norm_option(enum norm_kind norm);
+const char *norm_title(enum norm_kind norm);
+const char *recipe_option(enum recipe_kind kind);
+const char *augment_option(enum augment_kind augment);
+
+#endif

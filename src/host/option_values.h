@@ -1,0 +1,45 @@
+/* option_values.h: one option of the command line, and the strict reading of its value. */
+#ifndef OPTION_VALUES_H
+#define OPTION_VALUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What an option's value is, and the type of the member it goes to. */
+enum value_kind {
+    VALUE_NONE,         /* a flag; bool */
+    VALUE_PATH,         /* char [PATH_CAPACITY] */
+    VALUE_WORD,         /* one of option->words; an enum, the place among them */
+    VALUE_DEVICE,       /* auto, cpu, cuda or cuda:N; struct device_request */
+    VALUE_INT,          /* a whole number from option->low to option->high; int */
+    VALUE_INT64,        /* the same; int64_t */
+    VALUE_UINT64,       /* the same; uint64_t */
+    VALUE_INTS,         /* such numbers, rising, with commas between; struct int_list */
+    VALUE_POSITIVE,     /* a finite number above 0; float */
+    VALUE_NOT_NEGATIVE, /* a finite number, 0 or above; float */
+    VALUE_FRACTION,     /* a number from 0 to below 1; float */
+};
+
+/* A row of the table in command_line.c. */
+struct option {
+    const char *name;     /* without the dashes */
+    const char *argument; /* as the help shows it; NULL for a flag */
+    const char *help;     /* with the default */
+    unsigned takers;      /* bit 1 << c: the command c takes it */
+    enum value_kind kind;
+    size_t offset;            /* of the member in struct options */
+    const char *const *words; /* VALUE_WORD: NULL at the end */
+    uint64_t low, high;       /* whole numbers: the range */
+};
+
+enum { ALLOWED_CAPACITY = 160 };
+
+/* Writes what the option allows: "a whole number from 1 to 512". */
+void option_allowed(char out[ALLOWED_CAPACITY], const struct option *option);
+
+/* Reads `text` into `member`, which has the type of the option's kind; false, the member perhaps
+ * changed, if the text is not allowed. A flag becomes true. */
+bool option_put(void *member, const struct option *option, const char *text);
+
+#endif

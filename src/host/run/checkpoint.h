@@ -1,0 +1,29 @@
+/* checkpoint.h: a run between two steps as a file: a weights file (weights.h) with the velocity of
+ * each weight, whose `__metadata__` holds the settings and the state of the run. */
+#ifndef CHECKPOINT_H
+#define CHECKPOINT_H
+
+#include "error.h"
+#include "model/model.h"
+#include "run/run.h"
+
+/* Writes the model's state and `state` to `path`, whole or not at all. Waits for the device.
+ * Errors: STATUS_DIVERGED: a value is not finite (nobody could go on from there), before the first
+ * step STATUS_BAD_DATA, for --weights brought it; STATUS_FAILED; each time the older file is
+ * untouched. */
+enum status checkpoint_write(struct error *error, const char *path, struct model *model,
+                             const struct run_state *state, const struct run_description *run);
+
+/* Whether there is a file to read. Errors: STATUS_BAD_DATA. */
+enum status checkpoint_find(struct error *error, const char *path);
+
+/* Brings model and *state to what the file holds. Errors: STATUS_BAD_DATA: no file, or not one that
+ * this run wrote; STATUS_USAGE: one of a run with other settings, naming them. */
+enum status checkpoint_read(struct error *error, struct run_state *state, struct model *model,
+                            const char *path, const struct run_description *run);
+
+/* The same without a model: says where the run stands, and leaves its tensors unchecked. */
+enum status checkpoint_look(struct error *error, struct run_state *state, const char *path,
+                            const struct run_description *run);
+
+#endif

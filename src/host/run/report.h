@@ -1,0 +1,27 @@
+/* report.h: what a finished run leaves for people: report.md and its pictures. */
+#ifndef REPORT_H
+#define REPORT_H
+
+#include "error.h"
+#include "model/feed.h"
+#include "model/model.h"
+#include "run/run.h"
+
+#include <stdbool.h>
+
+/* Evaluates the model, which has the final weights, on the images of `feed` once more, and writes
+ * curves.png, confusion.png, misclassified.png (more pages where --misclassified wants more) and
+ * report.md into the run's folder, each whole or not at all. Where the program cannot draw it says
+ * so and writes report.md alone. Errors: STATUS_FAILED; STATUS_BAD_DATA: metrics.jsonl cannot be
+ * read.
+ */
+enum status report_write(struct error *error, const struct run_description *run,
+                         const struct run_state *state, struct model *model, struct feed *feed);
+
+/* Whether the folder holds the report.md of a run. Errors: STATUS_USAGE: its path is too long. */
+enum status report_is_there(struct error *error, bool *out, const char *folder);
+
+/* Removes what an older run's report_write left in the folder. Errors: STATUS_FAILED. */
+enum status report_remove(struct error *error, const char *folder);
+
+#endif

@@ -1,0 +1,45 @@
+/* run.h: what a training run is and where it stands, for everything that reports or saves it. */
+#ifndef RUN_H
+#define RUN_H
+
+#include "backend.h"
+#include "data/dataset.h"
+#include "model/epoch_metrics.h"
+#include "network/network.h"
+#include "run/options.h"
+
+#include <stdint.h>
+
+/* Fixed before the first step. */
+struct run_description {
+    const struct options *options;
+    const struct dataset *dataset;
+    const struct network *network;
+    const struct device_choice *device;
+    int steps_per_epoch;
+};
+
+/* Where a run stands between two steps: with the model's state, all that it goes on from. */
+struct run_state {
+    int64_t step;        /* optimizer steps done */
+    int epoch;           /* the one to go on with, from 1; those before it are recorded */
+    int batch;           /* batches of it done */
+    struct counters sum; /* what they counted */
+    double seconds;      /* that they took */
+    float learning_rate; /* of the last step; 0 before the first */
+    int best_epoch;      /* of the recorded ones; 0: none is */
+    double best_accuracy, last_accuracy; /* on the test set, in percent */
+    double elapsed; /* seconds that the run has taken, those before it was resumed included */
+};
+
+/* The state of a run that begins. */
+#define RUN_STATE_NEW                                                                              \
+    { .epoch = 1 }
+
+/* Whether all is done: the epochs, or the steps that --max-steps allows. */
+static inline bool run_ended(const struct run_state *state, const struct options *options) {
+    bool steps_done = options->max_steps > 0 && state->step >= options->max_steps;
+    return state->epoch > options->recipe.epochs || (steps_done && state->batch == 0);
+}
+
+#endif
