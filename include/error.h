@@ -32,4 +32,9 @@ enum status error_set(struct error *error, enum status status, const char *forma
 enum status error_set_errno(struct error *error, enum status status, int errno_value,
                             const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* Appends to the text of a failure, for a caller that knows what to do about it:
+ * `return error_append(error, "; run `make data`");`. Returns its status. */
+enum status error_append(struct error *error, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 #endif

@@ -241,8 +241,8 @@ static void no_images(void **state) {
     bad[20] = 0x80;
     REFUSED(PNG_BYTES);
     const char *path = in_folder(*state, "none.png");
-    FAILED(event_file_add_image_file(&error, &file, "tag", 1, path), STATUS_FAILED, &error, path);
-    FAILED(event_file_add_image_file(&error, &file, "tag", 1, *state), STATUS_FAILED, &error,
+    FAILED(event_file_add_image_file(&error, &file, "tag", 1, path), STATUS_BAD_DATA, &error, path);
+    FAILED(event_file_add_image_file(&error, &file, "tag", 1, *state), STATUS_BAD_DATA, &error,
            *state);
     path = in_folder(*state, "empty.png");
     file_put(path, "", 0);

@@ -7,14 +7,27 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Prints into the text from `place` on, and keeps it one line. */
+static void print_at(struct error *error, size_t place, const char *format, va_list arguments) {
+    vsnprintf(error->text + place, sizeof error->text - place, format, arguments);
+    text_one_line(error->text + place);
+}
+
 enum status error_set(struct error *error, enum status status, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     error->status = status;
-    vsnprintf(error->text, sizeof error->text, format, arguments);
+    print_at(error, 0, format, arguments);
     va_end(arguments);
-    text_one_line(error->text);
     return status;
+}
+
+enum status error_append(struct error *error, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    print_at(error, strlen(error->text), format, arguments);
+    va_end(arguments);
+    return error->status;
 }
 
 enum status error_set_errno(struct error *error, enum status status, int errno_value,
@@ -22,10 +35,7 @@ enum status error_set_errno(struct error *error, enum status status, int errno_v
     va_list arguments;
     va_start(arguments, format);
     error->status = status;
-    vsnprintf(error->text, sizeof error->text, format, arguments);
+    print_at(error, 0, format, arguments);
     va_end(arguments);
-    text_one_line(error->text);
-    size_t length = strlen(error->text);
-    snprintf(error->text + length, sizeof error->text - length, ": %s", strerror(errno_value));
-    return status;
+    return error_append(error, ": %s", strerror(errno_value));
 }

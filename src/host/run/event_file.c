@@ -21,6 +21,7 @@
 #include "run/event_file.h"
 
 #include "base/clock.h"
+#include "base/file_read.h"
 #include "base/version.h"
 #include "memory.h"
 #include "run/crc32c.h"
@@ -31,7 +32,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const char name_start[] = "events.out.tfevents.", name_end[] = "." PROGRAM_NAME;
@@ -277,6 +277,8 @@ enum status event_file_add_scalars(struct error *error, struct event_file *out, 
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
+enum { MAX_PNG = 64 << 20 }; /* bytes; TensorBoard takes them all into memory */
+
 struct picture {
     uint32_t height, width;
     uint32_t colorspace; /* summary.proto: 1 gray, 2 with alpha, 3 RGB, 4 RGBA */
@@ -352,37 +354,16 @@ enum status event_file_add_image(struct error *error, struct event_file *out, co
     return add_picture(error, out, tag, step, wall_time, &picture);
 }
 
-/* Reads the whole file; release *out with memory_free. */
-static enum status read_file(struct error *error, uint8_t **out, size_t *bytes, FILE *stream,
-                             const char *path) {
-    struct stat found;
-    if (fstat(fileno(stream), &found) != 0)
-        return error_set_errno(error, STATUS_FAILED, errno, "cannot read '%s'", path);
-    *bytes = (size_t)found.st_size;
-    if (memory_alloc(error, out, *bytes, 1, path) != STATUS_OK)
-        return error->status;
-    if (fread(*out, 1, *bytes, stream) == *bytes)
-        return STATUS_OK;
-    memory_free(*out);
-    return error_set(error, STATUS_FAILED, "cannot read the %zu bytes of '%s': %s", *bytes, path,
-                     ferror(stream) ? "the disk or file system fails" : "it became shorter");
-}
-
 enum status event_file_add_image_file(struct error *error, struct event_file *out, const char *tag,
                                       int64_t step, const char *path) {
     struct picture picture;
-    uint8_t *png = NULL;
-    size_t bytes = 0;
+    char *png;
+    size_t bytes;
     if (out->file < 0)
         return STATUS_OK;
-    FILE *stream = fopen(path, "rbe");
-    if (stream == NULL)
-        return error_set_errno(error, STATUS_FAILED, errno, "cannot open '%s'", path);
-    enum status status = read_file(error, &png, &bytes, stream, path);
-    fclose(stream); /* only read: nothing to lose */
-    if (status != STATUS_OK)
-        return status;
-    status = describe(error, &picture, png, bytes, path);
+    if (file_read_whole(error, &png, &bytes, path, "picture", MAX_PNG) != STATUS_OK)
+        return error->status;
+    enum status status = describe(error, &picture, png, bytes, path);
     if (status == STATUS_OK)
         status = add_picture(error, out, tag, step, clock_wall(), &picture);
     memory_free(png);

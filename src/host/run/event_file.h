@@ -43,7 +43,7 @@ enum status event_file_add_scalars(struct error *error, struct event_file *out, 
                                    double wall_time, const struct event_scalar *scalars, int count);
 
 /* Adds a PNG: its bytes, or the file `path`, with the time of the call. Errors: STATUS_FAILED;
- * STATUS_BAD_DATA: it does not begin as a PNG does. */
+ * STATUS_BAD_DATA: the file cannot be read, or is not a PNG. */
 enum status event_file_add_image(struct error *error, struct event_file *out, const char *tag,
                                  int64_t step, double wall_time, const void *png, size_t bytes);
 enum status event_file_add_image_file(struct error *error, struct event_file *out, const char *tag,
