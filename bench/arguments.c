@@ -30,8 +30,10 @@ bool arguments_help(const char *program, const struct option *table, int count, 
                     char *const argv[]) {
     if (argc != 2 || strcmp(argv[1], "--help") != 0)
         return false;
+    char argument[ALLOWED_CAPACITY];
     printf("usage: %s [OPTION VALUE ...]\n", program);
     for (int i = 0; i < count; i++)
-        printf("  --%-10s %-20s %s\n", table[i].name, table[i].argument, table[i].help);
+        printf("  --%-10s %-20s %s\n", table[i].name, option_argument(argument, &table[i]),
+               table[i].help);
     return true;
 }

@@ -279,9 +279,10 @@ static enum status run_all(struct error *error, const struct request *request) {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-static const char *const norm_words[] = {"bn", "gn", "ln", "all", NULL};       /* norm_kind */
-static const char *const recipe_words[] = {"tuned", "reference", "all", NULL}; /* recipe_kind */
-static const char *const precision_choices[] = {"fp32", "tf32", "all", NULL};  /* precision */
+#define NORM_WORD(value, name, word, title) word,
+static const char *const norm_choices[] = {NORM_LIST(NORM_WORD) "all", NULL};
+static const char *const recipe_choices[] = {"tuned", "reference", "all", NULL}; /* recipe_kind */
+static const char *const precision_choices[] = {"fp32", "tf32", "all", NULL};    /* precision */
 static const char *const replay_words[] = {"off", "on", "all", NULL};
 static const char *const switch_words[] = {"off", "on", NULL};
 
@@ -291,14 +292,13 @@ static const char *const switch_words[] = {"off", "on", NULL};
 static const struct option options[] = {
     OPTION("device", "auto|cuda|cuda:N|cpu", "where (auto)", VALUE_DEVICE, device, NULL, 0),
     OPTION("threads", "N", "of the CPU (one a core)", VALUE_INT, device.threads, NULL, 1024),
-    OPTION("norm", "bn|gn|ln|all", "only this (all)", VALUE_WORD, norm, norm_words, 0),
-    OPTION("recipe", "tuned|reference|all", "only this (all)", VALUE_WORD, recipe, recipe_words, 0),
-    OPTION("precision", "fp32|tf32|all", "only this (all that the device has)", VALUE_WORD,
-           precision, precision_choices, 0),
-    OPTION("replay", "on|off|all", "steps replayed, or called (all)", VALUE_WORD, replay,
-           replay_words, 0),
-    OPTION("fast", "on|off", "the fastest algorithms, as timed on the device (off)", VALUE_WORD,
-           fast, switch_words, 0),
+    OPTION("norm", NULL, "only this (all)", VALUE_WORD, norm, norm_choices, 0),
+    OPTION("recipe", NULL, "only this (all)", VALUE_WORD, recipe, recipe_choices, 0),
+    OPTION("precision", NULL, "only this (all that the device has)", VALUE_WORD, precision,
+           precision_choices, 0),
+    OPTION("replay", NULL, "steps replayed, or called (all)", VALUE_WORD, replay, replay_words, 0),
+    OPTION("fast", NULL, "the fastest algorithms, as timed on the device (off)", VALUE_WORD, fast,
+           switch_words, 0),
     OPTION("batch", "N", "images (128, 512 and 2048)", VALUE_INT, batch, NULL, 50000),
     OPTION("samples", "N", "of each case; the median counts (15)", VALUE_INT, samples, NULL,
            MAX_SAMPLES),

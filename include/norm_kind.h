@@ -1,9 +1,21 @@
-/* norm_kind.h: the normalizations. A new one starts with a value here; the compiler then points at
- * every switch that needs a case for it. */
+/* norm_kind.h: the normalizations. */
 #ifndef NORM_KIND_H
 #define NORM_KIND_H
 
-enum norm_kind { NORM_BATCH, NORM_GROUP, NORM_LAYER };
-enum { NORM_COUNT = 3 };
+/* A row for each norm: its value, the name of its functions in each backend and of its layers'
+ * type, its word on the command line and in files, and its title in texts. A new norm starts with a
+ * row here; the compiler then points at every switch that needs a case for it. */
+#define NORM_LIST(ROW)                                                                             \
+    ROW(NORM_BATCH, batch_norm, "bn", "batch norm")                                                \
+    ROW(NORM_GROUP, group_norm, "gn", "group norm")                                                \
+    ROW(NORM_LAYER, layer_norm, "ln", "layer norm")
+
+#define NORM_VALUE(value, name, word, title) value,
+enum norm_kind { NORM_LIST(NORM_VALUE) };
+#undef NORM_VALUE
+
+#define NORM_ONE(value, name, word, title) +1
+enum { NORM_COUNT = NORM_LIST(NORM_ONE) };
+#undef NORM_ONE
 
 #endif

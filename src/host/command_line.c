@@ -45,8 +45,6 @@ enum {
     ALL = ONE_NORM | COMPARE,
 };
 
-static const char *const norm_words[] = {"bn", "gn", "ln", NULL};
-static const char *const recipe_words[] = {"tuned", "reference", NULL};
 static const char *const augment_words[] = {"none", "flip-crop", NULL};
 static const char *const precision_words[] = {"fp32", "tf32", NULL}; /* enum precision */
 
@@ -54,9 +52,9 @@ static const char *const precision_words[] = {"fp32", "tf32", NULL}; /* enum pre
 
 /* clang-format off */
 static const struct option table[] = {
-    {"norm", "bn|gn|ln", "normalization: batch, group or layer norm (gn)",
+    {"norm", NULL, "normalization: batch, group or layer norm (gn)",
      ONE_NORM, VALUE_WORD, AT(recipe.norm), norm_words, 0, 0},
-    {"recipe", "tuned|reference", "reference: the published network and hyper-parameters; "
+    {"recipe", NULL, "reference: the published network and hyper-parameters; "
      "tuned: ours (tuned)",
      ALL, VALUE_WORD, AT(recipe.kind), recipe_words, 0, 0},
     {"data", "DIR|synthetic[:SEED]", "folder of the six CIFAR-10 binary files, or a built-in set for "
@@ -80,13 +78,13 @@ static const struct option table[] = {
      TRAIN | EVAL | PREDICT | COMPARE | SUMMARY, VALUE_INT, AT(recipe.groups), NULL, 1, 512},
     {"seed", "N", "seed of everything random (1)",
      TRAIN | EVAL | COMPARE, VALUE_UINT64, AT(seed), NULL, 0, UINT64_MAX},
-    {"augment", "none|flip-crop", "random changes to the training images (the recipe's)",
+    {"augment", NULL, "random changes to the training images (the recipe's)",
      TRAIN | COMPARE, VALUE_WORD, AT(recipe.augment), augment_words, 0, 0},
     {"no-shuffle", NULL, "take the training images in file order",
      TRAIN | COMPARE, VALUE_NONE, AT(no_shuffle), NULL, 0, 0},
     {"max-steps", "N", "stop after N optimizer steps (no limit)",
      TRAIN, VALUE_INT64, AT(max_steps), NULL, 1, 1000000000000},
-    {"precision", "fp32|tf32", "matrix arithmetic on the GPU (fp32)",
+    {"precision", NULL, "matrix arithmetic on the GPU (fp32)",
      TRAIN | EVAL | PREDICT | COMPARE | INFO, VALUE_WORD, AT(device.precision), precision_words, 0, 0},
     {"fast-algorithms", NULL, "GPU: time all convolution algorithms and take the fastest, even where its "
      "last bits differ from run to run",
@@ -474,9 +472,8 @@ static enum status print_wrapped(struct error *error, int column, const char *te
 
 static enum status print_option(struct error *error, const struct option *option) {
     enum { COLUMN = 34 };
-    char left[COLUMN * 2];
-    snprintf(left, sizeof left, "--%s %s", option->name,
-             option->argument == NULL ? "" : option->argument);
+    char left[COLUMN * 2], argument[ALLOWED_CAPACITY];
+    snprintf(left, sizeof left, "--%s %s", option->name, option_argument(argument, option));
     if (output_print(error, "  %-*s", COLUMN - 2, left) != STATUS_OK)
         return error->status;
     return print_wrapped(error, COLUMN, option->help);

@@ -17,13 +17,25 @@ enum { MAX_CUDA_INDEX = 255 };
 
 /* ---- what is allowed ------------------------------------------------------------------------ */
 
-static void describe_words(char out[ALLOWED_CAPACITY], const char *const *words) {
+static void join_words(char out[ALLOWED_CAPACITY], const char *const *words, const char *link,
+                       const char *last_link) {
     out[0] = '\0';
     for (int i = 0; words[i] != NULL; i++) {
-        const char *link = i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ";
         size_t length = strlen(out);
-        snprintf(out + length, ALLOWED_CAPACITY - length, "%s%s", link, words[i]);
+        snprintf(out + length, ALLOWED_CAPACITY - length, "%s%s",
+                 i == 0                 ? ""
+                 : words[i + 1] == NULL ? last_link
+                                        : link,
+                 words[i]);
     }
+}
+
+const char *option_argument(char out[ALLOWED_CAPACITY], const struct option *option) {
+    if (option->kind == VALUE_WORD)
+        join_words(out, option->words, "|", "|");
+    else
+        snprintf(out, ALLOWED_CAPACITY, "%s", option->argument == NULL ? "" : option->argument);
+    return out;
 }
 
 void option_allowed(char out[ALLOWED_CAPACITY], const struct option *option) {
@@ -35,7 +47,7 @@ void option_allowed(char out[ALLOWED_CAPACITY], const struct option *option) {
         snprintf(out, ALLOWED_CAPACITY, "a path of 1 to %d bytes", PATH_CAPACITY - 1);
         return;
     case VALUE_WORD:
-        describe_words(out, option->words);
+        join_words(out, option->words, ", ", " or ");
         return;
     case VALUE_DEVICE:
         snprintf(out, ALLOWED_CAPACITY, "auto, cpu, cuda or cuda:N with N from 0 to %d",

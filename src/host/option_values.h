@@ -24,7 +24,7 @@ enum value_kind {
 /* A row of the table in command_line.c. */
 struct option {
     const char *name;     /* without the dashes */
-    const char *argument; /* as the help shows it; NULL for a flag */
+    const char *argument; /* as the help shows it; NULL: nothing, or all words of a VALUE_WORD */
     const char *help;     /* with the default */
     unsigned takers;      /* bit 1 << c: the command c takes it */
     enum value_kind kind;
@@ -34,6 +34,9 @@ struct option {
 };
 
 enum { ALLOWED_CAPACITY = 160 };
+
+/* The value as the help shows it: "N", "bn|gn|ln", "" for a flag. Returns `out`. */
+const char *option_argument(char out[ALLOWED_CAPACITY], const struct option *option);
 
 /* Writes what the option allows: "a whole number from 1 to 512". */
 void option_allowed(char out[ALLOWED_CAPACITY], const struct option *option);

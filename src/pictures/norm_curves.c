@@ -9,18 +9,23 @@
 
 enum { MARKED_PLACES = 40 }; /* up to so many, every mean gets a marker */
 
+_Static_assert((int)NORM_COUNT <= (int)PLOT_MAX_LEGENDS, "the legends of all norms are spread");
+
 static const char compare_heading[] = "Comparison of the norms";
 static const char sweep_heading[] = "Test error over the batch size";
 
 /* ---- curves ---------------------------------------------------------------------------------- */
 
-static const struct curve_style *style_of(enum norm_kind norm) {
-    static const struct curve_style styles[NORM_COUNT] = {
-        [NORM_BATCH] = {{INK_BLUE, 2, DASH_LONG}, MARKER_DISC},
-        [NORM_GROUP] = {{INK_VERMILLION, 2, DASH_NONE}, MARKER_SQUARE},
-        [NORM_LAYER] = {{INK_GREEN, 2, DASH_SHORT}, MARKER_DIAMOND},
-    };
-    return &styles[norm];
+static struct curve_style style_of(enum norm_kind norm) {
+    switch (norm) {
+    case NORM_BATCH:
+        return (struct curve_style){{INK_BLUE, 2, DASH_LONG}, MARKER_DISC};
+    case NORM_GROUP:
+        return (struct curve_style){{INK_VERMILLION, 2, DASH_NONE}, MARKER_SQUARE};
+    case NORM_LAYER:
+        return (struct curve_style){{INK_GREEN, 2, DASH_SHORT}, MARKER_DIAMOND};
+    }
+    return (struct curve_style){0};
 }
 
 /* One panel and its curves. */
@@ -57,18 +62,17 @@ static void draw_band(const struct panel *panel, const struct norm_curve *norm) 
         canvas_join(canvas, (struct point){low.x + half, low.y});
         canvas_join(canvas, (struct point){low.x - half, low.y});
     }
-    canvas_fill(canvas, style_of(norm->norm)->stroke.ink, 0.2);
+    canvas_fill(canvas, style_of(norm->norm).stroke.ink, 0.2);
 }
 
 static void draw_mean(const struct panel *panel, const struct norm_curve *norm) {
-    const struct curve_style *style = style_of(norm->norm);
+    const struct curve_style style = style_of(norm->norm);
     struct canvas *canvas = panel->plot.canvas;
     for (int i = 0; i < panel->count; i++)
         canvas_join(canvas, place(panel, i, norm->bands[i].mean));
-    canvas_stroke(canvas, &style->stroke);
+    canvas_stroke(canvas, &style.stroke);
     for (int i = 0; i < panel->count && panel->count <= MARKED_PLACES; i++)
-        canvas_marker(canvas, place(panel, i, norm->bands[i].mean), style->marker,
-                      style->stroke.ink);
+        canvas_marker(canvas, place(panel, i, norm->bands[i].mean), style.marker, style.stroke.ink);
 }
 
 static void draw_legends(const struct panel *panel) {
@@ -82,7 +86,8 @@ static void draw_legends(const struct panel *panel) {
         snprintf(words, sizeof words, "%s %s", norm_option(norm->norm), norm->end);
         snprintf(small, sizeof small, "%s, %d seed%s", norm_title(norm->norm), norm->seeds,
                  norm->seeds == 1 ? "" : "s");
-        plot_legend(&panel->plot, heights[i], style_of(norm->norm), words, small);
+        const struct curve_style style = style_of(norm->norm);
+        plot_legend(&panel->plot, heights[i], &style, words, small);
     }
 }
 

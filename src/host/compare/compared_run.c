@@ -78,24 +78,16 @@ static enum status get_positive(struct error *error, int *out, const struct comp
     return STATUS_OK;
 }
 
-/* The place of the text of `key` among those that `word` gives for 0 ... count - 1. */
+/* The index of the text of `key` in `words`, which end with NULL. */
 static enum status get_word(struct error *error, int *out, const struct compared_run *run,
-                            const char *key, const char *(*word)(int), int count) {
+                            const char *key, const char *const *words) {
     const char *text;
     if (get_text(error, &text, run, key) != STATUS_OK)
         return error->status;
-    for (*out = 0; *out < count; ++*out)
-        if (strcmp(text, word(*out)) == 0)
+    for (*out = 0; words[*out] != NULL; ++*out)
+        if (strcmp(text, words[*out]) == 0)
             return STATUS_OK;
     return bad_member(error, run, key);
-}
-
-static const char *norm_word(int norm) {
-    return norm_option((enum norm_kind)norm);
-}
-
-static const char *recipe_word(int recipe) {
-    return recipe_option((enum recipe_kind)recipe);
 }
 
 /* An integer, or digits where it is above 2^63. */
@@ -131,8 +123,8 @@ static enum status get_dataset(struct error *error, struct compared_run *run) {
 static enum status take_config(struct error *error, struct compared_run *run, int *epochs) {
     int norm = 0, recipe = 0;
     if (load_config(error, run) != STATUS_OK ||
-        get_word(error, &norm, run, "norm", norm_word, NORM_COUNT) != STATUS_OK ||
-        get_word(error, &recipe, run, "recipe", recipe_word, RECIPE_COUNT) != STATUS_OK ||
+        get_word(error, &norm, run, "norm", norm_words) != STATUS_OK ||
+        get_word(error, &recipe, run, "recipe", recipe_words) != STATUS_OK ||
         get_dataset(error, run) != STATUS_OK ||
         get_text(error, &run->device, run, "device") != STATUS_OK ||
         get_positive(error, &run->parameters, run, "parameters") != STATUS_OK ||

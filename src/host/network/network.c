@@ -148,15 +148,9 @@ int64_t network_activation_bytes(const struct network *network) {
 }
 
 static const char *norm_type(enum norm_kind norm) {
-    switch (norm) {
-    case NORM_BATCH:
-        return "batch_norm";
-    case NORM_GROUP:
-        return "group_norm";
-    case NORM_LAYER:
-        return "layer_norm";
-    }
-    return "";
+#define NORM_TYPE(value, name, word, title) #name,
+    static const char *const types[] = {NORM_LIST(NORM_TYPE)};
+    return types[norm];
 }
 
 const char *layer_type(const struct layer *layer) {

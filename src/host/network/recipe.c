@@ -34,6 +34,8 @@ static const struct recipe recipes[] = {
     {TUNED, .norm = NORM_GROUP, .groups = 4, .filter_norm = 1.4f},
     {TUNED, .norm = NORM_LAYER, .groups = 1, .filter_norm = 1.4f},
 };
+_Static_assert(sizeof recipes / sizeof recipes[0] == (size_t)RECIPE_COUNT * NORM_COUNT,
+               "one row for each recipe and norm");
 
 const struct recipe *recipe_find(enum recipe_kind kind, enum norm_kind norm) {
     for (size_t i = 0; i < sizeof recipes / sizeof recipes[0]; i++)
@@ -42,38 +44,27 @@ const struct recipe *recipe_find(enum recipe_kind kind, enum norm_kind norm) {
     return NULL;
 }
 
+#define NORM_WORD(value, name, word, title) word,
+#define NORM_TITLE(value, name, word, title) title,
+
+const char *const norm_words[] = {NORM_LIST(NORM_WORD) NULL};
+const char *const recipe_words[] = {
+    [RECIPE_TUNED] = "tuned",
+    [RECIPE_REFERENCE] = "reference",
+    [RECIPE_COUNT] = NULL,
+};
+
 const char *norm_option(enum norm_kind norm) {
-    switch (norm) {
-    case NORM_BATCH:
-        return "bn";
-    case NORM_GROUP:
-        return "gn";
-    case NORM_LAYER:
-        return "ln";
-    }
-    return "";
+    return norm_words[norm];
 }
 
 const char *norm_title(enum norm_kind norm) {
-    switch (norm) {
-    case NORM_BATCH:
-        return "batch norm";
-    case NORM_GROUP:
-        return "group norm";
-    case NORM_LAYER:
-        return "layer norm";
-    }
-    return "";
+    static const char *const titles[] = {NORM_LIST(NORM_TITLE)};
+    return titles[norm];
 }
 
 const char *recipe_option(enum recipe_kind kind) {
-    switch (kind) {
-    case RECIPE_TUNED:
-        return "tuned";
-    case RECIPE_REFERENCE:
-        return "reference";
-    }
-    return "";
+    return recipe_words[kind];
 }
 
 const char *augment_option(enum augment_kind augment) {

@@ -49,6 +49,10 @@ struct recipe {
 /* The row of a recipe and norm; every pair has one. */
 const struct recipe *recipe_find(enum recipe_kind kind, enum norm_kind norm);
 
+/* The words for the values of an enum, in its order; NULL at the end. */
+extern const char *const norm_words[NORM_COUNT + 1];
+extern const char *const recipe_words[RECIPE_COUNT + 1];
+
 /* "bn", "gn", "ln"; "batch norm", ...; "tuned", "reference"; "none", "flip-crop". */
 const char *norm_option(enum norm_kind norm);
 const char *norm_title(enum norm_kind norm);
