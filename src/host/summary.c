@@ -5,7 +5,7 @@
 #include "base/output.h"
 #include "base/text.h"
 #include "network/network.h"
-#include "pictures/pictures.h"
+#include "run/caption.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -88,27 +88,15 @@ static json_t *network_json(const struct network *network) {
 /* The data set is the one that the recipes are for; a summary reads none. */
 static enum status draw(struct error *error, const char *path, const struct network *network,
                         const struct recipe *recipe) {
-    char title[64], parameters[TEXT_CAPACITY], groups[TEXT_CAPACITY], dropout[TEXT_CAPACITY];
-    snprintf(title, sizeof title, "%s, recipe %s", norm_title(network->norm),
-             recipe_option(network->recipe));
-    snprintf(parameters, sizeof parameters, "%d", network_parameters(network));
-    snprintf(groups, sizeof groups, "%d", recipe->groups);
-    snprintf(dropout, sizeof dropout, "%g", text_decimal(recipe->dropout));
-    const struct picture_setting settings[] = {
-        {"norm", norm_option(network->norm)},
-        {"recipe", recipe_option(network->recipe)},
-        {"parameters", parameters},
-        {"groups", groups},
-        {"dropout", dropout},
-    };
-    const struct picture_caption caption = {
-        .title = title,
-        .dataset = "CIFAR-10",
-        .run = "",
-        .settings = settings,
-        .setting_count = sizeof settings / sizeof settings[0],
-    };
-    return network_draw(error, path, &caption, network);
+    struct caption caption;
+    caption_begin(&caption, "CIFAR-10", "", "%s, recipe %s", norm_title(network->norm),
+                  recipe_option(network->recipe));
+    caption_add(&caption, "norm", "%s", norm_option(network->norm));
+    caption_add(&caption, "recipe", "%s", recipe_option(network->recipe));
+    caption_add(&caption, "parameters", "%d", network_parameters(network));
+    caption_add(&caption, "groups", "%d", recipe->groups);
+    caption_add(&caption, "dropout", "%g", text_decimal(recipe->dropout));
+    return network_draw(error, path, &caption.picture, network);
 }
 
 enum status summary(struct error *error, const struct options *options) {

@@ -6,8 +6,8 @@
 #ifndef CANVAS_H
 #define CANVAS_H
 
-#include "image_format.h"
 #include "error.h"
+#include "image_format.h"
 #include "pictures/pictures.h"
 
 #include <stdbool.h>

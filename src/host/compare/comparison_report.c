@@ -6,7 +6,7 @@
 #include "base/version.h"
 #include "compare/comparison_text.h"
 #include "memory.h"
-#include "pictures/pictures.h"
+#include "run/caption.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,44 +19,30 @@ static const char sweep_name[] = "sweep.png";
 
 /* ---- pictures -------------------------------------------------------------------------------- */
 
-enum { SETTINGS = 6, VALUE_CAPACITY = 512 };
-
-/* What stands in every picture, with the memory that it points to. */
-struct caption {
-    char title[64], epochs[TEXT_CAPACITY], batch_size[TEXT_CAPACITY], seeds[VALUE_CAPACITY];
-    struct picture_setting settings[SETTINGS];
-    struct picture_caption picture;
-};
-
 /* "bn: 1 2 3; gn: 1 2 3", cut off where it is too long. */
-static void list_seeds(char out[VALUE_CAPACITY], const struct run_set *set) {
+static void list_seeds(char *out, size_t capacity, const struct run_set *set) {
     size_t length = 0;
     out[0] = '\0';
-    for (int i = 0; i < set->count && length < VALUE_CAPACITY; i++) {
+    for (int i = 0; i < set->count && length < capacity; i++) {
         bool first = i == 0 || set->runs[i].norm != set->runs[i - 1].norm;
         length += (size_t)snprintf(
-            out + length, VALUE_CAPACITY - length, "%s%s%s %" PRIu64, first && i > 0 ? "; " : "",
+            out + length, capacity - length, "%s%s%s %" PRIu64, first && i > 0 ? "; " : "",
             first ? norm_option(set->runs[i].norm) : "", first ? ":" : "", set->runs[i].seed);
     }
 }
 
 static void make_caption(struct caption *out, const struct comparison *comparison) {
     const struct compared_run *any = &comparison->main.runs[0];
-    snprintf(out->title, sizeof out->title, "recipe %s, %d epoch%s", recipe_option(any->recipe),
-             any->epoch_count, any->epoch_count == 1 ? "" : "s");
-    snprintf(out->epochs, sizeof out->epochs, "%d", any->epoch_count);
-    snprintf(out->batch_size, sizeof out->batch_size, "%d", any->batch_size);
-    list_seeds(out->seeds, &comparison->main);
-    const struct picture_setting settings[SETTINGS] = {
-        {"version", PROGRAM_VERSION},    {"recipe", recipe_option(any->recipe)},
-        {"data", any->dataset},          {"epochs", out->epochs},
-        {"batch-size", out->batch_size}, {"seeds", out->seeds}};
-    memcpy(out->settings, settings, sizeof settings);
-    out->picture = (struct picture_caption){.title = out->title,
-                                            .dataset = any->dataset,
-                                            .run = comparison->folder,
-                                            .settings = out->settings,
-                                            .setting_count = SETTINGS};
+    char seeds[512];
+    list_seeds(seeds, sizeof seeds, &comparison->main);
+    caption_begin(out, any->dataset, comparison->folder, "recipe %s, %d epoch%s",
+                  recipe_option(any->recipe), any->epoch_count, any->epoch_count == 1 ? "" : "s");
+    caption_add(out, "version", "%s", PROGRAM_VERSION);
+    caption_add(out, "recipe", "%s", recipe_option(any->recipe));
+    caption_add(out, "data", "%s", any->dataset);
+    caption_add(out, "epochs", "%d", any->epoch_count);
+    caption_add(out, "batch-size", "%d", any->batch_size);
+    caption_add(out, "seeds", "%s", seeds);
 }
 
 enum quantity { ACCURACY, LOSS, QUANTITIES };
@@ -125,16 +111,14 @@ static enum status draw_sweep(struct error *error, const char *path,
     return sweep_draw(error, path, caption, curves, groups, sizes, count);
 }
 
-/* Draws, or says why not; *drawn is whether the pictures are there. */
-static enum status draw_if_possible(struct error *error, bool *drawn,
-                                    const struct comparison *comparison, bool quiet) {
-    struct error reason;
-    struct caption caption = {.title = ""};
+/* *drawn says whether the program can draw. */
+static enum status draw_pictures(struct error *error, bool *drawn,
+                                 const struct comparison *comparison, bool quiet) {
+    struct caption caption;
     char curves[PATH_CAPACITY], sweep[PATH_CAPACITY];
-    *drawn = pictures_ready(&reason) == STATUS_OK;
-    if (!*drawn)
-        return quiet ? STATUS_OK
-                     : output_print(error, "note:    pictures are left out: %s\n", reason.text);
+    enum status status = caption_can_draw(error, drawn, quiet);
+    if (status != STATUS_OK || !*drawn)
+        return status;
     make_caption(&caption, comparison);
     if (path_join(error, curves, comparison->folder, picture_name) != STATUS_OK ||
         path_join(error, sweep, comparison->folder, sweep_name) != STATUS_OK ||
@@ -229,7 +213,7 @@ enum status comparison_report(struct error *error, const struct comparison *comp
     if (status == STATUS_OK)
         status = remove_old(error, folder);
     if (status == STATUS_OK)
-        status = draw_if_possible(error, &pictures, comparison, options->quiet || options->json);
+        status = draw_pictures(error, &pictures, comparison, options->quiet || options->json);
     if (status == STATUS_OK)
         status = write_json(error, folder, object);
     if (status == STATUS_OK)

@@ -2,15 +2,13 @@
  * metrics.jsonl, so that a resumed run tells of all of them; the rest from one more evaluation. */
 #include "run/report.h"
 
-#include "base/output.h"
 #include "base/version.h"
 #include "data/answers.h"
 #include "memory.h"
-#include "pictures/pictures.h"
+#include "run/caption.h"
 #include "run/metrics.h"
 #include "run/report_text.h"
 #include "run/run_folder.h"
-#include "run/run_settings.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -49,34 +47,25 @@ static enum status evaluate_answers(struct error *error, struct answers *out, st
 
 /* ---- pictures -------------------------------------------------------------------------------- */
 
-/* What stands in every picture, with the memory that it points to. */
-struct caption {
-    char title[64];
-    struct run_settings list;
-    struct picture_setting settings[MAX_RUN_SETTINGS + 1];
-    struct picture_caption picture;
-};
-
 static void make_caption(struct caption *out, const struct run_description *run) {
-    snprintf(out->title, sizeof out->title, "%s, recipe %s", norm_title(run->network->norm),
-             recipe_option(run->network->recipe));
-    run_settings_list(&out->list, run);
-    out->settings[0] = (struct picture_setting){"version", PROGRAM_VERSION};
-    for (int i = 0; i < out->list.count; i++)
-        out->settings[i + 1] =
-            (struct picture_setting){out->list.settings[i].option, out->list.settings[i].value};
-    out->picture = (struct picture_caption){.title = out->title,
-                                            .dataset = run->dataset->name,
-                                            .run = run->options->out,
-                                            .settings = out->settings,
-                                            .setting_count = out->list.count + 1};
+    struct run_settings list;
+    run_settings_list(&list, run);
+    caption_begin(out, run->dataset->name, run->options->out, "%s, recipe %s",
+                  norm_title(run->network->norm), recipe_option(run->network->recipe));
+    caption_add(out, "version", "%s", PROGRAM_VERSION);
+    for (int i = 0; i < list.count; i++)
+        caption_add(out, list.settings[i].option, "%s", list.settings[i].value);
 }
 
-static enum status draw(struct error *error, struct report_text *report) {
+static enum status draw_pictures(struct error *error, struct report_text *report) {
     const struct run_description *run = report->run;
     const char *folder = run->options->out;
-    struct caption caption = {.title = ""};
+    struct caption caption;
     char curves[PATH_CAPACITY], confusion[PATH_CAPACITY], misclassified[PATH_CAPACITY];
+    bool can_draw;
+    enum status status = caption_can_draw(error, &can_draw, run->options->quiet);
+    if (status != STATUS_OK || !can_draw)
+        return status;
     make_caption(&caption, run);
     if (path_join(error, curves, folder, curves_name) != STATUS_OK ||
         path_join(error, confusion, folder, confusion_name) != STATUS_OK ||
@@ -87,16 +76,6 @@ static enum status draw(struct error *error, struct report_text *report) {
         return error->status;
     return misclassified_draw(error, &report->misclassified_pages, misclassified, &caption.picture,
                               &report->answers, run->options->misclassified);
-}
-
-/* Draws, or says why not. */
-static enum status draw_if_possible(struct error *error, struct report_text *report) {
-    struct error reason;
-    if (pictures_ready(&reason) == STATUS_OK)
-        return draw(error, report);
-    if (report->run->options->quiet)
-        return STATUS_OK;
-    return output_print(error, "note:    pictures are left out: %s\n", reason.text);
 }
 
 /* ---- the report ------------------------------------------------------------------------------ */
@@ -125,7 +104,7 @@ enum status report_write(struct error *error, const struct run_description *run,
     if (status == STATUS_OK)
         status = evaluate_answers(error, &report.answers, &report.score, run, model, feed);
     if (status == STATUS_OK)
-        status = draw_if_possible(error, &report);
+        status = draw_pictures(error, &report);
     if (status == STATUS_OK)
         status = write_text(error, &report);
     memory_free((void *)report.answers.probabilities);

@@ -1,0 +1,34 @@
+/* caption.c: the caption of a picture, setting by setting. */
+#include "run/caption.h"
+
+#include "base/output.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void caption_begin(struct caption *out, const char *dataset, const char *run, const char *format,
+                   ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(out->title, sizeof out->title, format, arguments);
+    va_end(arguments);
+    out->picture = (struct picture_caption){
+        .title = out->title, .dataset = dataset, .run = run, .settings = out->settings};
+}
+
+void caption_add(struct caption *caption, const char *key, const char *format, ...) {
+    int i = caption->picture.setting_count++;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(caption->values[i], sizeof caption->values[i], format, arguments);
+    va_end(arguments);
+    caption->settings[i] = (struct picture_setting){key, caption->values[i]};
+}
+
+enum status caption_can_draw(struct error *error, bool *out, bool quiet) {
+    struct error reason;
+    *out = pictures_ready(&reason) == STATUS_OK;
+    if (*out || quiet)
+        return STATUS_OK;
+    return output_print(error, "note:    pictures are left out: %s\n", reason.text);
+}

@@ -1,0 +1,35 @@
+/* caption.h: what every picture says about its origin, and whether pictures can be drawn at all. */
+#ifndef CAPTION_H
+#define CAPTION_H
+
+#include "base/files.h"
+#include "error.h"
+#include "pictures/pictures.h"
+#include "run/run_settings.h"
+
+#include <stdbool.h>
+
+enum { MAX_CAPTION_SETTINGS = MAX_RUN_SETTINGS + 1 };
+
+/* A caption with the memory that it points to: do not copy it. */
+struct caption {
+    struct picture_caption picture;
+    char title[64];
+    struct picture_setting settings[MAX_CAPTION_SETTINGS];
+    char values[MAX_CAPTION_SETTINGS][PATH_CAPACITY];
+};
+
+/* Starts a caption: `run` is the folder of the run, "" where there is none; the title is printed
+ * from `format`. `dataset` and `run` must outlive the caption. */
+void caption_begin(struct caption *out, const char *dataset, const char *run, const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
+
+/* Adds a setting, of MAX_CAPTION_SETTINGS at most; `key` must outlive the caption. */
+void caption_add(struct caption *caption, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Sets *out to whether this program can draw; if it cannot, prints a note that says why, unless
+ * `quiet`. Errors: STATUS_FAILED: standard output. */
+enum status caption_can_draw(struct error *error, bool *out, bool quiet);
+
+#endif
