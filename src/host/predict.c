@@ -153,12 +153,8 @@ static json_t *prediction_json(const struct predictions *p, int image) {
 
 static json_t *list_json(const struct predictions *p) {
     json_t *list = json_array();
-    for (int i = 0; i < p->inference.options->word_count; i++) {
-        if (json_array_append_new(list, prediction_json(p, i)) != 0) {
-            json_decref(list);
-            return NULL;
-        }
-    }
+    for (int i = 0; i < p->inference.options->word_count; i++)
+        list = text_json_append(list, prediction_json(p, i));
     return list;
 }
 

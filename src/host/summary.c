@@ -72,10 +72,7 @@ static json_t *network_json(const struct network *network) {
                       layer->out.width, "parameters", layer_parameters(layer), "multiply_adds",
                       (json_int_t)layer->multiply_adds, "activation_bytes",
                       (json_int_t)activation_bytes(layer));
-        if (json_array_append_new(layers, row) != 0) {
-            json_decref(layers);
-            return NULL;
-        }
+        layers = text_json_append(layers, row);
     }
     return json_pack("{s:s, s:s, s:i, s:I, s:I, s:o}", "norm", norm_option(network->norm), "recipe",
                      recipe_option(network->recipe), "parameters", network_parameters(network),

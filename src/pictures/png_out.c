@@ -1,8 +1,9 @@
-/* png_out.c: pixels into a PNG file, through libpng, with the caption and the settings as text
- * chunks. The time is not among them: the same picture is the same file. */
+/* png_out.c: writes pixels as a PNG file, with libpng, and the caption and settings as text chunks.
+ * The file holds no time: the same picture gives the same bytes. */
 #include "pictures/png_out.h"
 
 #include "base/files.h"
+#include "base/text.h"
 #include "base/version.h"
 #include "memory.h"
 #include "pictures/utf8.h"
@@ -23,15 +24,15 @@ struct text {
     char value[VALUE_CAPACITY];
 };
 
-/* A file on its way into memory. libpng jumps back on a fault; everything that must outlive the
- * jump is here. */
+/* A file that is being encoded in memory. libpng leaves with longjmp on a fault; everything that
+ * must survive the jump is here. */
 struct writing {
     const char *path;
     const struct pixels *pixels;
     png_structp png;
     png_infop info;
     FILE *memory;
-    char *bytes; /* of the stream, once it is closed */
+    char *bytes; /* contents of the stream, once it is closed */
     size_t count;
     struct text *texts;
     int text_count;
@@ -47,7 +48,7 @@ static void png_fault(png_structp png, png_const_charp reason) {
     png_longjmp(png, 1);
 }
 
-/* A warning (a key that is no PNG key, say) is a fault of the caller's: it must not pass unseen. */
+/* A warning (an invalid key, say) is a mistake of the caller, which must not go unnoticed. */
 static void png_warned(png_structp png, png_const_charp reason) {
     png_fault(png, reason);
 }
@@ -94,7 +95,7 @@ static enum status prepare(struct error *error, struct writing *writing) {
 
 static void put_header(struct writing *writing) {
     const struct pixels *pixels = writing->pixels;
-    /* 72 points an inch: viewers that heed it show the picture at the size that it is meant for. */
+    /* 72 points per inch: viewers that use it show the picture at its intended size. */
     png_uint_32 per_metre = (png_uint_32)(72 * pixels->scale / 0.0254 + 0.5);
     png_set_IHDR(writing->png, writing->info, (png_uint_32)pixels->width,
                  (png_uint_32)pixels->height, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
@@ -107,7 +108,7 @@ static void put_header(struct writing *writing) {
             continue;
         png_text chunk = {
             .compression =
-                utf8_is_ascii(text->value) ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE,
+                text_is_ascii(text->value) ? PNG_TEXT_COMPRESSION_NONE : PNG_ITXT_COMPRESSION_NONE,
             .key = text->key,
             .text = text->value,
         };
@@ -127,7 +128,7 @@ static void put_row(struct writing *writing, int y) {
     png_write_row(writing->png, writing->row);
 }
 
-/* libpng does not say why a write fails; one into memory does for want of it. */
+/* libpng does not say why a write failed; into memory it fails only for lack of memory. */
 static enum status encoding_failed(struct error *error, const struct writing *writing) {
     if (ferror(writing->memory) != 0)
         return error_set(error, STATUS_FAILED, "out of memory for '%s'", writing->path);
@@ -135,7 +136,7 @@ static enum status encoding_failed(struct error *error, const struct writing *wr
                      writing->reason);
 }
 
-/* The whole file into the stream. */
+/* Writes the whole file to the stream. */
 static enum status encode(struct error *error, struct writing *writing) {
     if (setjmp(png_jmpbuf(writing->png)))
         return encoding_failed(error, writing);
@@ -148,7 +149,7 @@ static enum status encode(struct error *error, struct writing *writing) {
     return STATUS_OK;
 }
 
-/* Closing the stream is what makes `bytes` and `count` valid. */
+/* `bytes` and `count` are valid only after the stream is closed. */
 static enum status close_stream(struct error *error, struct writing *writing) {
     FILE *memory = writing->memory;
     writing->memory = NULL;
@@ -160,7 +161,7 @@ static enum status close_stream(struct error *error, struct writing *writing) {
 static void release(struct writing *writing) {
     png_destroy_write_struct(&writing->png, &writing->info);
     if (writing->memory != NULL)
-        fclose(writing->memory); /* given up: nothing to check */
+        fclose(writing->memory); /* already failed: nothing to check */
     free(writing->bytes);
     memory_free(writing->row);
     memory_free(writing->texts);

@@ -1,9 +1,10 @@
-/* utf8.c: what is a character, by RFC 3629, section 4. */
+/* utf8.c: valid characters, by RFC 3629, section 4. */
 #include "pictures/utf8.h"
 
+#include <stdbool.h>
 #include <string.h>
 
-/* The character's bytes by its first one, and the least value that needs so many. */
+/* The length that a first byte announces (0: none), and the smallest value that needs it. */
 static int promised_length(unsigned char first, unsigned *least) {
     if (first >= 0xC0 && first < 0xE0)
         return *least = 0x80, 2;
@@ -43,11 +44,4 @@ const char *utf8_clean(char *out, size_t capacity, const char *text) {
     }
     out[used] = '\0';
     return out;
-}
-
-bool utf8_is_ascii(const char *text) {
-    while (*text != '\0')
-        if ((unsigned char)*text++ >= 0x80)
-            return false;
-    return true;
 }

@@ -51,7 +51,7 @@ double text_decimal(float value) {
     return (double)value; /* nine digits always do */
 }
 
-static bool is_ascii(const char *text) {
+bool text_is_ascii(const char *text) {
     for (; *text != '\0'; text++)
         if ((unsigned char)*text >= 0x80)
             return false;
@@ -60,7 +60,7 @@ static bool is_ascii(const char *text) {
 
 json_t *text_json(const char *text) {
     json_t *string = json_string(text);
-    if (string != NULL || is_ascii(text)) /* NULL: no memory */
+    if (string != NULL || text_is_ascii(text)) /* NULL: no memory */
         return string;
     char *ascii = strdup(text);
     for (char *byte = ascii; byte != NULL && *byte != '\0'; byte++)
@@ -69,6 +69,19 @@ json_t *text_json(const char *text) {
     string = json_string(ascii);
     free(ascii);
     return string;
+}
+
+json_t *text_json_append(json_t *array, json_t *value) {
+    if (json_array_append_new(array, value) == 0)
+        return array;
+    json_decref(array);
+    return NULL;
+}
+
+json_t *text_json_uint64(uint64_t value) {
+    char digits[TEXT_CAPACITY];
+    snprintf(digits, sizeof digits, "%" PRIu64, value);
+    return value <= INT64_MAX ? json_integer((json_int_t)value) : json_string(digits);
 }
 
 /* Not by json_dumps: up to jansson 2.14 it leaves out a key that it gets no memory for and goes on.

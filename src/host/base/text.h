@@ -26,6 +26,17 @@ double text_decimal(float value);
  * become '?'. NULL: no memory. */
 json_t *text_json(const char *text);
 
+/* Appends `value` and returns `array`. NULL, with both released, if one of them is NULL or there is
+ * no memory. */
+json_t *text_json_append(json_t *array, json_t *value);
+
+/* The value as a JSON integer, or as a string of its digits if it is above 2^63 - 1, the limit of
+ * jansson's integers. NULL: no memory. */
+json_t *text_json_uint64(uint64_t value);
+
+/* Whether no byte is beyond ASCII. */
+bool text_is_ascii(const char *text);
+
 /* A JSON object or array as text with these flags of json_dumps; NULL if there is no memory, or no
  * object. Release with free. */
 char *text_of_json(const json_t *object, size_t flags);

@@ -17,36 +17,21 @@ static json_t *sample_json(const struct sample *sample) {
                      sample->high);
 }
 
-/* A seed above 2^63 does not fit a JSON integer and becomes a string, as in config.json. */
-static json_t *seed_json(uint64_t seed) {
-    char digits[TEXT_CAPACITY];
-    snprintf(digits, sizeof digits, "%llu", (unsigned long long)seed);
-    return seed <= INT64_MAX ? json_integer((json_int_t)seed) : json_string(digits);
-}
-
 static json_t *run_json(const struct compared_run *run) {
     const struct epoch_metrics *last = &run->epochs[run->epoch_count - 1];
     const struct epoch_metrics *best = &run->epochs[run->best];
     return json_pack("{s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:i, s:f}", "folder",
-                     text_json(run->folder), "seed", seed_json(run->seed), "device",
+                     text_json(run->folder), "seed", text_json_uint64(run->seed), "device",
                      text_json(run->device), "test_accuracy", last->test.accuracy, "test_loss",
                      last->test.loss, "train_accuracy", last->train.accuracy, "train_loss",
                      last->train.loss, "best_test_accuracy", best->test.accuracy, "best_epoch",
                      best->epoch, "seconds_per_epoch", run->seconds);
 }
 
-/* Adds `value` to `array`, or gives the array up. */
-static json_t *with(json_t *array, json_t *value) {
-    if (json_array_append_new(array, value) == 0)
-        return array;
-    json_decref(array);
-    return NULL;
-}
-
 static json_t *runs_json(const struct run_group *group) {
     json_t *runs = json_array();
     for (int i = 0; i < group->count; i++)
-        runs = with(runs, run_json(&group->runs[i]));
+        runs = text_json_append(runs, run_json(&group->runs[i]));
     return runs;
 }
 
@@ -63,7 +48,7 @@ static json_t *group_json(const struct run_group *group) {
 static json_t *groups_json(const struct run_set *set) {
     json_t *groups = json_array();
     for (int i = 0; i < set->group_count; i++)
-        groups = with(groups, group_json(&set->groups[i]));
+        groups = text_json_append(groups, group_json(&set->groups[i]));
     return groups;
 }
 
@@ -82,7 +67,7 @@ static json_t *differences_json(const struct run_set *set) {
     json_t *array = json_array();
     int count = norm_differences(differences, set);
     for (int i = 0; i < count; i++)
-        array = with(array, difference_json(&differences[i]));
+        array = text_json_append(array, difference_json(&differences[i]));
     return array;
 }
 
@@ -90,9 +75,9 @@ static json_t *sweep_json(const struct comparison *comparison) {
     json_t *sweep = json_array();
     for (int i = 0; i < comparison->sweep_count; i++) {
         const struct run_set *set = &comparison->sweep[i];
-        sweep =
-            with(sweep, json_pack("{s:i, s:o, s:o}", "batch_size", set->runs[0].batch_size, "norms",
-                                  groups_json(set), "differences", differences_json(set)));
+        sweep = text_json_append(
+            sweep, json_pack("{s:i, s:o, s:o}", "batch_size", set->runs[0].batch_size, "norms",
+                             groups_json(set), "differences", differences_json(set)));
     }
     return sweep;
 }

@@ -31,18 +31,10 @@ static json_t *training_json(const struct recipe *recipe) {
                      schedule_json(recipe), "augment", augment_option(recipe->augment));
 }
 
-/* Adds `value` to `array`, or gives the array up: NULL if there is no memory, as for all here. */
-static json_t *with(json_t *array, json_t *value) {
-    if (json_array_append_new(array, value) == 0)
-        return array;
-    json_decref(array);
-    return NULL;
-}
-
 static json_t *channels_json(const struct recipe *recipe) {
     json_t *channels = json_array();
     for (int i = 0; i < BLOCK_COUNT; i++)
-        channels = with(channels, json_integer(recipe->channels[i]));
+        channels = text_json_append(channels, json_integer(recipe->channels[i]));
     return channels;
 }
 
@@ -56,12 +48,9 @@ static json_t *network_json(const struct recipe *recipe, const struct network *n
                      "early_padding", recipe->early_padding);
 }
 
-/* Where and on what the run happens. A seed above 2^63 does not fit a JSON integer and becomes a
- * string. */
+/* Where and on what the run happens. */
 static json_t *setting_json(const struct run_description *run) {
     const struct options *options = run->options;
-    char seed[TEXT_CAPACITY];
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)options->seed);
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:s, s:s, s:i, s:o, s:b, s:o, "
         "s:i}",
@@ -71,9 +60,8 @@ static json_t *setting_json(const struct run_description *run) {
         "weights", options->weights[0] == '\0' ? json_null() : text_json(options->weights),
         "train_images", run->dataset->train.count, "test_images", run->dataset->test.count,
         "backend", run->device->backend->name, "device", run->device->text, "threads",
-        options->device.threads, "seed",
-        options->seed <= INT64_MAX ? json_integer((json_int_t)options->seed) : json_string(seed),
-        "shuffle", !options->no_shuffle, "max_steps",
+        options->device.threads, "seed", text_json_uint64(options->seed), "shuffle",
+        !options->no_shuffle, "max_steps",
         options->max_steps == 0 ? json_null() : json_integer(options->max_steps), "steps_per_epoch",
         run->steps_per_epoch);
 }
@@ -82,7 +70,7 @@ static json_t *algorithms_json(const struct device_choice *device) {
     const char *line;
     json_t *algorithms = json_array();
     for (int i = 0; (line = device->backend->choice(device->device, i)) != NULL; i++)
-        algorithms = with(algorithms, json_string(line));
+        algorithms = text_json_append(algorithms, json_string(line));
     return algorithms;
 }
 
