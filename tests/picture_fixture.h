@@ -5,6 +5,7 @@
 
 #include "support.h"
 
+#include "pictures/layout.h"
 #include "pictures/pictures.h"
 #include "png_file.h"
 

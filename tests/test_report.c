@@ -5,6 +5,7 @@
 #include "run_fixture.h"
 
 #include "memory.h"
+#include "pictures/layout.h"
 #include "pictures/pictures.h"
 #include "run/metrics.h"
 #include "run/report.h"

@@ -6,8 +6,8 @@
 
 /* ---- ranges ---------------------------------------------------------------------------------- */
 
-/* A diverging run counts up to the largest doubles, beyond which an axis would have to end; nobody
- * reads them exactly. */
+/* The loss of a diverging run can come close to the largest double, and an axis would have to end
+ * beyond that. Larger values are drawn as this one. */
 static const double huge = 1e200;
 
 void range_add(struct range *range, double value) {
@@ -21,7 +21,7 @@ void range_add(struct range *range, double value) {
 
 /* ---- axes ------------------------------------------------------------------------------------ */
 
-/* The smallest of 1, 2, 5 times a power of ten that is not below `width`, which is above 0. */
+/* The smallest of 1, 2 and 5 times a power of ten that is at least `width`, which is above 0. */
 static double round_up(double width) {
     static const double leading[] = {1, 2, 5};
     double power = pow(10, floor(log10(width)));
@@ -31,8 +31,8 @@ static double round_up(double width) {
     return 10 * power;
 }
 
-/* Moves the ends outwards to multiples of a round step, of `least` or more, so that there are at
- * most `ticks` of them. */
+/* Moves the ends outwards to multiples of a round step, at least `least`, so that there are at most
+ * `ticks` ticks. */
 static void round_ends(struct axis *axis, int ticks, double least) {
     double step = fmax(least, round_up((axis->high - axis->low) / (ticks - 1)));
     for (int i = 0; i < 2; i++) /* either end can add a tick */
@@ -45,7 +45,7 @@ static void round_ends(struct axis *axis, int ticks, double least) {
 
 void axis_fit(struct axis *out, const struct range *range, double least, int ticks) {
     double low = range->any ? range->low : 0, high = range->any ? range->high : 1;
-    /* What is narrower than this has no digits to tell its ticks apart. */
+    /* In a narrower range the labels of the ticks would not differ. */
     least = fmax(least, fmax(fabs(low), fabs(high)) * 1e-6);
     if (least == 0)
         least = 1; /* nothing but zeros */
@@ -68,7 +68,7 @@ void axis_fit_whole(struct axis *out, int first, int last, int ticks) {
 
 void axis_fit_logarithmic(struct axis *out, const struct range *range, int ticks) {
     double low = log10(fmax(range->low, 1 / huge)), high = log10(fmax(range->high, 1 / huge));
-    if (high - low < 1e-9) /* one value: that decade which ends or begins with it */
+    if (high - low < 1e-9) /* a single value: the decade that it lies in */
         high = low + 1e-3;
     *out = (struct axis){.low = low, .high = high, .logarithmic = true};
     round_ends(out, ticks, 1);
@@ -83,7 +83,7 @@ void axis_clip(struct axis *axis, double low, double high) {
 
 /* ---- ticks ----------------------------------------------------------------------------------- */
 
-/* An end as a number of steps; one that is a multiple but for rounding is that multiple. */
+/* An end of the axis in steps. Callers allow for rounding: it may just miss a whole number. */
 static double in_steps(const struct axis *axis, double end) {
     return (axis->logarithmic ? log10(end) : end) / axis->step;
 }
@@ -112,7 +112,7 @@ const char *axis_label(char out[AXIS_LABEL_CAPACITY], const struct axis *axis, d
     double unit = axis->logarithmic ? value : axis->step;
     double largest = fmax(fabs(axis->low), fabs(axis->high));
     if (fabs(value) < unit / 2)
-        snprintf(out, AXIS_LABEL_CAPACITY, "0"); /* also what is 0 but for rounding */
+        snprintf(out, AXIS_LABEL_CAPACITY, "0"); /* also where rounding missed 0 */
     else if (unit < 1e-4 || largest >= 1e7)
         snprintf(out, AXIS_LABEL_CAPACITY, "%.*e",
                  (int)fmax(0, floor(log10(fabs(value)) + 1e-9) - floor(log10(unit) + 1e-9)), value);

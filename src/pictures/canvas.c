@@ -1,4 +1,4 @@
-/* canvas.c: lines, areas and text on a cairo image surface. png_out.c makes the file of it. */
+/* canvas.c: lines, areas and text on a cairo image surface; png_out.c writes the file. */
 #include "pictures/canvas.h"
 
 #include "memory.h"
@@ -28,12 +28,12 @@ struct canvas {
 
 static enum status font_missing(struct error *error) {
     return error_set(error, STATUS_FAILED,
-                     "no pictures: fontconfig does not find the font %s; run tools/setup, or "
-                     "install fonts-dejavu-core",
+                     "fontconfig does not find the font %s; run tools/setup, or install "
+                     "fonts-dejavu-core",
                      font_family);
 }
 
-/* Makes the face of the font's file alone: what the user's fontconfig says about hinting and
+/* Makes the face from the font's file alone: the user's fontconfig settings for hinting and
  * smoothing would make the picture depend on the machine. */
 static enum status face_of_match(struct error *error, cairo_font_face_t **out,
                                  const FcPattern *match) {
@@ -130,8 +130,8 @@ const char *pictures_cairo(void) {
     return cairo_version_string();
 }
 
-/* Opens the fonts alone: a lack of memory for a sheet is to fail the drawing, not to leave it out.
- */
+/* Opens only the fonts: without memory for a sheet the drawing itself should fail, instead of being
+ * left out. */
 enum status pictures_ready(struct error *error) {
     static const int weights[FACES] = {[REGULAR] = FC_WEIGHT_REGULAR, [BOLD] = FC_WEIGHT_BOLD};
     for (int i = 0; i < FACES; i++) {
@@ -203,7 +203,7 @@ void canvas_fill(struct canvas *canvas, unsigned ink, double opacity) {
     cairo_fill(canvas->cairo);
 }
 
-/* Fills the path that is there, and frames it if there is a stroke. */
+/* Fills the current path, and frames it if there is a stroke. */
 static void fill_path(struct canvas *canvas, unsigned fill, const struct stroke *stroke) {
     if (fill != INK_NONE) {
         set_ink(canvas, fill);
@@ -273,7 +273,7 @@ void canvas_disc(struct canvas *canvas, struct point centre, double radius, unsi
     fill_path(canvas, fill, stroke);
 }
 
-/* All of about the same area; a white rim keeps them apart from the line below. */
+/* All have about the same area; a white rim separates them from the line below. */
 void canvas_marker(struct canvas *canvas, struct point at, enum marker marker, unsigned ink) {
     static const struct stroke rim = {INK_WHITE, 1, DASH_NONE};
     cairo_t *cairo = canvas->cairo;
@@ -335,7 +335,7 @@ static void cut(struct canvas *canvas, char text[TEXT_BYTES], double room, bool 
     } while (length > 0 && width_at(canvas, bold, size, text) > room);
 }
 
-/* Makes the text fit; returns the size to set it in. */
+/* Cuts the text if it must; returns the font size at which it fits. */
 static double fit(struct canvas *canvas, char text[TEXT_BYTES], double room,
                   const struct type *type) {
     const double smallest = type->size * 0.75;

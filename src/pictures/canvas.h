@@ -1,8 +1,8 @@
-/* canvas.h: what the pictures are drawn with: a thin layer over cairo. Lengths are in points of the
- * picture as it is meant to be seen, y downwards; the file has CANVAS_SCALE pixels for each, so
- * that lines of width 1 at whole coordinates are crisp.
+/* canvas.h: lines, areas and text for the pictures: a thin layer over cairo. Lengths are in points
+ * of the picture at the size it is meant to be seen at, and y points down. The file has
+ * CANVAS_SCALE pixels for each point, so that lines of width 1 at whole coordinates are crisp.
  *
- * Drawing cannot fail by itself: a fault is remembered and comes out of canvas_write. */
+ * Drawing calls do not report faults: canvas_write does, for all calls before it. */
 #ifndef CANVAS_H
 #define CANVAS_H
 
@@ -15,9 +15,8 @@
 
 enum { CANVAS_SCALE = 2 };
 
-/* Colours as 0xRRGGBB. The named ones are told apart by people of all kinds of colour vision (Okabe
- * and Ito, "Color Universal Design", 2002); that all can be read in grey too is the business of
- * dashes, markers and words. */
+/* Colours as 0xRRGGBB. The named ones can be told apart with every kind of colour vision (Okabe and
+ * Ito, "Color Universal Design", 2002); in grey, dashes, markers and words do it. */
 enum {
     INK_BLACK = 0x000000,
     INK_ORANGE = 0xE69F00,
@@ -32,10 +31,10 @@ enum {
     INK_MUTED = 0x595959, /* still 7:1 against the paper */
     INK_FRAME = 0x8C8C8C,
     INK_GRID = 0xE3E3E3,
-    INK_NONE = 0x1000000, /* as a fill: see-through */
+    INK_NONE = 0x1000000, /* as a fill: transparent */
 };
 
-/* `share` of `ink` over the rest of `other`: 1 is `ink`. */
+/* `share` (0 to 1) of `ink`, the rest of `other`. */
 unsigned ink_mix(unsigned ink, unsigned other, double share);
 
 struct point {
@@ -48,13 +47,13 @@ struct box {
 
 struct canvas;
 
-/* A white sheet. Errors: STATUS_FAILED: no memory, or no font. */
+/* Opens a white sheet. Errors: STATUS_FAILED: no memory, or no font. */
 enum status canvas_open(struct error *error, struct canvas **out, int width, int height);
 void canvas_close(struct canvas *canvas);
 
 /* Writes the sheet as PNG; the tEXt chunks are Title ("HEADING: TITLE"), Dataset, Run, Software and
- * the settings of the caption. Errors: STATUS_FAILED: a drawing call before had no memory, or the
- * file cannot be written. */
+ * the settings of the caption. Errors: STATUS_FAILED: a drawing call had no memory, or the file
+ * cannot be written. */
 enum status canvas_write(struct error *error, struct canvas *canvas, const char *path,
                          const char *heading, const struct picture_caption *caption);
 
@@ -71,20 +70,20 @@ struct stroke {
 void canvas_line(struct canvas *canvas, struct point from, struct point to,
                  const struct stroke *stroke);
 
-/* A line of any number of points: each is joined to those before; canvas_stroke draws it and begins
- * anew. */
+/* A line through any number of points: canvas_join adds a point, canvas_stroke draws the line and
+ * starts a new one. */
 void canvas_join(struct canvas *canvas, struct point point);
 void canvas_stroke(struct canvas *canvas, const struct stroke *stroke);
 
-/* Fills the area that the points so far go around, `opacity` (0 to 1) of the ink over what is
- * there, and begins anew. */
+/* Fills the area within the points added so far, with `opacity` from 0 to 1, and starts a new
+ * line. */
 void canvas_fill(struct canvas *canvas, unsigned ink, double opacity);
 
-/* A path whose corners are rounded, with an arrow head at its end. */
+/* A path with rounded corners and an arrow head at its end. */
 void canvas_arrow(struct canvas *canvas, const struct point *points, int count,
                   const struct stroke *stroke);
 
-/* Fills; with a stroke also frames (NULL: no frame). Corners of `radius`. */
+/* Filled, and framed if there is a stroke (NULL: no frame). The corners have this radius. */
 void canvas_box(struct canvas *canvas, const struct box *box, double radius, unsigned fill,
                 const struct stroke *stroke);
 void canvas_disc(struct canvas *canvas, struct point centre, double radius, unsigned fill,
@@ -93,8 +92,7 @@ void canvas_disc(struct canvas *canvas, struct point centre, double radius, unsi
 enum marker { MARKER_DISC, MARKER_SQUARE, MARKER_DIAMOND };
 void canvas_marker(struct canvas *canvas, struct point at, enum marker marker, unsigned ink);
 
-/* An image of CIFAR-10's layout ([3][32][32]), each of its pixels a square of `side`, unsmoothed.
- */
+/* An image in CIFAR-10's layout ([3][32][32]); each pixel is a sharp square of `side`. */
 void canvas_image(struct canvas *canvas, struct point corner, double side, const uint8_t *image);
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -106,17 +104,17 @@ struct type {
     bool bold;
     unsigned ink;
     enum align align;
-    double turn; /* about its place, in degrees, clockwise */
+    double turn; /* rotation about its place, in degrees, clockwise */
 };
 
 enum { ANY_WIDTH = 0 };
 
-/* Prints with `at` on the base line. What is wider than `room` is set smaller, by a quarter at
- * most, and then cut with an ellipsis; ANY_WIDTH: it is not held to any. */
+/* Prints a text whose base line goes through `at`. A text wider than `room` is set smaller, by at
+ * most a quarter, then cut and ended with an ellipsis; ANY_WIDTH: no limit. */
 void canvas_text(struct canvas *canvas, struct point at, double room, const struct type *type,
                  const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* How wide a text is at full size. */
+/* The width of a text at full size. */
 double canvas_text_width(struct canvas *canvas, const struct type *type, const char *text);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "pictures/canvas.h"
 #include "pictures/heading.h"
+#include "pictures/layout.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ struct matrix {
     int counts[CLASS_COUNT][CLASS_COUNT]; /* by true class, then by predicted class */
     int totals[CLASS_COUNT];              /* images of each true class */
     int right;
-    double most;  /* the largest share of a class that is taken for another one; above 0 */
+    double most;  /* the largest share of a class taken for another one */
     int worst[2]; /* these classes, true and predicted */
     bool slanted; /* the names of the columns do not fit above them */
     double top;   /* of the cells */
@@ -31,7 +32,7 @@ struct matrix {
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-/* Images taken for `predicted`, as a share of their class; 0 of a class without images. */
+/* Images taken for `predicted`, as a share of their class; 0 for a class without images. */
 static double share_of(const struct matrix *matrix, int label, int predicted) {
     int total = matrix->totals[label];
     return total == 0 ? 0 : (double)matrix->counts[label][predicted] / total;
@@ -78,8 +79,8 @@ static unsigned wrong_ink(double share_of_most) {
     return ink_mix(INK_VERMILLION, INK_WHITE, share_of_most);
 }
 
-/* What reads well on a colour, by its luma (ITU-R BT.601, 0 to 255): white on the darker blues,
- * black on all else. */
+/* The ink that reads well on a colour, by its luma (ITU-R BT.601, 0 to 255): white on the darker
+ * blues, black on everything else. */
 static unsigned ink_on(unsigned paper) {
     double luma =
         0.299 * (paper >> 16 & 0xFF) + 0.587 * (paper >> 8 & 0xFF) + 0.114 * (paper & 0xFF);
@@ -105,7 +106,7 @@ static void draw_cell(const struct matrix *matrix, int label, int predicted) {
                 CELL_WIDTH - 8, &type, "%s", text_count(text, matrix->counts[label][predicted]));
 }
 
-/* The name before the row, the accuracy behind it. */
+/* The name to the left of the cells, the accuracy to the right. */
 static void draw_row(const struct matrix *matrix, int label) {
     static const struct type name = {.size = 13, .ink = INK_TEXT, .align = ALIGN_RIGHT};
     static const struct type number = {
@@ -188,7 +189,7 @@ static void draw(struct matrix *matrix, const struct picture_caption *caption) {
     draw_legend(matrix);
 }
 
-/* Needs a sheet to measure on before the size of the picture is known. */
+/* Measures on a sheet of its own: the size of the picture depends on the result. */
 static enum status choose_slant(struct error *error, struct matrix *matrix) {
     struct canvas *sheet;
     if (canvas_open(error, &sheet, 1, 1) != STATUS_OK)

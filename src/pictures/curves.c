@@ -1,8 +1,9 @@
-/* curves.c: loss, accuracy and learning rate over the epochs: three panels over one another, which
- * share the axis of epochs. The legend of a curve stands to the right of the panel, at the height
+/* curves.c: loss, accuracy and learning rate over the epochs: three panels, one above the other,
+ * with one axis of epochs. The legend of a curve stands to the right of the panel, at the height
  * where the curve ends. */
 #include "base/text.h"
 #include "pictures/heading.h"
+#include "pictures/layout.h"
 #include "pictures/plot.h"
 
 #include <math.h>
@@ -12,7 +13,7 @@ enum {
     PLOT_LEFT = CURVES_LEFT,
     PLOT_WIDTH = CURVES_PLOT_WIDTH,
     PLOT_RIGHT = PLOT_LEFT + PLOT_WIDTH,
-    MARKED_EPOCHS = 40, /* up to so many, every point gets a marker */
+    MARKED_EPOCHS = 40, /* up to this many, every point gets a marker */
 };
 
 static const char heading[] = "Training curves";
@@ -23,7 +24,7 @@ enum quantity { TRAIN_LOSS, TEST_LOSS, TRAIN_ACCURACY, TEST_ACCURACY, LEARNING_R
 
 struct curve {
     enum quantity quantity;
-    const char *name, *value; /* for the legend; the format of a value */
+    const char *name, *value; /* in the legend: the name, the format of the value */
     struct curve_style style;
 };
 
@@ -34,9 +35,9 @@ struct panel {
     double top, height;
     int ticks;      /* of its axis, at most */
     double least;   /* the narrowest range of its axis */
-    double highest; /* what cannot be passed; the lowest is 0 */
+    double highest; /* bound of the values; the lower bound is 0 */
     int count;
-    /* The later ones lie above: a dashed one lets the solid one show. */
+    /* Later ones are drawn over earlier ones: a solid curve shows through a dashed one. */
     struct curve curves[CURVES];
 };
 
@@ -47,7 +48,7 @@ struct panel {
 
 /* clang-format off */
 static const struct panel panels[] = {
-    {"Loss (mean cross-entropy of an image)", CURVES_LOSS_TOP, CURVES_LOSS_HEIGHT, 7, 0.1, HUGE_VAL,
+    {"Loss (mean cross-entropy per image)", CURVES_LOSS_TOP, CURVES_LOSS_HEIGHT, 7, 0.1, HUGE_VAL,
      2, {{TEST_LOSS, "test", "%.4g", TEST}, {TRAIN_LOSS, "train", "%.4g", TRAIN}}},
     {"Accuracy (%)", CURVES_ACCURACY_TOP, CURVES_ACCURACY_HEIGHT, 8, 5, 100,
      2, {{TEST_ACCURACY, "test", "%.2f %%", TEST}, {TRAIN_ACCURACY, "train", "%.2f %%", TRAIN}}},
@@ -57,12 +58,12 @@ static const struct panel panels[] = {
 /* clang-format on */
 enum { PANELS = sizeof panels / sizeof panels[0] };
 
-/* The epochs and what follows from them. */
+/* The epochs, and what is computed from them. */
 struct curves {
     struct canvas *canvas;
     const struct epoch_metrics *epochs;
     int count;
-    int best; /* place of the best test accuracy; -1: none */
+    int best; /* index of the best test accuracy; -1: none */
     struct axis across;
 };
 
@@ -82,7 +83,7 @@ static double value_of(const struct epoch_metrics *epoch, enum quantity quantity
     return NAN;
 }
 
-/* The first of equals. */
+/* Of equal accuracies the first. */
 static int find_best(const struct epoch_metrics *epochs, int count) {
     int best = -1;
     for (int i = 0; i < count; i++)
@@ -92,8 +93,8 @@ static int find_best(const struct epoch_metrics *epochs, int count) {
     return best;
 }
 
-/* Whether the rate stays the same from most epochs to the next: such steps, by powers of ten, show
- * on a logarithmic axis alone, and a slanted line between them would be wrong. */
+/* Whether the rate falls in steps, and most epochs keep the rate of the one before. Steps by powers
+ * of ten show only on a logarithmic axis, and a slanted line between them would be wrong. */
 static bool rate_in_steps(const struct curves *curves) {
     int changes = 0;
     for (int i = 1; i < curves->count; i++)
@@ -101,8 +102,8 @@ static bool rate_in_steps(const struct curves *curves) {
     return changes > 0 && 2 * changes < curves->count;
 }
 
-/* A loss that diverges passes through so many powers of ten that a linear axis shows its end only.
- */
+/* A diverging loss passes through so many powers of ten that a linear axis would show only its
+ * end. */
 static bool wants_decades(const struct curves *curves, const struct panel *panel,
                           const struct range *range) {
     if (range->low <= 0)
@@ -157,7 +158,7 @@ static struct shown show(const struct curves *curves, const struct panel *panel)
     return shown;
 }
 
-/* The line of the best epoch runs through all panels; its words stand above the first. */
+/* The line of the best epoch runs through all panels; its text stands above the first. */
 static void draw_best(const struct curves *curves, const struct plot *plot) {
     static const struct stroke line = {INK_MUTED, 1, DASH_SHORT};
     struct type type = {.size = 12, .ink = INK_TEXT, .align = ALIGN_CENTRE};
@@ -182,12 +183,12 @@ static struct point place(const struct shown *shown, const struct curve *curve, 
                           plot_y(&shown->plot, value_of(epoch, curve->quantity))};
 }
 
-static bool is_there(const struct shown *shown, const struct curve *curve, int index) {
+static bool has_value(const struct shown *shown, const struct curve *curve, int index) {
     return isfinite(value_of(&shown->curves->epochs[index], curve->quantity));
 }
 
-/* The points from `first` to before `end`, all there, as one line. A rate that changes in steps is
- * constant through an epoch, up to its point. */
+/* The points from `first` to before `end`, all finite, as one line. A rate that falls in steps is
+ * constant through an epoch, up to the epoch's point. */
 static void draw_line(const struct shown *shown, const struct curve *curve, int first, int end) {
     struct canvas *canvas = shown->curves->canvas;
     bool steps = curve->quantity == LEARNING_RATE && shown->plot.up.logarithmic;
@@ -200,7 +201,7 @@ static void draw_line(const struct shown *shown, const struct curve *curve, int 
     canvas_stroke(canvas, &curve->style.stroke);
 }
 
-/* Markers where they are few, and on a point without a neighbour, of which no line would show. */
+/* Markers if there are few points, and on a point without neighbours, where no line would show. */
 static void draw_markers(const struct shown *shown, const struct curve *curve, int first, int end) {
     if (shown->curves->count > MARKED_EPOCHS && end - first > 1)
         return;
@@ -209,11 +210,11 @@ static void draw_markers(const struct shown *shown, const struct curve *curve, i
                       curve->style.stroke.ink);
 }
 
-/* Holes where values are not finite. */
+/* Leaves gaps where values are not finite. */
 static void draw_curve(const struct shown *shown, const struct curve *curve) {
     int count = shown->curves->count;
     for (int first = 0, end; first < count; first = end + 1) {
-        for (end = first; end < count && is_there(shown, curve, end);)
+        for (end = first; end < count && has_value(shown, curve, end);)
             end++;
         draw_line(shown, curve, first, end);
         draw_markers(shown, curve, first, end);
@@ -230,17 +231,17 @@ static void draw_best_point(const struct shown *shown, const struct curve *curve
 
 /* ---- legend ---------------------------------------------------------------------------------- */
 
-/* A value as its curve's legend has it. */
+/* A value as the legend shows it. */
 enum { VALUE_CAPACITY = 32 };
 static const char *value_text(char out[VALUE_CAPACITY], const char *format, double value) {
     snprintf(out, VALUE_CAPACITY, isfinite(value) ? format : "not finite", value);
     return out;
 }
 
-/* Where the curve ends; the middle of the panel if nothing of it is there. */
+/* The height at which the curve ends; the middle of the panel if it has no finite value. */
 static double end_of(const struct shown *shown, const struct curve *curve) {
     for (int i = shown->curves->count - 1; i >= 0; i--)
-        if (is_there(shown, curve, i))
+        if (has_value(shown, curve, i))
             return place(shown, curve, i).y;
     return shown->panel->top + shown->panel->height / 2;
 }
@@ -250,7 +251,7 @@ static void draw_legend(const struct shown *shown, const struct curve *curve, do
     char value[VALUE_CAPACITY] = "no value", words[2 * VALUE_CAPACITY], gaps[64];
     int missing = 0;
     for (int i = 0; i < curves->count; i++)
-        missing += !is_there(shown, curve, i);
+        missing += !has_value(shown, curve, i);
     if (curves->count > 0)
         value_text(value, curve->value,
                    value_of(&curves->epochs[curves->count - 1], curve->quantity));

@@ -4,10 +4,10 @@
 
 #include "pictures/canvas.h"
 
-enum { PICTURE_MARGIN = 32, HEADING_HEIGHT = 100 };
+enum { PICTURE_MARGIN = 32 };
 
-/* "HEADING: TITLE"; data set and run; a line of facts. Takes the width of the picture less its
- * margins, and HEADING_HEIGHT. */
+/* "HEADING: TITLE"; data set and run; a line of facts. Takes the width of the picture between its
+ * margins, and the upper 100 points. */
 void heading_draw(struct canvas *canvas, int width, const char *heading,
                   const struct picture_caption *caption, const char *facts);
 

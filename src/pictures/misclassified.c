@@ -1,10 +1,11 @@
-/* misclassified.c: the mistakes that the network was surest of: five by two images a page, each
- * with both classes and both probabilities. */
+/* misclassified.c: the mistakes that the network was most confident of: two rows of five images per
+ * page, each image with the predicted and the true class and their probabilities. */
 #include "base/files.h"
 #include "base/text.h"
 #include "memory.h"
 #include "pictures/canvas.h"
 #include "pictures/heading.h"
+#include "pictures/layout.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -26,7 +27,7 @@ static const char heading[] = "Most confident mistakes";
 /* A page of the list. */
 struct page {
     const struct answers *answers;
-    const int *images; /* the mistakes of all pages, surest first */
+    const int *images; /* the mistakes of all pages, the most confident first */
     int shown;         /* of all pages */
     int mistakes;      /* of the whole set */
     int first, count;  /* of this page, among `images` */
@@ -34,7 +35,7 @@ struct page {
 
 /* ---- one mistake ----------------------------------------------------------------------------- */
 
-/* A class with its probability: number, and bar below. */
+/* A class with its probability, as a number and as a bar below. */
 static void draw_class(struct canvas *canvas, struct point corner, const char *word,
                        const char *class_name, double probability, unsigned ink) {
     static const struct type small = {.size = 11, .ink = INK_MUTED};
@@ -112,8 +113,7 @@ static enum status draw_page(struct error *error, const char *path,
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-/* The first page is `path` itself, "x/misclassified.png", the others, from 2 on,
- * "x/misclassified-2.png" and so on. */
+/* Page 1 is `path` itself, "x/misclassified.png"; page 2 is "x/misclassified-2.png", and so on. */
 static enum status page_path(struct error *error, char out[PATH_CAPACITY], const char *path,
                              int page) {
     char suffix[TEXT_CAPACITY] = "";
@@ -129,7 +129,7 @@ static enum status page_path(struct error *error, char out[PATH_CAPACITY], const
     return STATUS_OK;
 }
 
-/* Removes the pages that an older picture had beyond these. */
+/* Removes the pages after this one, left by an older picture. */
 static enum status remove_others(struct error *error, const char *path, int page) {
     for (bool there = true; there;) {
         char other[PATH_CAPACITY];

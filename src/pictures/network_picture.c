@@ -1,9 +1,10 @@
 /* network_picture.c: the layers of a network from the image down to the classes: a box for each
- * layer, the norm right below its convolution; skips run down on the left, into the sum. What a box
- * cannot say in words stands beside it: the shape of its output, and its parameters. */
+ * layer, the norm right below its convolution; skips run down on the left, into the sum. Beside
+ * each box stand the shape of its output and the number of its parameters. */
 #include "base/text.h"
 #include "pictures/canvas.h"
 #include "pictures/heading.h"
+#include "pictures/layout.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 enum {
     ROW = 28, /* height of a box */
     GAP = 22, /* between boxes that an arrow joins */
-    SUM = 26, /* what a sum needs more than that */
+    SUM = 26, /* added to GAP where there is a sum */
     SUM_RADIUS = 11,
     BOX_LEFT = NETWORK_BOX_LEFT,
     BOX_WIDTH = NETWORK_BOX_WIDTH,
@@ -20,8 +21,8 @@ enum {
     SHAPE_RIGHT = 652,
     COUNT_RIGHT = NETWORK_WIDTH - PICTURE_MARGIN,
     TOP = 146,       /* of the image's box */
-    BOTTOM = 128,    /* what follows the last box: classes, total, legend */
-    TEXT_ROOM = 256, /* bytes of what stands in a box */
+    BOTTOM = 128,    /* below the last box: classes, total, legend */
+    TEXT_ROOM = 256, /* bytes of the text in a box */
 };
 
 static const char heading[] = "Network";
@@ -39,7 +40,7 @@ struct drawing {
 
 /* ---- places ---------------------------------------------------------------------------------- */
 
-/* A norm is joined to the convolution above. */
+/* A norm touches the convolution above it. */
 static bool is_joined(const struct layer *layer) {
     return layer->kind == LAYER_NORM;
 }
@@ -71,8 +72,7 @@ static void describe_norm(char out[TEXT_ROOM], const struct layer *layer) {
     if (layer->dropout > 0)
         snprintf(dropout, sizeof dropout, ", dropout %g", text_decimal(layer->dropout));
     snprintf(out, TEXT_ROOM, "%s%s%s%s%s%s", layer->relu_first ? "ReLU, " : "",
-             norm_title(layer->norm), groups,
-             layer->per_element ? " (weights of each element)" : "",
+             norm_title(layer->norm), groups, layer->per_element ? " (weights per element)" : "",
              layer->relu_first ? "" : ", ReLU", dropout);
 }
 
@@ -100,8 +100,8 @@ static void describe(char out[TEXT_ROOM], const struct layer *layer) {
 
 /* ---- boxes ----------------------------------------------------------------------------------- */
 
-/* The colours, each with its words in the legend. How much ink is in a tint makes them differ in
- * grey, too. */
+/* The colours, each with its text in the legend. The shares of ink make the tints differ in grey,
+ * too. */
 enum tone { TONE_WIDE, TONE_POINT, TONE_NORM, TONE_POOL };
 enum { TONES = 4 };
 struct tint {
@@ -136,7 +136,7 @@ static void draw_tinted(struct canvas *canvas, const struct box *box, const stru
     canvas_box(canvas, box, 3, ink_mix(tint->ink, INK_WHITE, tint->share), &frame);
 }
 
-/* What stands beside a box, on its line. */
+/* To the right of a box. */
 static void draw_numbers(const struct drawing *drawing, double top, struct shape shape,
                          int parameters) {
     static const struct type type = {.size = 13, .ink = INK_TEXT, .align = ALIGN_RIGHT};
@@ -180,8 +180,7 @@ static void draw_down(const struct drawing *drawing, double from, double to) {
     canvas_arrow(drawing->canvas, points, 2, &wire);
 }
 
-/* The sum in front of a pool, and the skip that leads to it: from the wire below the box where it
- * begins. */
+/* The sum in front of a pool, and the skip that leads to it from the wire below a box. */
 static void draw_skip(const struct drawing *drawing, const struct layer *layer, double sum) {
     static const struct type plus = {
         .size = 17, .bold = true, .ink = INK_TEXT, .align = ALIGN_CENTRE};
@@ -267,7 +266,7 @@ static void draw(const struct drawing *drawing, const struct picture_caption *ca
     int64_t multiply_adds = 0;
     for (int i = 0; i < network->layer_count; i++)
         multiply_adds += network->layers[i].multiply_adds;
-    snprintf(facts, sizeof facts, "%s parameters, %s multiply-adds forward for one image",
+    snprintf(facts, sizeof facts, "%s parameters, %s multiply-adds in the forward pass of an image",
              text_count(parameters, network_parameters(network)),
              text_count(products, multiply_adds));
     heading_draw(drawing->canvas, NETWORK_WIDTH, heading, caption, facts);

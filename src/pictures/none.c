@@ -1,20 +1,20 @@
-/* none.c: what stands in for the pictures where the build found no cairo: the reason, and what to
- * do. */
+/* none.c: built in place of all other files here if there is no cairo: every function says why, and
+ * what to do. */
 #include "pictures/pictures.h"
 
 enum status pictures_ready(struct error *error) {
     return error_set(error, STATUS_FAILED,
-                     "this program was built without cairo and draws no pictures; run tools/setup "
-                     "(or install libcairo2-dev, libpng-dev, pkg-config and fonts-dejavu-core), "
-                     "then make again");
+                     "this program was built without cairo and cannot draw; run tools/setup (or "
+                     "install libcairo2-dev, libpng-dev, pkg-config and fonts-dejavu-core), then "
+                     "make again");
 }
 
 const char *pictures_cairo(void) {
     return NULL;
 }
 
-void pictures_release(void) { /* nothing is kept */
-}
+void pictures_release(void) {
+} /* nothing is cached */
 
 enum status curves_draw(struct error *error, const char *path,
                         const struct picture_caption *caption, const struct epoch_metrics *epochs,

@@ -1,13 +1,14 @@
-/* norm_curves.c: the norms held against each other: test accuracy and loss over the epochs, and
- * test error over the batch sizes. The seeds of a norm are a line, their mean, in a band from the
- * lowest to the highest of them. */
+/* norm_curves.c: the norms compared: test accuracy and loss over the epochs, and test error over
+ * the batch sizes. Each norm has a line for the mean of its seeds, in a band from the lowest to the
+ * highest seed. */
 #include "pictures/heading.h"
+#include "pictures/layout.h"
 #include "pictures/plot.h"
 
 #include <math.h>
 #include <stdio.h>
 
-enum { MARKED_PLACES = 40 }; /* up to so many, every mean gets a marker */
+enum { MARKED_PLACES = 40 }; /* up to this many, every mean gets a marker */
 
 _Static_assert((int)NORM_COUNT <= (int)PLOT_MAX_LEGENDS, "the legends of all norms are spread");
 
@@ -33,11 +34,11 @@ struct panel {
     struct plot plot;
     const struct norm_curve *norms; /* [norm_count] */
     int norm_count;
-    int count;              /* bands of each */
-    const int *batch_sizes; /* [count], of the bands; NULL: they are of the epochs */
+    int count;              /* bands of each norm */
+    const int *batch_sizes; /* [count]; NULL: the bands are those of epochs */
 };
 
-/* In units of the axis across. */
+/* In units of the horizontal axis. */
 static double across_of(const struct panel *panel, int index) {
     return panel->batch_sizes == NULL ? index + 1 : log2(panel->batch_sizes[index]);
 }
@@ -47,7 +48,7 @@ static struct point place(const struct panel *panel, int index, double value) {
                           plot_y(&panel->plot, value)};
 }
 
-/* Along the highest and back along the lowest; where there is one place alone, a bar. */
+/* Along the highest values and back along the lowest. A single place gets a bar. */
 static void draw_band(const struct panel *panel, const struct norm_curve *norm) {
     enum { HALF_BAR = 5 };
     struct canvas *canvas = panel->plot.canvas;
@@ -91,7 +92,7 @@ static void draw_legends(const struct panel *panel) {
     }
 }
 
-/* All bands first: none of them is to dim a line. */
+/* All bands first, so that none dims a line. */
 static void draw_panel(const struct panel *panel, const char *title) {
     plot_grid(&panel->plot);
     plot_title(&panel->plot, title);
@@ -102,7 +103,7 @@ static void draw_panel(const struct panel *panel, const char *title) {
     draw_legends(panel);
 }
 
-/* A range of values from 0 to `highest`, `least` wide or more. */
+/* The vertical axis: between 0 and `highest`, and at least `least` long. */
 static void fit_up(struct panel *panel, double least, double highest) {
     struct range range = {0};
     for (int n = 0; n < panel->norm_count; n++)
@@ -114,7 +115,7 @@ static void fit_up(struct panel *panel, double least, double highest) {
     axis_clip(&panel->plot.up, 0, highest);
 }
 
-/* Whether no norm has more seeds than one: then there are neither means nor bands. */
+/* Whether no norm has more than one seed: then there are no means and no bands. */
 static bool have_one_seed(const struct norm_curve *norms, int norm_count) {
     for (int n = 0; n < norm_count; n++)
         if (norms[n].seeds > 1)
@@ -143,7 +144,7 @@ static void draw_epochs(struct canvas *canvas, const struct norm_curve *accuracy
     fit_up(&upper, 5, 100);
     fit_up(&lower, 0.1, HUGE_VAL);
     draw_panel(&upper, "Test accuracy (%)");
-    draw_panel(&lower, "Test loss (mean cross-entropy of an image)");
+    draw_panel(&lower, "Test loss (mean cross-entropy per image)");
     plot_across(&lower.plot, "Epoch", false);
 }
 
@@ -155,9 +156,8 @@ enum status compare_draw(struct error *error, const char *path,
         return error->status;
     heading_draw(canvas, COMPARE_WIDTH, compare_heading, caption,
                  have_one_seed(accuracy, norm_count)
-                     ? "one seed of each norm"
-                     : "lines are means over the seeds, bands reach from the lowest seed to the "
-                       "highest");
+                     ? "one seed for each norm"
+                     : "lines: mean of the seeds; bands: lowest to highest seed");
     draw_epochs(canvas, accuracy, loss, norm_count, epochs);
     enum status status = canvas_write(error, canvas, path, compare_heading, caption);
     canvas_close(canvas);
@@ -190,11 +190,10 @@ enum status sweep_draw(struct error *error, const char *path, const struct pictu
         return error->status;
     heading_draw(canvas, SWEEP_WIDTH, sweep_heading, caption,
                  have_one_seed(norms, norm_count)
-                     ? "learning rate in proportion to the batch size; one seed of each norm; "
-                       "legend: the largest batch"
-                     : "learning rate in proportion to the batch size; lines are means over the "
-                       "seeds, bands reach from the lowest to the highest; legend: the largest "
-                       "batch");
+                     ? "learning rate proportional to the batch size; one seed for each norm; "
+                       "legend: at the largest batch size"
+                     : "learning rate proportional to the batch size; lines: mean of the seeds; "
+                       "bands: lowest to highest seed; legend: at the largest batch size");
     draw_sizes(canvas, norms, norm_count, batch_sizes, size_count);
     enum status status = canvas_write(error, canvas, path, sweep_heading, caption);
     canvas_close(canvas);

@@ -66,7 +66,7 @@ void plot_across(const struct plot *plot, const char *name, bool exponents) {
 
 /* ---- legends --------------------------------------------------------------------------------- */
 
-/* The places of the legends by rising height, the first of equals first. */
+/* The indices of the legends by rising height; equal ones keep their order. */
 static void sort_heights(int order[PLOT_MAX_LEGENDS], const double *heights, int count) {
     for (int i = 0; i < count; i++) {
         int place = i;
@@ -76,9 +76,10 @@ static void sort_heights(int order[PLOT_MAX_LEGENDS], const double *heights, int
     }
 }
 
-/* Less PLOT_LEGEND_LINE for each one above, heights that are apart do not fall; the nearest such
- * ones (least squares) are found by pooling neighbours that do: T. Robertson, F. Wright, R.
- * Dykstra, "Order Restricted Statistical Inference" (1988), section 1.2. */
+/* From each sorted height, PLOT_LEGEND_LINE is taken for every legend above it. The legends are far
+ * enough apart if these numbers never fall. The closest such numbers (least squares) come from
+ * pooling neighbours that fall: T. Robertson, F. Wright, R. Dykstra, "Order Restricted Statistical
+ * Inference" (1988), section 1.2. */
 void plot_spread_legends(double *heights, int count, const struct plot *plot) {
     int order[PLOT_MAX_LEGENDS], sizes[PLOT_MAX_LEGENDS], pools = 0;
     double means[PLOT_MAX_LEGENDS];

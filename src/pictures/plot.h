@@ -1,11 +1,11 @@
-/* plot.h: a panel with two axes: its grid, its words, and the legends to its right. */
+/* plot.h: a panel with two axes: its grid, its texts, and the legends to its right. */
 #ifndef PLOT_H
 #define PLOT_H
 
 #include "pictures/axes.h"
 #include "pictures/canvas.h"
 
-enum { PLOT_LEGEND_LINE = 34 }; /* height of a legend: its words, and small ones below */
+enum { PLOT_LEGEND_LINE = 34 }; /* height of a legend: a line, and a smaller one below */
 
 struct plot {
     struct canvas *canvas;
@@ -14,7 +14,7 @@ struct plot {
     struct axis across, up;
 };
 
-/* How a curve is told from others, in colour and in grey. */
+/* What tells a curve from the others, in colour and in grey. */
 struct curve_style {
     struct stroke stroke;
     enum marker marker;
@@ -24,21 +24,21 @@ struct curve_style {
 double plot_x(const struct plot *plot, double value);
 double plot_y(const struct plot *plot, double value);
 
-/* Lines at the ticks of both axes, and the labels of the one that goes up. */
+/* Lines at the ticks of both axes, and the labels of the vertical one. */
 void plot_grid(const struct plot *plot);
 
-/* Above the panel, on paper of its own, as lines may pass there. */
+/* Above the panel, on a white ground, because lines may pass there. */
 void plot_title(const struct plot *plot, const char *title);
 
 /* Below the panel: labels of the ticks and the name of the axis. `exponents`: a tick n stands for
  * 2^n. */
 void plot_across(const struct plot *plot, const char *name, bool exponents);
 
-/* Moves the heights of `count` legends apart, as little as can be, and into the panel. */
+/* Moves the heights of `count` legends apart, as little as possible, and into the panel. */
 enum { PLOT_MAX_LEGENDS = 4 };
 void plot_spread_legends(double *heights, int count, const struct plot *plot);
 
-/* A sample of the curve, its words, and below them small ones (NULL: none). */
+/* A sample of the curve, `words` beside it, and `small` below them (NULL: nothing). */
 void plot_legend(const struct plot *plot, double height, const struct curve_style *style,
                  const char *words, const char *small);
 
