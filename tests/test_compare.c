@@ -1,5 +1,5 @@
-/* test_compare.c: the command `compare` on a handful of images: what it writes, how it goes on,
- * what it refuses; and reading folders of runs that the tests write themselves. */
+/* test_compare.c: the command `compare` on a handful of images: what it writes, how it resumes and
+ * what it refuses; and reading run folders that the tests write themselves. */
 #include "run_fixture.h"
 #include "support.h"
 
@@ -80,7 +80,7 @@ static bool draws(void) {
 static char *read_text(const char *path) {
     size_t size;
     char *text = (char *)slurp(&size, path);
-    text[size] = '\0'; /* slurp takes less than it has room for */
+    text[size] = '\0'; /* slurp leaves room for it */
     return text;
 }
 
@@ -156,8 +156,8 @@ static void trains_and_reports(void **state) {
     json_decref(report);
 }
 
-/* The runs of the sweep are their own, but for those of the recipe's batch size; the rate goes with
- * the batch size. */
+/* The sweep has its own runs, except at the recipe's batch size; the rate is proportional to the
+ * batch size. */
 static void sweeps_batch_sizes(void **state) {
     struct options options = small_comparison(*state);
     options.batch_sizes = (struct int_list){2, {4, BATCH}};
@@ -183,11 +183,11 @@ static void sweeps_batch_sizes(void **state) {
     free(text);
 }
 
-/* ---- going on -------------------------------------------------------------------------------- */
+/* ---- resuming -------------------------------------------------------------------------------- */
 
 enum { LONG_AGO = 1000 };
 
-/* Gives a file a time in 1970, which it keeps until it is written anew. */
+/* Gives a file a time in 1970, which it keeps until it is written again. */
 static void mark(const char *path) {
     const struct timespec times[] = {{.tv_sec = LONG_AGO}, {.tv_sec = LONG_AGO}};
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
@@ -207,8 +207,8 @@ static void remove_run(const char *folder) {
     assert_int_equal(rmdir(folder), 0);
 }
 
-/* What is finished is left alone; what is missing or was cut off is made, to the same bits. */
-static void goes_on(void **state) {
+/* A complete run is left alone; a missing or interrupted one is trained, to the same bits. */
+static void resumes(void **state) {
     struct options options = small_comparison(*state), other = options;
     snprintf(other.out, sizeof other.out, "%s/other", (const char *)*state);
     compare_ok(&options);
@@ -234,7 +234,7 @@ static void goes_on(void **state) {
     }
 }
 
-/* The seeds that are added are trained, the others read. */
+/* The added seeds are trained, the others only read. */
 static void more_seeds_later(void **state) {
     struct options options = small_comparison(*state);
     options.seeds = 1;
@@ -255,7 +255,7 @@ static void more_seeds_later(void **state) {
     assert_false(is_marked(model));
 }
 
-/* Before anything is trained: the last run that it looks at is the one that differs. */
+/* They are refused before any training, even if only the last run differs. */
 static void other_settings_are_refused(void **state) {
     struct error error;
     struct options options = small_comparison(*state), changed = options;
@@ -280,9 +280,9 @@ static void divergence_names_the_run(void **state) {
     assert_false(is_there(options.out, "compare.json"));
 }
 
-/* --force takes all runs away before the first one is trained: the same command without it goes on,
- * and meets no run of an older comparison. */
-static void force_begins_all_anew(void **state) {
+/* --force removes all runs before the first one is trained: the same command without it resumes,
+ * and finds no run of an older comparison. */
+static void force_starts_over(void **state) {
     struct error error;
     struct options options = small_comparison(*state), changed = options;
     options.seeds = changed.seeds = 1;
@@ -300,7 +300,7 @@ static void force_begins_all_anew(void **state) {
         is_marked(in_folder(in_folder(options.out, "bn-reference-3"), "model.safetensors")));
 }
 
-/* What is only read is looked into before anything is trained. */
+/* Runs that are only read are checked before any training. */
 static void lost_metrics_are_found_first(void **state) {
     struct error error;
     struct options options = small_comparison(*state);
@@ -377,8 +377,8 @@ static void reads_runs(void **state) {
     assert_true(json_is_false(json_object_get(difference, "exceeds_noise")));
     json_decref(report);
     char *text = read_text(in_folder(in_folder(*state, "report"), "compare.md"));
-    assert_non_null(strstr(text, "group norm is 2.42 points above layer norm; with 3 and 2 seeds "
-                                 "this does not exceed the noise (Welch's t = "));
+    assert_non_null(strstr(text, "group norm is 2.42 points above layer norm; with 3 and 2 seeds, "
+                                 "this difference does not exceed the noise (Welch's t = "));
     assert_non_null(strstr(text, "| group norm | 45,520 | 3 | 81.17 \xC2\xB1 1.26 |"));
     free(text);
 }
@@ -429,7 +429,7 @@ static void mixed_runs_are_refused(void **state) {
     }
     put_run(*state, "b", "gn", 1, 81);
     FAILED(compare_runs(&error, *state, names, 2), STATUS_BAD_DATA, &error, "/a'", "/b'", "seed 1");
-    for (int i = 0; i < 2; i++) { /* two synthetic sets are two sets */
+    for (int i = 0; i < 2; i++) { /* synthetic sets of different seeds differ */
         char data[80];
         put_run(*state, names[i], "gn", i + 1, 80);
         snprintf(data, sizeof data, "\"synthetic\", \"data\": \"synthetic:%d\"", i + 1);
@@ -458,9 +458,9 @@ static void hostile_settings_are_refused(void **state) {
         {"\"batch_size\": 128", "\"batch_size\": 1e3", "'batch_size'"},
         {"\"learning_rate\": 0.2", "\"learning_rate\": \"x\"", "'learning_rate'"},
         {"\"device\": \"CPU\",", "", "'device'"},
-        {"{", "[", "no JSON, byte"},
-        {"}", "", "no JSON, byte"},
-        {"\"norm\"", "\"seed\": 2, \"norm\"", "no JSON, byte"},
+        {"{", "[", "not JSON, byte"},
+        {"}", "", "not JSON, byte"},
+        {"\"norm\"", "\"seed\": 2, \"norm\"", "not JSON, byte"},
     };
     struct error error;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -520,11 +520,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(trains_and_reports),
         IN_FOLDER(sweeps_batch_sizes),
-        IN_FOLDER(goes_on),
+        IN_FOLDER(resumes),
         IN_FOLDER(more_seeds_later),
         IN_FOLDER(other_settings_are_refused),
         IN_FOLDER(divergence_names_the_run),
-        IN_FOLDER(force_begins_all_anew),
+        IN_FOLDER(force_starts_over),
         IN_FOLDER(lost_metrics_are_found_first),
         IN_FOLDER(another_set_is_refused),
         IN_FOLDER(reads_runs),

@@ -14,7 +14,7 @@
 
 enum { MAX_CONFIG_BYTES = 64 * 1024, MAX_NUMBER = 1000000000, VALUE_CAPACITY = 120 };
 
-static const char finished[] = "compare takes the folders of finished runs";
+static const char finished[] = "compare needs the folders of finished runs";
 
 /* ---- config.json ----------------------------------------------------------------------------- */
 
@@ -24,42 +24,58 @@ static enum status bad_config(struct error *error, const struct compared_run *ru
                      finished);
 }
 
-/* The file as an object. */
-static enum status load_config(struct error *error, struct compared_run *run) {
-    char path[PATH_CAPACITY], *text;
-    if (run_folder_config_path(error, path, run->folder) != STATUS_OK ||
-        memory_alloc(error, &text, MAX_CONFIG_BYTES, 1, "the settings of a run") != STATUS_OK)
+static enum status read_config(struct error *error, char text[MAX_CONFIG_BYTES], size_t *bytes,
+                               const struct compared_run *run) {
+    char path[PATH_CAPACITY];
+    if (run_folder_config_path(error, path, run->folder) != STATUS_OK)
         return error->status;
     FILE *stream = fopen(path, "re");
     errno = stream == NULL ? errno : 0;
-    size_t bytes = stream == NULL ? 0 : fread(text, 1, MAX_CONFIG_BYTES, stream);
+    *bytes = stream == NULL ? 0 : fread(text, 1, MAX_CONFIG_BYTES, stream);
     int reason = errno;
-    bool failed = stream == NULL || ferror(stream) != 0, no_memory = false;
-    json_error_t fault;
+    bool failed = stream == NULL || ferror(stream) != 0;
     if (stream != NULL)
-        fclose(stream); /* only read: nothing to lose */
-    if (!failed && bytes < MAX_CONFIG_BYTES)
-        run->config = text_parse_json(&no_memory, &fault, text, bytes);
-    memory_free(text);
+        fclose(stream); /* only read: nothing to check */
     if (failed)
         return error_set_errno(error, STATUS_BAD_DATA, reason, "cannot read '%s' (%s)", path,
                                finished);
-    if (bytes == MAX_CONFIG_BYTES)
-        return bad_config(error, run, "64 KiB or more, far too long for settings");
+    if (*bytes == MAX_CONFIG_BYTES)
+        return bad_config(error, run, "64 KiB or more, too long for the settings of a run");
+    return STATUS_OK;
+}
+
+static enum status parse_config(struct error *error, struct compared_run *run, const char *text,
+                                size_t bytes) {
+    json_error_t fault;
+    bool no_memory = false;
+    char why[sizeof fault.text + 40];
+    run->config = text_parse_json(&no_memory, &fault, text, bytes);
     if (no_memory)
-        return error_set(error, STATUS_FAILED, "out of memory for '%s'", path);
+        return error_set(error, STATUS_FAILED, "out of memory for the settings of '%s'",
+                         run->folder);
     if (run->config == NULL) {
-        char why[sizeof fault.text + 40];
-        snprintf(why, sizeof why, "no JSON, byte %d: %s", fault.position, fault.text);
+        snprintf(why, sizeof why, "not JSON, byte %d: %s", fault.position, fault.text);
         return bad_config(error, run, why);
     }
-    return json_is_object(run->config) ? STATUS_OK : bad_config(error, run, "no JSON object");
+    return json_is_object(run->config) ? STATUS_OK : bad_config(error, run, "not a JSON object");
+}
+
+static enum status load_config(struct error *error, struct compared_run *run) {
+    char *text;
+    size_t bytes;
+    if (memory_alloc(error, &text, MAX_CONFIG_BYTES, 1, "the settings of a run") != STATUS_OK)
+        return error->status;
+    enum status status = read_config(error, text, &bytes, run);
+    if (status == STATUS_OK)
+        status = parse_config(error, run, text, bytes);
+    memory_free(text);
+    return status;
 }
 
 static enum status bad_member(struct error *error, const struct compared_run *run,
                               const char *key) {
     char fault[64];
-    snprintf(fault, sizeof fault, "no '%s' as this program writes it", key);
+    snprintf(fault, sizeof fault, "'%s' is missing or not valid", key);
     return bad_config(error, run, fault);
 }
 
@@ -71,7 +87,8 @@ static enum status get_text(struct error *error, const char **out, const struct 
 
 static enum status get_positive(struct error *error, int *out, const struct compared_run *run,
                                 const char *key) {
-    json_int_t value = json_integer_value(json_object_get(run->config, key)); /* 0: none */
+    /* 0 if it is missing or no integer */
+    json_int_t value = json_integer_value(json_object_get(run->config, key));
     if (value < 1 || value > MAX_NUMBER)
         return bad_member(error, run, key);
     *out = (int)value;
@@ -90,7 +107,7 @@ static enum status get_word(struct error *error, int *out, const struct compared
     return bad_member(error, run, key);
 }
 
-/* An integer, or digits where it is above 2^63. */
+/* An integer, or a string of digits above 2^63 - 1 (text_json_uint64). */
 static enum status get_seed(struct error *error, struct compared_run *run) {
     const json_t *seed = json_object_get(run->config, "seed");
     const char *digits = json_string_value(seed);
@@ -143,12 +160,12 @@ static bool is_percent(double value) {
     return value >= 0 && value <= 100;
 }
 
-/* A mean cross-entropy of float logits stays below it, and squares of it are finite. */
+/* The mean cross-entropy of float logits stays below this bound, whose square is finite. */
 static bool is_loss(double value) {
     return fabs(value) <= 1e39;
 }
 
-/* Whether an epoch that a run went through can look so. */
+/* Whether a run can have written this as its epoch `number`. */
 static bool is_possible(const struct epoch_metrics *epoch, int number) {
     return epoch->epoch == number && is_percent(epoch->train.accuracy) &&
            is_percent(epoch->test.accuracy) && is_loss(epoch->train.loss) &&
@@ -162,14 +179,17 @@ static enum status take_metrics(struct error *error, struct compared_run *run, i
         return error->status;
     for (int i = 0; i < run->epoch_count; i++)
         if (!is_possible(&run->epochs[i], i + 1))
-            return error_set(error, STATUS_BAD_DATA,
-                             "'%s', line %d: not what epoch %d of a run can be: numbers out of "
-                             "range, or lines out of order",
-                             path, i + 1, i + 1);
+            return error_set(
+                error, STATUS_BAD_DATA,
+                "'%s', line %d: not a possible epoch %d: a number is out of range, or the "
+                "lines are not in order",
+                path, i + 1, i + 1);
     if (run->epoch_count != epochs)
-        return error_set(error, STATUS_BAD_DATA,
-                         "'%s' has %d of %d epochs, as it was cut off or ended by --max-steps; %s",
-                         path, run->epoch_count, epochs, finished);
+        return error_set(
+            error, STATUS_BAD_DATA,
+            "'%s' has %d of %d epochs: the run was interrupted, or ended by --max-steps; "
+            "%s",
+            path, run->epoch_count, epochs, finished);
     for (int i = 0; i < epochs; i++)
         run->seconds += run->epochs[i].seconds / epochs;
     for (int i = 1; i < epochs; i++)
@@ -193,17 +213,17 @@ void compared_run_free(struct compared_run *run) {
     run->epoch_count = 0;
 }
 
-/* ---- whether they belong together ------------------------------------------------------------ */
+/* ---- whether they can be compared ------------------------------------------------------------ */
 
-/* A value as a message shows it: cut off where it is long. */
+/* A value as a message shows it, cut if it is long. */
 static const char *value_text(char out[VALUE_CAPACITY], const json_t *value) {
     const char *text = json_string_value(value);
     size_t length = text == NULL ? 0 : strlen(text), room = VALUE_CAPACITY - 6;
-    if (length > room) { /* of a long path the end tells most */
+    if (length > room) { /* the end of a long path says the most */
         snprintf(out, VALUE_CAPACITY, "\"...%s\"", text + length - room);
         return out;
     }
-    memset(out, 0, VALUE_CAPACITY); /* json_dumpb ends no text, and leaves out what does not fit */
+    memset(out, 0, VALUE_CAPACITY); /* json_dumpb writes no terminator, and only what fits */
     if (value == NULL ||
         json_dumpb(value, out, VALUE_CAPACITY - 1, JSON_ENCODE_ANY | JSON_COMPACT) == 0)
         snprintf(out, VALUE_CAPACITY, "nothing");
@@ -220,16 +240,16 @@ static enum status check_same(struct error *error, const struct compared_run *a,
         if (first == second || json_equal(first, second))
             continue;
         return error_set(error, STATUS_BAD_DATA,
-                         "'%s' and '%s' cannot be compared: '%s' is %s in the one and %s in the "
-                         "other",
+                         "'%s' and '%s' cannot be compared: '%s' is %s in the first and %s in the "
+                         "second",
                          a->folder, b->folder, *keys, value_text(of_a, first),
                          value_text(of_b, second));
     }
     return STATUS_OK;
 }
 
-/* Whether two runs saw the same images. The folder of CIFAR-10 may differ, the synthetic set not.
- */
+/* Whether two runs saw the same images. CIFAR-10 may be in another folder; the synthetic set must
+ * be the same. */
 static enum status check_data(struct error *error, const struct compared_run *a,
                               const struct compared_run *b) {
     static const char *const data[] = {"data", NULL};
@@ -237,7 +257,7 @@ static enum status check_data(struct error *error, const struct compared_run *a,
     return synthetic ? check_same(error, a, b, data) : STATUS_OK;
 }
 
-/* With the seeds of a norm in rising order, equal ones are neighbours. */
+/* The seeds of a norm are in rising order: equal ones are neighbours. */
 enum status compared_runs_check(struct error *error, const struct compared_run *runs, int count) {
     static const char *const of_all[] = {"recipe",       "dataset",     "epochs",  "batch_size",
                                          "train_images", "test_images", "augment", "shuffle",
@@ -252,11 +272,11 @@ enum status compared_runs_check(struct error *error, const struct compared_run *
             (before->norm == run->norm && check_same(error, before, run, of_a_norm) != STATUS_OK))
             return error->status;
         if (before->norm == run->norm && before->seed == run->seed)
-            return error_set(error, STATUS_BAD_DATA,
-                             "'%s' and '%s' are both of %s with seed %llu: only runs of different "
-                             "seeds tell of the noise",
-                             before->folder, run->folder, norm_title(run->norm),
-                             (unsigned long long)run->seed);
+            return error_set(
+                error, STATUS_BAD_DATA,
+                "'%s' and '%s' are both %s with seed %llu: a comparison needs runs with "
+                "different seeds",
+                before->folder, run->folder, norm_title(run->norm), (unsigned long long)run->seed);
     }
     return STATUS_OK;
 }

@@ -19,21 +19,21 @@ struct compared_run {
     const char *dataset, *device;
     int parameters, batch_size;
     double learning_rate;         /* peak */
-    struct epoch_metrics *epochs; /* [epoch_count], of all the epochs that were to be trained */
+    struct epoch_metrics *epochs; /* [epoch_count], all epochs of the run */
     int epoch_count;
-    double seconds; /* that an epoch's training took, their mean */
-    int best;       /* place of the best test accuracy, the first of equals */
+    double seconds; /* of training per epoch, the mean */
+    int best;       /* index of the best test accuracy, the first of equal ones */
 };
 
-/* Reads config.json and metrics.jsonl of run->folder into the rest of *run, and trusts neither.
- * Release with compared_run_free, whatever comes back. Errors: STATUS_BAD_DATA naming file and
- * fault, a run that has not ended among them; STATUS_FAILED: no memory. */
+/* Reads config.json and metrics.jsonl of run->folder, which are untrusted, into the rest of *run.
+ * Release with compared_run_free even after an error. Errors: STATUS_BAD_DATA naming the file and
+ * the fault, also for a run that is not finished; STATUS_FAILED: no memory. */
 enum status compared_run_read(struct error *error, struct compared_run *run);
 void compared_run_free(struct compared_run *run);
 
-/* Whether the runs, sorted by norm, can be held against each other: one recipe, data set, number of
- * epochs and so on for all, one rate and the like for those of one norm, no seed twice. Errors:
- * STATUS_BAD_DATA naming two folders and what differs. */
+/* Checks that the runs, sorted by norm, can be compared: all have the same recipe, data set, number
+ * of epochs and so on, those of one norm the same learning rate and so on, and no seed twice.
+ * Errors: STATUS_BAD_DATA naming two folders and what differs. */
 enum status compared_runs_check(struct error *error, const struct compared_run *runs, int count);
 
 #endif

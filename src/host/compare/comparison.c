@@ -1,6 +1,6 @@
-/* comparison.c: the command `compare`: which runs there are, training those that are missing, and
- * the report on all of them. A run of a comparison is a run as `train` makes it, in its folder; the
- * report is made from those folders alone, whether they were trained just now or long ago. */
+/* comparison.c: the command `compare`: lists the runs, trains those that are missing and reports on
+ * all of them. Each run is the same as with `train`, in its own folder. The report is made from the
+ * folders alone, whether the runs were trained just now or long ago. */
 #include "compare/comparison.h"
 
 #include "base/output.h"
@@ -17,11 +17,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- which runs there are -------------------------------------------------------------------- */
+/* ---- the list of runs ------------------------------------------------------------------------ */
 
-/* The options of the run of a norm and seed. `batch_size` is one of the sweep, with the recipe's
- * learning rate in proportion to it, as Wu and He, "Group Normalization" (2018), section 4.1, after
- * Goyal et al. (2017); 0: the recipe's own. The sweep shares the runs of the recipe's own size. */
+/* The options of the run of a norm and seed. `batch_size` is one of the sweep, or 0 for the
+ * recipe's own. The learning rate is proportional to it, as in Wu and He, "Group Normalization"
+ * (2018), section 4.1, after Goyal et al. (2017). At the recipe's own size the sweep shares the
+ * main runs. */
 static enum status run_options(struct error *error, struct options *out,
                                const struct options *options, enum norm_kind norm, uint64_t seed,
                                int batch_size) {
@@ -41,7 +42,7 @@ static enum status run_options(struct error *error, struct options *out,
     return path_join(error, out->out, options->out, name);
 }
 
-/* Runs of one batch size, of all norms with all seeds. */
+/* The runs of one batch size: every norm with every seed. */
 static int runs_of_a_set(const struct options *options) {
     return NORM_COUNT * options->seeds;
 }
@@ -50,8 +51,8 @@ static int all_runs(const struct options *options) {
     return runs_of_a_set(options) * (1 + options->batch_sizes.count);
 }
 
-/* Run `index` of all: first those of the recipe's batch size, then those of the sweep; the norms
- * take turns, so that a comparison that was cut off has them all. */
+/* Run `index`: first those of the recipe's batch size, then those of the sweep. The norms take
+ * turns, so that an interrupted comparison has runs of all of them. */
 static enum status numbered_run(struct error *error, struct options *out,
                                 const struct options *options, int index) {
     int set = index / runs_of_a_set(options), rest = index % runs_of_a_set(options);
@@ -60,11 +61,11 @@ static enum status numbered_run(struct error *error, struct options *out,
                        set == 0 ? 0 : options->batch_sizes.values[set - 1]);
 }
 
-/* ---- what is in their folders ---------------------------------------------------------------- */
+/* ---- the folders of the runs ----------------------------------------------------------------- */
 
-/* What is to be done with a run: READ leaves it as it is, or as it will be once an earlier one of
- * the list is trained. */
-enum deed { BEGIN, GO_ON, READ };
+/* What to do with a run. READ leaves it as it is, or as it will be after an earlier run of the list
+ * is trained. */
+enum action { TRAIN, RESUME, READ };
 
 static enum status holds_weights(struct error *error, bool *out, const char *folder,
                                  enum run_weights which) {
@@ -75,8 +76,8 @@ static enum status holds_weights(struct error *error, bool *out, const char *fol
     return STATUS_OK;
 }
 
-/* A run that is only read must be readable before the others are trained. */
-static enum status look_at_figures(struct error *error, const char *folder) {
+/* Checks before any training that a run which is only read can be read. */
+static enum status check_figures(struct error *error, const char *folder) {
     struct compared_run run = {0};
     if (path_join(error, run.folder, "", folder) != STATUS_OK)
         return error->status;
@@ -85,9 +86,9 @@ static enum status look_at_figures(struct error *error, const char *folder) {
     return status;
 }
 
-/* A run with a checkpoint of the same settings is gone on with, or, where nothing of it is missing,
- * read; one whose report was cut off writes it by going on. */
-static enum status look_at_checkpoint(struct error *error, enum deed *out,
+/* A run with a checkpoint of the same settings is resumed or, if it is complete, only read.
+ * Resuming also writes a report that is missing. */
+static enum status inspect_checkpoint(struct error *error, enum action *out,
                                       const struct run_description *run) {
     const struct options *options = run->options;
     char path[PATH_CAPACITY];
@@ -98,34 +99,34 @@ static enum status look_at_checkpoint(struct error *error, enum deed *out,
         holds_weights(error, &finished, options->out, WEIGHTS_FINAL) != STATUS_OK ||
         report_is_there(error, &reported, options->out) != STATUS_OK)
         return error->status;
-    bool whole = run_ended(&state, options) && finished && (reported || options->no_report);
-    *out = whole ? READ : GO_ON;
-    return whole ? look_at_figures(error, options->out) : STATUS_OK;
+    bool complete = run_ended(&state, options) && finished && (reported || options->no_report);
+    *out = complete ? READ : RESUME;
+    return complete ? check_figures(error, options->out) : STATUS_OK;
 }
 
-static enum status look_at_run(struct error *error, enum deed *out,
+static enum status inspect_run(struct error *error, enum action *out,
                                const struct run_description *run) {
     const struct options *options = run->options;
     bool begun = false, unfinished;
-    *out = BEGIN;
+    *out = TRAIN;
     if (holds_weights(error, &begun, options->out, WEIGHTS_CHECKPOINT) != STATUS_OK)
         return error->status;
     if (begun && !options->force)
-        return look_at_checkpoint(error, out, run);
+        return inspect_checkpoint(error, out, run);
     return run_folder_check(error, &unfinished, options->out, options->force);
 }
 
-/* Looks at run `index` with all that its settings depend on. */
-static enum status look(struct error *error, enum deed *out, const struct options *run_options,
-                        const struct dataset *dataset, const struct device_choice *device) {
+/* Decides what to do with the run of these options. */
+static enum status inspect(struct error *error, enum action *out, const struct options *run_options,
+                           const struct dataset *dataset, const struct device_choice *device) {
     struct network network;
     const struct recipe *recipe = &run_options->recipe;
     if (network_build(error, &network, recipe) != STATUS_OK)
         return error->status;
     if (recipe->batch_size > dataset->train.count)
         return error_set(error, STATUS_USAGE,
-                         "a batch of %d images: the training set of %s has %d; give smaller ones "
-                         "with --batch-size and --batch-sizes",
+                         "a batch of %d images is too large: the training set of %s has %d; use "
+                         "smaller values for --batch-size and --batch-sizes",
                          recipe->batch_size, dataset->name, dataset->train.count);
     const struct run_description run = {
         .options = run_options,
@@ -134,28 +135,29 @@ static enum status look(struct error *error, enum deed *out, const struct option
         .device = device,
         .steps_per_epoch = loader_batches(dataset->train.count, recipe->batch_size),
     };
-    return look_at_run(error, out, &run);
+    return inspect_run(error, out, &run);
 }
 
-/* Whether every run can be trained or read, before hours are spent on the first. */
-static enum status look_at_all(struct error *error, enum deed *deeds, const struct options *options,
-                               const struct dataset *dataset, const struct device_choice *device) {
+/* Checks that every run can be trained or read, before hours are spent on the first one. */
+static enum status inspect_all(struct error *error, enum action *actions,
+                               const struct options *options, const struct dataset *dataset,
+                               const struct device_choice *device) {
     for (int i = 0; i < all_runs(options); i++) {
         struct options run;
         if (numbered_run(error, &run, options, i) != STATUS_OK ||
-            look(error, &deeds[i], &run, dataset, device) != STATUS_OK)
+            inspect(error, &actions[i], &run, dataset, device) != STATUS_OK)
             return error->status;
         bool shared = i >= runs_of_a_set(options) &&
                       run.recipe.batch_size == options->recipes[run.recipe.norm].batch_size;
-        deeds[i] = shared ? READ : deeds[i];
+        actions[i] = shared ? READ : actions[i];
     }
     return STATUS_OK;
 }
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-/* Says which run begins or goes on. */
-static enum status say(struct error *error, const struct options *run, int number, int total) {
+/* Prints which run starts or is resumed. */
+static enum status announce(struct error *error, const struct options *run, int number, int total) {
     if (run->quiet)
         return STATUS_OK;
     return output_print(error, "%srun %d of %d: %s\n", number == 1 ? "" : "\n", number, total,
@@ -169,7 +171,8 @@ static enum status train_run(struct error *error, const struct options *options,
     enum status status = train_on(&reason, options, dataset);
     if (status == STATUS_DIVERGED)
         return error_set(error, status,
-                         "%s: %.1500s; other rates or batch sizes want another --out, or --force",
+                         "%s: %.1500s; to change the rate or batch size, use another --out or "
+                         "--force",
                          options->out, reason.text);
     if (status != STATUS_OK)
         *error = reason;
@@ -177,60 +180,60 @@ static enum status train_run(struct error *error, const struct options *options,
 }
 
 static enum status train_all(struct error *error, const struct options *options,
-                             const struct dataset *dataset, const enum deed *deeds) {
+                             const struct dataset *dataset, const enum action *actions) {
     int total = 0, number = 0;
     for (int i = 0; i < all_runs(options); i++)
-        total += deeds[i] != READ;
+        total += actions[i] != READ;
     for (int i = 0; i < all_runs(options); i++) {
         struct options run;
-        if (deeds[i] == READ)
+        if (actions[i] == READ)
             continue;
         if (numbered_run(error, &run, options, i) != STATUS_OK ||
-            say(error, &run, ++number, total) != STATUS_OK)
+            announce(error, &run, ++number, total) != STATUS_OK)
             return error->status;
-        run.resume = deeds[i] == GO_ON;
+        run.resume = actions[i] == RESUME;
         if (train_run(error, &run, dataset) != STATUS_OK)
             return error->status;
     }
     return STATUS_OK;
 }
 
-/* The device is opened for its name alone, which is one of the settings; each run opens its own. */
-/* --force begins all anew: what a stop leaves is then of this comparison alone, and the same
- * command without --force goes on. */
+/* --force starts over: after an interruption all files belong to this comparison, and the same
+ * command without --force resumes it. */
 static enum status clear_all(struct error *error, const struct options *options,
-                             const enum deed *deeds) {
+                             const enum action *actions) {
     for (int i = 0; i < all_runs(options); i++) {
         struct options run;
-        if (deeds[i] == BEGIN && (numbered_run(error, &run, options, i) != STATUS_OK ||
-                                  run_folder_clear(error, run.out) != STATUS_OK))
+        if (actions[i] == TRAIN && (numbered_run(error, &run, options, i) != STATUS_OK ||
+                                    run_folder_clear(error, run.out) != STATUS_OK))
             return error->status;
     }
     return STATUS_OK;
 }
 
-static enum status bring_runs(struct error *error, const struct options *options,
-                              const struct dataset *dataset) {
+/* Opens the device only for its name, which is one of the settings; each run opens its own. */
+static enum status complete_runs(struct error *error, const struct options *options,
+                                 const struct dataset *dataset) {
     struct device_choice device = {0};
-    enum deed *deeds;
-    if (memory_alloc(error, &deeds, (size_t)all_runs(options), sizeof *deeds,
+    enum action *actions;
+    if (memory_alloc(error, &actions, (size_t)all_runs(options), sizeof *actions,
                      "the list of the runs") != STATUS_OK)
         return error->status;
     enum status status = device_choose(error, &device, backends, &options->device);
     if (status == STATUS_OK)
-        status = look_at_all(error, deeds, options, dataset, &device);
+        status = inspect_all(error, actions, options, dataset, &device);
     device_close(&device);
     if (status == STATUS_OK && options->force)
-        status = clear_all(error, options, deeds);
+        status = clear_all(error, options, actions);
     if (status == STATUS_OK)
-        status = train_all(error, options, dataset, deeds);
-    memory_free(deeds);
+        status = train_all(error, options, dataset, actions);
+    memory_free(actions);
     return status;
 }
 
 /* ---- reporting ------------------------------------------------------------------------------- */
 
-/* Reads the runs of one batch size, the first of which is run `first`. */
+/* Reads the runs of one batch size, from run `first` on. */
 static enum status read_set(struct error *error, struct run_set *out, const struct options *options,
                             int first) {
     if (run_set_make(error, out, runs_of_a_set(options)) != STATUS_OK)
@@ -287,7 +290,7 @@ static enum status report_runs(struct error *error, const struct options *option
 
 enum status compare_on(struct error *error, const struct options *options,
                        const struct dataset *dataset) {
-    if (bring_runs(error, options, dataset) != STATUS_OK)
+    if (complete_runs(error, options, dataset) != STATUS_OK)
         return error->status;
     return report_runs(error, options);
 }
@@ -297,7 +300,7 @@ enum status compare(struct error *error, const struct options *options) {
     struct network network;
     if (options->runs)
         return report_runs(error, options);
-    for (int norm = 0; norm < NORM_COUNT; norm++) /* costs nothing */
+    for (int norm = 0; norm < NORM_COUNT; norm++) /* a cheap check comes first */
         if (network_build(error, &network, &options->recipes[norm]) != STATUS_OK)
             return error->status;
     if (dataset_open(error, &dataset, options->data) != STATUS_OK)

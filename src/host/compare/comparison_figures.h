@@ -1,4 +1,4 @@
-/* comparison_figures.h: what runs of several norms and seeds say together. */
+/* comparison_figures.h: the figures of runs of several norms and seeds. */
 #ifndef COMPARISON_FIGURES_H
 #define COMPARISON_FIGURES_H
 
@@ -14,25 +14,25 @@ struct run_group {
     int count;
     struct sample test, train, test_loss; /* of the last epoch */
     struct sample best;                   /* of each run's best test accuracy */
-    struct sample seconds;                /* that an epoch took, the mean of each run */
+    struct sample seconds;                /* of training per epoch, the mean of each run */
 };
 
 /* Runs of one recipe, data set, number of epochs and batch size. */
 struct run_set {
-    struct compared_run *runs; /* [count], by norm, those of one norm by seed */
+    struct compared_run *runs; /* [count], by norm, then by seed */
     int count;
-    struct run_group groups[NORM_COUNT]; /* [group_count], of the norms that there are, in order */
+    struct run_group groups[NORM_COUNT]; /* [group_count], of the norms that have runs, in order */
     int group_count;
 };
 
 /* How far apart the final test accuracies of two groups are. */
 struct norm_difference {
     const struct run_group *higher, *lower; /* by their means */
-    struct welch welch;                     /* higher less lower */
+    struct welch welch;                     /* higher minus lower */
 };
 enum { MAX_DIFFERENCES = NORM_COUNT * (NORM_COUNT - 1) / 2 };
 
-/* All that the report tells of. */
+/* Everything that the report covers. */
 struct comparison {
     const char *folder; /* of the report */
     struct run_set main;
@@ -40,7 +40,7 @@ struct comparison {
     int sweep_count;
 };
 
-/* Makes room for `count` runs, whose folders the caller then fills in. Errors: STATUS_FAILED. */
+/* Allocates `count` runs; the caller then fills in their folders. Errors: STATUS_FAILED. */
 enum status run_set_make(struct error *error, struct run_set *out, int count);
 
 /* Reads the runs from their folders, sorts them and fills in the groups. Errors: those of
@@ -51,7 +51,7 @@ void run_set_free(struct run_set *set);
 /* The test error of a group whose test accuracy is `accuracy`, both in percent. */
 struct sample error_sample(const struct sample *accuracy);
 
-/* Fills out[] with all pairs of groups; returns how many. */
+/* Fills out[] with all pairs of groups; returns their number. */
 int norm_differences(struct norm_difference out[MAX_DIFFERENCES], const struct run_set *set);
 
 #endif

@@ -1,12 +1,12 @@
-/* comparison_json.c: compare.json. All functions give NULL where there is no memory, and take it.
- */
+/* comparison_json.c: compare.json. Every function returns NULL if there is no memory, and accepts
+ * NULL from the others. */
 #include "base/text.h"
 #include "base/version.h"
 #include "compare/comparison_text.h"
 
 #include <math.h>
 
-/* JSON has no NaN: what is not known is null. */
+/* JSON has no NaN: an unknown number is null. */
 static json_t *number_json(double value) {
     return isfinite(value) ? json_real(value) : json_null();
 }

@@ -1,4 +1,4 @@
-/* comparison_report.c: compare.json, compare.md, compare.png, sweep.png, and what is printed. */
+/* comparison_report.c: compare.json, compare.md, compare.png, sweep.png and the printed summary. */
 #include "compare/comparison_report.h"
 
 #include "base/output.h"
@@ -19,7 +19,7 @@ static const char sweep_name[] = "sweep.png";
 
 /* ---- pictures -------------------------------------------------------------------------------- */
 
-/* "bn: 1 2 3; gn: 1 2 3", cut off where it is too long. */
+/* "bn: 1 2 3; gn: 1 2 3", cut if it is too long. */
 static void list_seeds(char *out, size_t capacity, const struct run_set *set) {
     size_t length = 0;
     out[0] = '\0';
@@ -47,7 +47,7 @@ static void make_caption(struct caption *out, const struct comparison *compariso
 
 enum quantity { ACCURACY, LOSS, QUANTITIES };
 
-/* What the runs of a group gave in an epoch (from 0). */
+/* The test figures of a group in an epoch (from 0). */
 static struct band band_of(const struct run_group *group, int epoch, enum quantity quantity) {
     struct band band = {0};
     for (int i = 0; i < group->count; i++) {
@@ -144,7 +144,7 @@ static enum status write_json(struct error *error, const char *folder, const jso
     if (text == NULL)
         return error_set(error, STATUS_FAILED, "out of memory for %s", json_name);
     size_t length = strlen(text);
-    text[length] = '\n'; /* in the place of the terminator */
+    text[length] = '\n'; /* replaces the terminator */
     enum status status = write_file(error, folder, json_name, text, length + 1);
     free(text);
     return status;
@@ -161,7 +161,7 @@ static enum status write_text(struct error *error, const struct comparison *comp
     return status;
 }
 
-/* What an older comparison left in the folder is not to be taken for a part of this one. */
+/* The files of an older comparison must not be taken for part of this one. */
 static enum status remove_old(struct error *error, const char *folder) {
     static const char *const names[] = {json_name, text_name, picture_name, sweep_name};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -173,7 +173,7 @@ static enum status remove_old(struct error *error, const char *folder) {
     return STATUS_OK;
 }
 
-/* ---- what is printed ------------------------------------------------------------------------- */
+/* ---- the printed summary --------------------------------------------------------------------- */
 
 static enum status print_group(struct error *error, const struct run_group *group) {
     char test[SPREAD_CAPACITY], train[SPREAD_CAPACITY], seconds[SPREAD_CAPACITY];
@@ -207,7 +207,7 @@ enum status comparison_report(struct error *error, const struct comparison *comp
     const char *folder = comparison->folder;
     bool pictures = false;
     json_t *object = comparison_json(comparison);
-    if (object == NULL) /* before an older report is removed */
+    if (object == NULL) /* checked before an older report is removed */
         return error_set(error, STATUS_FAILED, "out of memory for %s", json_name);
     enum status status = folder_make(error, folder);
     if (status == STATUS_OK)

@@ -1,4 +1,4 @@
-/* comparison_report.h: what a comparison leaves: compare.json, compare.md and its pictures. */
+/* comparison_report.h: the files of a comparison: compare.json, compare.md and the pictures. */
 #ifndef COMPARISON_REPORT_H
 #define COMPARISON_REPORT_H
 
@@ -6,10 +6,10 @@
 #include "error.h"
 #include "run/options.h"
 
-/* Writes compare.json, compare.md, compare.png and, where there is a sweep, sweep.png into the
- * comparison's folder, each whole or not at all, and prints what they say: with --json the object
- * of compare.json, with --quiet nothing. Where the program cannot draw it says so and writes the
- * other files. Errors: STATUS_FAILED. */
+/* Writes compare.json, compare.md, compare.png and, after a sweep, sweep.png into the comparison's
+ * folder, each whole or not at all. Prints a summary; with --json the object of compare.json, with
+ * --quiet nothing. If the program cannot draw, it says so and writes the other files. Errors:
+ * STATUS_FAILED. */
 enum status comparison_report(struct error *error, const struct comparison *comparison,
                               const struct options *options);
 

@@ -37,17 +37,18 @@ static void describe_noise(char *out, size_t capacity, const struct norm_differe
     switch (welch->kind) {
     case WELCH_KNOWN:
         snprintf(out, capacity,
-                 "with %s this %s the noise (Welch's t = %.2f, %.1f degrees of freedom, p = %.2g)",
+                 "with %s, this difference %s the noise (Welch's t = %.2f, %.1f degrees of "
+                 "freedom, p = %.2g)",
                  seeds, welch_exceeds_noise(welch) ? "exceeds" : "does not exceed", welch->t,
                  welch->freedom, welch->p);
         return;
     case WELCH_ONE_VALUE:
-        snprintf(out, capacity, "one seed cannot tell whether this exceeds the noise");
+        snprintf(out, capacity, "one seed cannot tell whether this difference exceeds the noise");
         return;
     case WELCH_NO_SPREAD:
         snprintf(out, capacity,
-                 "the seeds of each norm all gave the same: there is no noise to "
-                 "hold this against");
+                 "all seeds of each norm gave the same result, so that there is no noise to "
+                 "compare this difference with");
         return;
     }
 }
@@ -77,15 +78,14 @@ static void print_differences(FILE *out, const struct run_set *set) {
         fprintf(out, "- %s.\n", text);
     }
     fprintf(out,
-            "\nThese are differences of the mean final test accuracy. One exceeds the noise "
-            "if Welch's test gives p below 0.05%s.\n\n",
-            count > 1 ? "; the pairs are judged one by one, without a correction for their number"
-                      : "");
+            "\nThese are differences of the mean test accuracy after the last epoch. A difference "
+            "exceeds the noise if Welch's t-test gives p < 0.05%s.\n\n",
+            count > 1 ? "; there is no correction for the number of pairs" : "");
 }
 
 /* ---- the other parts ------------------------------------------------------------------------- */
 
-/* Of the sweep, those with other batch sizes than the others'. */
+/* The runs of the sweep that are not among the main ones. */
 static int count_other_sizes(const struct comparison *comparison) {
     int count = 0;
     for (int i = 0; i < comparison->sweep_count; i++)
@@ -124,28 +124,27 @@ static void print_group(FILE *out, const struct run_group *group) {
 }
 
 static void print_results(FILE *out, const struct run_set *set) {
-    fprintf(out,
-            "## Results\n\n"
-            "| | parameters | seeds | test accuracy | test loss | best epoch's test accuracy | "
-            "best of all seeds | training accuracy | seconds an epoch |\n"
-            "|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+    fprintf(out, "## Results\n\n"
+                 "| | parameters | seeds | test accuracy | test loss | test accuracy, best epoch | "
+                 "best of all seeds | training accuracy | seconds per epoch |\n"
+                 "|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
     for (int i = 0; i < set->group_count; i++)
         print_group(out, &set->groups[i]);
-    fprintf(
-        out,
-        "\nAccuracies in percent, after the last epoch where nothing else is said; mean " PLUS_MINUS
-        " standard deviation over the seeds. The training accuracy is counted "
-        "while the weights move. Seconds are those of the training alone.\n\n");
+    fprintf(out,
+            "\nMean " PLUS_MINUS
+            " standard deviation over the seeds, after the last epoch unless the "
+            "column says otherwise; accuracies in percent. Training accuracy is measured while the "
+            "weights change. Seconds are those of training alone.\n\n");
 }
 
 static void print_sweep(FILE *out, const struct comparison *comparison, bool pictures) {
     if (comparison->sweep_count == 0)
         return;
-    fprintf(out, "## Batch sizes\n\nTest error in percent after the last epoch, the learning rate "
-                 "in proportion to the batch size.\n\n| batch size |");
+    fprintf(out, "## Batch sizes\n\nTest error in percent after the last epoch. The learning rate "
+                 "is proportional to the batch size.\n\n| batch size |");
     const struct run_set *first = &comparison->sweep[0];
     for (int i = 0; i < first->group_count; i++)
-        fprintf(out, " %s | its rate |", norm_title(first->groups[i].norm));
+        fprintf(out, " %s | learning rate |", norm_title(first->groups[i].norm));
     fprintf(out, "\n|---:|");
     for (int i = 0; i < first->group_count; i++)
         fprintf(out, "---:|---:|");
@@ -164,7 +163,7 @@ static void print_sweep(FILE *out, const struct comparison *comparison, bool pic
         fprintf(out, "![Test error over the batch size](sweep.png)\n\n");
 }
 
-/* A folder's name in a table: a bar would end the cell, a back quote the code. */
+/* A folder's name as code in a table: a bar would end the cell, a back quote the code. */
 static void print_folder(FILE *out, const char *folder) {
     fputc('`', out);
     for (; *folder != '\0'; folder++)
@@ -185,7 +184,7 @@ static void print_runs(FILE *out, const struct run_set *set) {
     }
 }
 
-/* The runs of the recipe's batch size stand once, though a sweep has them too. */
+/* A sweep shares the runs of the recipe's batch size: they are listed once. */
 static void print_all_runs(FILE *out, const struct comparison *comparison) {
     fprintf(out, "## Runs\n\n"
                  "| norm | batch size | seed | test accuracy | best (epoch) | training accuracy | "

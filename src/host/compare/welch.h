@@ -1,15 +1,15 @@
-/* welch.h: what the seeds of a run say together, and whether two such groups differ by more than
- * chance. Pure functions. */
+/* welch.h: a sample of values described, and whether two samples differ by more than chance. Pure
+ * functions. */
 #ifndef WELCH_H
 #define WELCH_H
 
 #include <stdbool.h>
 
-/* Some finite values, described. */
+/* The figures of some finite values. */
 struct sample {
     int count;
     double mean;
-    double deviation; /* standard deviation of the sample (divisor count - 1); NaN of one value */
+    double deviation; /* sample standard deviation (divisor count - 1); NaN for one value */
     double low, high;
 };
 
@@ -18,15 +18,15 @@ struct sample sample_of(const double *values, int count);
 
 enum welch_kind {
     WELCH_KNOWN,
-    WELCH_ONE_VALUE, /* a sample of one value has no spread to judge by */
+    WELCH_ONE_VALUE, /* a sample of one value has no spread */
     WELCH_NO_SPREAD, /* all values of each sample are the same: t would be 0/0 or infinite */
 };
 
-/* Welch's test of two means whose variances need not be equal. t, freedom and p are NaN unless it
+/* Welch's t-test of two means, whose variances may differ. t, freedom and p are NaN unless `kind`
  * is WELCH_KNOWN. */
 struct welch {
     enum welch_kind kind;
-    double difference; /* mean of `a` less mean of `b` */
+    double difference; /* mean of `a` minus mean of `b` */
     double t;
     double freedom; /* degrees of freedom */
     double p;       /* two-sided */
