@@ -10,7 +10,7 @@
 static char current_case[256] = "no case";
 static uint64_t random_state;
 
-/* Blocks handed out since the last numbers_free. */
+/* Blocks allocated since the last numbers_free. */
 struct block {
     struct block *next;
     void *memory;
@@ -101,7 +101,7 @@ void random_seed(uint64_t seed) {
     random_state = seed;
 }
 
-/* SplitMix64 (Steele, Lea and Flood 2014): not Philox, so that no test draws what it tests. */
+/* SplitMix64 (Steele, Lea and Flood 2014): not Philox, which is under test itself. */
 static uint64_t random_word(void) {
     uint64_t z = random_state += 0x9E3779B97F4A7C15u;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;

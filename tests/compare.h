@@ -1,7 +1,7 @@
 /* compare.h: making numbers for tests and comparing them.
  *
  * Expected values are doubles from the loops of reference_ops.h; actual ones are what a device
- * wrote. |a - b| <= atol + rtol |b| is asked in the form that a NaN on either side fails. */
+ * wrote. |a - b| <= atol + rtol |b| is written so that a NaN on either side fails. */
 #ifndef COMPARE_H
 #define COMPARE_H
 
@@ -16,8 +16,8 @@ bool close_to(double actual, double expected, double rtol, double atol);
 /* How two arrays differ. */
 struct difference {
     size_t bad;              /* elements out of tolerance */
-    size_t first;            /* index of the first of them */
-    double actual, expected; /* its values */
+    size_t first;            /* index of the first one */
+    double actual, expected; /* values of the first one */
 };
 
 /* Counts the elements of actual[count] that are not close to expected[count]. */
@@ -40,17 +40,17 @@ const char *case_text(void);
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-/* Starts the sequence that random_number draws from; case_name does it too, from its text, so that
- * a case has the same numbers whatever runs before it. */
+/* Seeds the sequence that random_number draws from. case_name does it too, from its text, so that a
+ * case has the same numbers no matter what ran before it. */
 void random_seed(uint64_t seed);
 
-/* Uniform in [low, high), rounded to float: a device gets the very number that the loop uses. */
+/* Uniform in [low, high), rounded to float: a device gets the same number as the loop. */
 double random_number(double low, double high);
 /* Uniform in 0 ... bound - 1. */
 uint32_t random_below(uint32_t bound);
 
 /* Memory that lives until numbers_free: zeroed doubles, random doubles, bytes. Running out of
- * memory fails the test. Each block is of its own, so that a sanitizer sees its ends. */
+ * memory fails the test. Blocks are allocated one by one, so that a sanitizer knows their bounds. */
 double *doubles(size_t count);
 double *random_doubles(size_t count, double low, double high);
 double *copied_doubles(const double *from, size_t count);

@@ -1,4 +1,4 @@
-/* picture_fixture.c: a caption, and what holds for every picture. */
+/* picture_fixture.c: a caption, and checks of every picture. */
 #include "picture_fixture.h"
 
 #include <stdio.h>
@@ -36,7 +36,7 @@ struct png_file read_picture(const char *path, int width, int height, const char
     struct png_file file = png_file_read(path);
     assert_int_equal(file.width, width * SCALE);
     assert_int_equal(file.height, height * SCALE);
-    assert_in_range(file.pixels_per_metre, 5668, 5671); /* 144 an inch */
+    assert_in_range(file.pixels_per_metre, 5668, 5671); /* 144 per inch */
     assert_false(file.has_time);
     assert_margin_is_white(&file);
     assert_true(png_file_inked(&file, in_points(32, 20, 400, 30)) > 1000);

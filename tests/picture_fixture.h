@@ -1,5 +1,5 @@
-/* picture_fixture.h: what the tests of pictures share: a caption, and what holds for every picture.
- * Everything here fails the running test when it fails. */
+/* picture_fixture.h: what the tests of pictures share: a caption, and checks of every picture. On a
+ * fault, every function here fails the running test. */
 #ifndef PICTURE_FIXTURE_H
 #define PICTURE_FIXTURE_H
 
@@ -25,23 +25,23 @@ extern const struct picture_caption caption;
 /* A rectangle in points of the picture. */
 struct area in_points(int x, int y, int width, int height);
 
-/* Nothing runs into the edge of the picture: that would be cut off. */
+/* Checks that nothing reaches the edge of the picture, where it would be cut off. */
 void assert_margin_is_white(const struct png_file *file);
 
-/* Reads a picture and checks what all have: size (in points), margin, heading, texts. */
+/* Reads a picture and checks its size (in points), margin, heading and texts. */
 struct png_file read_picture(const char *path, int width, int height, const char *title);
 
-/* How often a column of pixels enters the ink, from `top` to before `bottom`. */
+/* How many runs of the ink a column of pixels has from `top` to before `bottom`. */
 int runs_down(const struct png_file *file, int x, int top, int bottom, unsigned ink);
 
 void assert_same_bytes(const char *a, const char *b);
 
-/* A test that gets a fresh folder. */
+/* A test with a fresh folder. */
 #define IN_FOLDER(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
 
-/* Runs the tests of a group and gives back what fonts keep; skips them where the program was built
- * without cairo. Returns what main is to return. */
+/* Runs a group of tests and releases the fonts; skips them if the program was built without cairo.
+ * Returns the exit status. */
 int run_with_pictures(const char *name, const struct CMUnitTest *tests, size_t count);
 
 #endif

@@ -1,4 +1,4 @@
-/* png_file.c: PNG files read back, through libpng. */
+/* png_file.c: PNG files read back with libpng. */
 #include "png_file.h"
 
 #include "support.h"
@@ -11,7 +11,7 @@
 static void fault(png_structp png, png_const_charp reason) {
     (void)png;
     fail_msg("libpng: %s", reason);
-    abort(); /* libpng must not go on; fail_msg does not return */
+    abort(); /* libpng must not continue; fail_msg does not return */
 }
 
 static void read_texts(struct png_file *out, png_structp png, png_infop info) {

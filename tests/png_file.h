@@ -1,5 +1,5 @@
-/* png_file.h: a PNG file read back: its pixels, its texts, and what ink is where. Everything here
- * fails the running test when it fails. */
+/* png_file.h: a PNG file read back: its pixels, its texts, and its ink by place. On a fault, every
+ * function here fails the running test. */
 #ifndef PNG_FILE_H
 #define PNG_FILE_H
 
@@ -26,7 +26,7 @@ struct area {
 struct png_file png_file_read(const char *path);
 void png_file_free(struct png_file *file);
 
-/* The value of a text chunk; NULL: there is none of that key. */
+/* The value of the text chunk with this key; NULL: there is none. */
 const char *png_file_text(const struct png_file *file, const char *key);
 
 /* 0xRRGGBB of a pixel. */

@@ -41,7 +41,7 @@ static int make_writable(const char *path, const struct stat *found, int kind, s
 
 int temporary_folder_remove(void **state) {
     enum { OPEN_FOLDERS = 16 };
-    nftw(*state, make_writable, OPEN_FOLDERS, FTW_PHYS); /* a test may have taken rights away */
+    nftw(*state, make_writable, OPEN_FOLDERS, FTW_PHYS); /* a test may have removed permissions */
     int result = nftw(*state, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
     free(*state);
     return result;
@@ -57,7 +57,7 @@ void skip_because(const char *reason) {
 void assert_failed(enum status returned, enum status expected, const struct error *error,
                    const char *const *parts) {
     if (returned == STATUS_OK)
-        fail_msg("succeeded, but status %d was due", (int)expected);
+        fail_msg("succeeded, but status %d was expected", (int)expected);
     if (returned != expected || error->status != expected)
         fail_msg("status %d returned, %d in the error, %d expected: %s", (int)returned,
                  (int)error->status, (int)expected, error->text);
@@ -124,7 +124,7 @@ void assert_file_holds(const char *path, const void *data, size_t size) {
     FILE *file = fopen(path, "rb");
     if (file == NULL)
         fail_msg("cannot open %s: %s", path, strerror(errno));
-    char *found = malloc(size + 1); /* one more: to see a file that is too long */
+    char *found = malloc(size + 1); /* one more, to notice a file that is too long */
     assert_non_null(found);
     assert_int_equal(fread(found, 1, size + 1, file), size);
     if (size > 0)
@@ -151,7 +151,7 @@ int lowest_free_descriptor(void) {
     return descriptor;
 }
 
-/* ---- rights ---------------------------------------------------------------------------------- */
+/* ---- permissions ----------------------------------------------------------------------------- */
 
 void become_ordinary(void) {
     if (geteuid() == 0 && seteuid(ORDINARY_USER) != 0)

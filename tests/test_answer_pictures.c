@@ -1,5 +1,4 @@
-/* test_answer_pictures.c: misclassified.png and confusion.png as a reader of the files finds them.
- */
+/* test_answer_pictures.c: misclassified.png and confusion.png, read back from the files. */
 #include "picture_fixture.h"
 
 #include <math.h>
@@ -13,8 +12,8 @@ enum { IMAGES = 40 };
 static const char *const short_names[CLASS_COUNT] = {
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
 
-/* Answers to images that are one colour each; the first `mistakes` are wrong, the surer the later
- * they come. */
+/* Answers for images of one colour each. The first `mistakes` are wrong, each with more confidence
+ * than the one before. */
 struct exam {
     struct answers answers;
     uint8_t images[IMAGES][IMAGE_BYTES], labels[IMAGES];
@@ -57,7 +56,7 @@ static struct exam *make_exam(int mistakes) {
 
 /* ---- misclassified --------------------------------------------------------------------------- */
 
-/* Where the image in place `i` of its page is. */
+/* Where image `i` of a page is. */
 static struct area image_area(int i) {
     const int gap =
         (MISTAKES_WIDTH - 64 - MISTAKES_COLUMNS * MISTAKES_IMAGE) / (MISTAKES_COLUMNS - 1);
@@ -75,8 +74,8 @@ static struct png_file read_page(const char *path, int images) {
     return file;
 }
 
-/* The image fills its place, each pixel a square with sharp edges; its bars are as long as its
- * probabilities. */
+/* The image fills its place, and each pixel is a square with sharp edges; the bars are as long as
+ * the probabilities. */
 static void assert_shows(const struct png_file *file, int place, const struct exam *exam,
                          int image) {
     enum { SIDE = MISTAKES_IMAGE / IMAGE_SIDE * SCALE };
@@ -88,14 +87,14 @@ static void assert_shows(const struct png_file *file, int place, const struct ex
                      area.width * area.height - 2 * SIDE * SIDE);
     struct area text = {area.x, area.y + area.height, area.width, 100 * SCALE};
     int label = exam->labels[image], predicted = answers_predicted(&exam->answers, image);
-    double bar = area.width * 4 * SCALE; /* all pixels of one that is full */
+    double bar = area.width * 4 * SCALE; /* the pixels of a full bar */
     double wrong = png_file_count(file, text, VERMILLION) / bar;
     double right = png_file_count(file, text, BLUE) / bar;
     assert_true(fabs(wrong - (double)exam->probabilities[image][predicted]) < 0.01);
     assert_true(fabs(right - (double)exam->probabilities[image][label]) < 0.01);
 }
 
-static void mistakes_are_shown_surest_first(void **state) {
+static void most_confident_mistakes_come_first(void **state) {
     struct error error;
     struct exam *exam = make_exam(17);
     const char *path = in_folder(*state, "misclassified.png");
@@ -110,7 +109,7 @@ static void mistakes_are_shown_surest_first(void **state) {
     png_file_free(&file);
 }
 
-static void more_mistakes_take_more_pages(void **state) {
+static void many_mistakes_take_several_pages(void **state) {
     struct error error;
     struct exam *exam = make_exam(23);
     const char *path = in_folder(*state, "misclassified.png");
@@ -127,7 +126,7 @@ static void more_mistakes_take_more_pages(void **state) {
             assert_shows(&file, i, exam, 22 - 10 * page - i);
         png_file_free(&file);
     }
-    /* A picture with fewer pages takes the others away. */
+    /* A picture with fewer pages removes the later ones. */
     assert_succeeded(misclassified_draw(&error, &pages, path, &caption, &exam->answers, 11),
                      &error);
     assert_int_equal(pages, 2);
@@ -136,7 +135,7 @@ static void more_mistakes_take_more_pages(void **state) {
     png_file_free(&file);
 }
 
-static void no_mistakes_are_a_page_that_says_so(void **state) {
+static void without_mistakes_a_page_says_so(void **state) {
     struct error error;
     struct exam *exam = make_exam(0);
     const char *path = in_folder(*state, "misclassified.png");
@@ -149,7 +148,7 @@ static void no_mistakes_are_a_page_that_says_so(void **state) {
     png_file_free(&file);
 }
 
-static void probabilities_that_are_none_do_no_harm(void **state) {
+static void probabilities_can_be_nan(void **state) {
     struct error error;
     struct exam *exam = make_exam(3);
     for (int i = 0; i < CLASS_COUNT; i++)
@@ -160,7 +159,7 @@ static void probabilities_that_are_none_do_no_harm(void **state) {
     assert_succeeded(misclassified_draw(&error, &pages, path, &caption, &exam->answers, 10),
                      &error);
     struct png_file file = read_page(path, 3);
-    struct area last = image_area(2); /* the one of NaN: no bar */
+    struct area last = image_area(2); /* probability NaN: no bar */
     last.y += last.height;
     last.height = 100 * SCALE;
     assert_int_equal(png_file_count(&file, last, VERMILLION), 0);
@@ -170,7 +169,7 @@ static void probabilities_that_are_none_do_no_harm(void **state) {
 
 /* ---- confusion ------------------------------------------------------------------------------- */
 
-/* The ink of a cell, in a corner that no number reaches. */
+/* The colour of a cell, in a corner that its number does not reach. */
 static unsigned cell_ink(const struct png_file *file, int down, int label, int predicted) {
     int x = CONFUSION_LEFT + predicted * CONFUSION_CELL_WIDTH + 4;
     int y = CONFUSION_TOP + down + label * CONFUSION_CELL_HEIGHT + 4;
@@ -185,7 +184,7 @@ static struct png_file draw_confusion(const char *folder, const struct answers *
                         "Confusion matrix: group norm, recipe tuned");
 }
 
-/* Of the four images of each class: none, then one is taken for the next class. */
+/* Each class has four images: first all are right, then one is taken for the next class. */
 static void confusion_shows_shares_as_colours(void **state) {
     struct exam *exam = make_exam(5);
     struct png_file file = draw_confusion(*state, &exam->answers, 0);
@@ -197,7 +196,7 @@ static void confusion_shows_shares_as_colours(void **state) {
             else if (predicted == label)
                 assert_int_equal(ink, 0x4095C5); /* three quarters of blue, one of white */
             else if (label < 5 && predicted == label + 1)
-                assert_int_equal(ink, VERMILLION); /* the most that there is */
+                assert_int_equal(ink, VERMILLION); /* the largest share */
             else
                 assert_int_equal(ink, WHITE);
             int x = CONFUSION_LEFT + predicted * CONFUSION_CELL_WIDTH + 10;
@@ -210,7 +209,7 @@ static void confusion_shows_shares_as_colours(void **state) {
     png_file_free(&file);
 }
 
-/* Ink in the column of accuracies, in the row of a class. */
+/* The ink of a class in the column of accuracies. */
 static int accuracy_ink(const struct png_file *file, int down, int label) {
     int left = CONFUSION_LEFT + CLASS_COUNT * CONFUSION_CELL_WIDTH + 6;
     return png_file_inked(file,
@@ -235,8 +234,8 @@ static void confusion_has_names_accuracies_and_legend(void **state) {
     png_file_free(&file);
 }
 
-/* Long names are slanted, and the picture grows; no two names touch, and no image is no accuracy.
- */
+/* Long names are slanted, and the picture grows for them; no two names touch. A class without
+ * images has no accuracy. */
 static void long_names_are_slanted(void **state) {
     static const char *const long_names[CLASS_COUNT] = {
         "horizontal stripes",
@@ -253,7 +252,7 @@ static void long_names_are_slanted(void **state) {
     exam->answers.class_names = long_names;
     struct png_file file = draw_confusion(*state, &exam->answers, CONFUSION_SLANT);
     assert_int_equal(cell_ink(&file, CONFUSION_SLANT, 9, 9), BLUE);
-    /* Names end above the cells and below the words over them. */
+    /* The names lie between the cells and the title above. */
     assert_int_equal(png_file_inked(&file, in_points(CONFUSION_LEFT, CONFUSION_TOP - 28, 700, 4)),
                      0);
     assert_int_equal(png_file_inked(&file, in_points(0, CONFUSION_TOP + CONFUSION_SLANT - 4,
@@ -266,7 +265,7 @@ static void long_names_are_slanted(void **state) {
     assert_succeeded(misclassified_draw(&error, &pages, path, &caption, &exam->answers, 10),
                      &error);
     file = read_page(path, 5);
-    for (int i = 0; i < 4; i++) { /* between the columns nothing */
+    for (int i = 0; i < 4; i++) { /* nothing between the columns */
         struct area area = image_area(i);
         area = (struct area){area.x + area.width + 1, area.y, 20 * SCALE, MISTAKES_ROW * SCALE};
         assert_int_equal(png_file_inked(&file, area), 0);
@@ -302,10 +301,10 @@ static void same_answers_same_bytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(mistakes_are_shown_surest_first),
-        IN_FOLDER(more_mistakes_take_more_pages),
-        IN_FOLDER(no_mistakes_are_a_page_that_says_so),
-        IN_FOLDER(probabilities_that_are_none_do_no_harm),
+        IN_FOLDER(most_confident_mistakes_come_first),
+        IN_FOLDER(many_mistakes_take_several_pages),
+        IN_FOLDER(without_mistakes_a_page_says_so),
+        IN_FOLDER(probabilities_can_be_nan),
         IN_FOLDER(confusion_shows_shares_as_colours),
         IN_FOLDER(confusion_has_names_accuracies_and_legend),
         IN_FOLDER(long_names_are_slanted),

@@ -1,4 +1,4 @@
-/* test_answers.c: which images are mistakes, in which order, and the confusion matrix. */
+/* test_answers.c: the mistakes and their order, and the confusion matrix. */
 #include "support.h"
 
 #include "data/answers.h"
@@ -28,9 +28,9 @@ static struct answers answers_of(uint8_t labels[COUNT], float probabilities[COUN
 static const struct row rows[COUNT] = {
     {0, {0.9f, 0.1f, 0}},    /* right */
     {1, {0.7f, 0.3f, 0}},    /* wrong, 0.7 */
-    {2, {0.5f, 0.5f, 0}},    /* wrong, 0.5: the first of equals, class 0 */
+    {2, {0.5f, 0.5f, 0}},    /* wrong, 0.5: of equal ones the first, class 0 */
     {0, {0.2f, 0.8f, 0}},    /* wrong, 0.8 */
-    {0, {NAN, NAN, NAN}},    /* 0 is as good as any: class 3, the first number */
+    {0, {NAN, NAN, NAN}},    /* class 3: the first number, though it is 0 */
     {2, {0.3f, 0.7f, 0}},    /* wrong, 0.7, later than image 1 */
     {2, {0, NAN, 1}},        /* right */
     {1, {NAN, 0.25f, 0.75f}} /* wrong, 0.75 */
@@ -61,7 +61,7 @@ static void mistakes_come_in_order_of_confidence(void **state) {
         int kept = limit < MISTAKES ? limit : MISTAKES;
         assert_memory_equal(found, expected, (size_t)kept * sizeof found[0]);
         for (int i = kept; i <= COUNT; i++)
-            assert_int_equal(found[i], (int)0xEEEEEEEE); /* not written to */
+            assert_int_equal(found[i], (int)0xEEEEEEEE); /* not written */
     }
 }
 

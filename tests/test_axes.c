@@ -1,4 +1,4 @@
-/* test_axes.c: round ticks, whatever the values: constant, tiny, huge, none at all. */
+/* test_axes.c: ticks are round for any values: constant, tiny, huge, none at all. */
 #include "support.h"
 
 #include "pictures/axes.h"
@@ -68,7 +68,7 @@ static void ticks_are_round(void **state) {
     }
 }
 
-/* From the smallest numbers to the largest: few ticks, that hold the range and differ. */
+/* From the smallest to the largest numbers: few ticks, which enclose the range and differ. */
 static void any_range_has_an_axis(void **state) {
     (void)state;
     static const double values[] = {0,           1e-300, DBL_MIN, 1e-9, 1,    1 + 1e-12,
@@ -155,7 +155,7 @@ static void places(void **state) {
     assert_true(axis_place(&axis, 0) == 0);
 }
 
-/* An accuracy that stays at 100 % has no axis beyond it. */
+/* The axis of an accuracy that stays at 100 % ends there. */
 static void clipped_axis_keeps_its_ticks(void **state) {
     (void)state;
     struct range range = range_of(100, 100);

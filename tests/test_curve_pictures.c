@@ -1,5 +1,5 @@
-/* test_curve_pictures.c: curves.png, compare.png and sweep.png as a reader of the files finds them:
- * every line, band, mark and legend in its colour where it must be and nowhere else. */
+/* test_curve_pictures.c: curves.png, compare.png and sweep.png, read back from the files: every
+ * line, band, marker and legend has its colour where it belongs and nowhere else. */
 #include "picture_fixture.h"
 
 #include <math.h>
@@ -17,14 +17,14 @@ static struct area panel_area(enum panel panel) {
     return in_points(CURVES_LEFT, tops[panel] - 1, CURVES_PLOT_WIDTH, heights[panel] + 2);
 }
 
-/* The place of its legend. */
+/* Where the legend of a panel is. */
 static struct area legend_area(enum panel panel) {
     struct area area = panel_area(panel);
     int right = area.x + area.width + 10 * SCALE;
     return (struct area){right, area.y, CURVES_WIDTH * SCALE - right, area.height};
 }
 
-/* A run that learns: best test accuracy after epoch `best`. */
+/* A run that learns, with the best test accuracy after epoch `best`. */
 static void make_epochs(struct epoch_metrics *out, int count, int best) {
     memset(out, 0, (size_t)count * sizeof *out);
     for (int i = 0; i < count; i++) {
@@ -48,7 +48,7 @@ static struct png_file draw_curves(const char *folder, const struct epoch_metric
                         "Training curves: group norm, recipe tuned");
 }
 
-/* Every curve in its panel and no other, every legend beside it; lines have some hundred pixels. */
+/* Every curve is in its panel and no other, its legend beside it; a line has hundreds of pixels. */
 static void curves_have_ink_in_every_panel(void **state) {
     struct epoch_metrics epochs[20];
     make_epochs(epochs, 20, 13);
@@ -65,7 +65,7 @@ static void curves_have_ink_in_every_panel(void **state) {
         int legend = png_file_count(&file, legend_area(rows[i].panel), rows[i].ink);
         assert_true(rows[i].there ? plot > 1000 && legend > 60 : plot == 0 && legend == 0);
     }
-    /* Ticks to the left of each panel, those of the epochs below the last one. */
+    /* The labels are to the left of each panel, those of the epochs below the last one. */
     for (enum panel panel = LOSS; panel <= RATE; panel++) {
         struct area area = panel_area(panel);
         area.x = 8;
@@ -90,7 +90,7 @@ static void curves_mark_the_best_epoch(void **state) {
             int x = (int)(CURVES_LEFT + CURVES_PLOT_WIDTH * (epoch - 0.5) / 20);
             struct area column = in_points(x - 3, CURVES_RATE_TOP - 34, 6, 30);
             int ink = png_file_count(&file, column, BEST_LINE);
-            if (epoch >= 10) /* further left the title of the panel stands there */
+            if (epoch >= 10) /* further left is the title of the panel */
                 assert_true((ink > 10) == (epoch == bests[i]));
             column = in_points(x - 3, CURVES_LOSS_TOP + 5, 6, 200);
             ink = png_file_count(&file, column, BEST_LINE);
@@ -126,8 +126,7 @@ static void no_epoch_leaves_empty_panels(void **state) {
     png_file_free(&file);
 }
 
-/* Points of so many epochs would hide the lines: only lines are drawn, but for a point that stands
- * alone. */
+/* Markers of so many epochs would hide the lines: only a point without neighbours gets one. */
 static void many_epochs_are_lines(void **state) {
     static struct epoch_metrics epochs[MOST_EPOCHS];
     make_epochs(epochs, MOST_EPOCHS, 150);
@@ -135,7 +134,7 @@ static void many_epochs_are_lines(void **state) {
         if (i != 40)
             epochs[i].train.loss = NAN;
     struct png_file file = draw_curves(*state, epochs, MOST_EPOCHS);
-    struct area right = panel_area(LOSS); /* curves are flat there: 4 pixels a column at most */
+    struct area right = panel_area(LOSS); /* flat curves: at most 4 pixels per column */
     right.x += right.width / 2;
     right.width /= 2;
     assert_true(png_file_count(&file, right, VERMILLION) > 2 * right.width);
@@ -144,7 +143,7 @@ static void many_epochs_are_lines(void **state) {
     png_file_free(&file);
 }
 
-/* 10 % from the first epoch to the last, both curves the same: both are seen all the way. */
+/* Both curves stay at 10 % in every epoch: both can be seen all along. */
 static void stuck_curves_are_seen(void **state) {
     struct epoch_metrics epochs[20];
     make_epochs(epochs, 20, 1);
@@ -164,7 +163,7 @@ static void stuck_curves_are_seen(void **state) {
     png_file_free(&file);
 }
 
-/* Columns of the panel between two epochs that hold the ink. */
+/* Whether a line of this ink joins `epoch` to the next one. */
 static bool joined(const struct png_file *file, enum panel panel, unsigned ink, int epoch) {
     struct area area = panel_area(panel);
     double pitch = (double)area.width / 20;
@@ -185,7 +184,7 @@ static void what_is_not_finite_is_a_gap(void **state) {
         assert_true(joined(&file, LOSS, VERMILLION, epoch) != gap);
         assert_true(joined(&file, ACCURACY, VERMILLION, epoch));
     }
-    struct area lone = panel_area(LOSS); /* epoch 11, without neighbours, is a point */
+    struct area lone = panel_area(LOSS); /* epoch 11 has no neighbours and is a point */
     lone.x += (int)(lone.width / 20.0 * 10.3);
     lone.width = (int)(lone.width / 20.0 * 0.4);
     assert_true(png_file_count(&file, lone, VERMILLION) > 50);
@@ -206,8 +205,7 @@ static void nothing_finite_leaves_no_curve(void **state) {
     png_file_free(&file);
 }
 
-/* Numbers from the smallest to the largest there are: the picture is the same size and has curves.
- */
+/* From the smallest to the largest double, the picture has its size and its curves. */
 static void any_number_can_be_drawn(void **state) {
     static const double losses[] = {0, 5e-324, 1e-30, 1, 1e30, 1.7e308, -1.7e308};
     enum { COUNT = sizeof losses / sizeof losses[0] };
@@ -224,7 +222,7 @@ static void any_number_can_be_drawn(void **state) {
     }
 }
 
-/* A rate that falls in steps has level lines at the heights of its powers of ten. */
+/* A rate that falls in steps is drawn as level lines at the heights of its powers of ten. */
 static void rate_in_steps_is_drawn_in_steps(void **state) {
     struct epoch_metrics epochs[20];
     make_epochs(epochs, 20, 3);
@@ -235,7 +233,7 @@ static void rate_in_steps_is_drawn_in_steps(void **state) {
     for (int level = 0; level < 3; level++) {
         struct area area = panel_area(RATE);
         int y = (CURVES_RATE_TOP + CURVES_RATE_HEIGHT * level / 2) * SCALE;
-        /* from the end of the epoch before on, where the rate falls */
+        /* the rate falls at the end of the epoch before */
         int from = area.x + (int)(area.width * (first[level] - (level > 0 ? 1.5 : 0.5)) / 20);
         int to = area.x + (int)(area.width * (last[level] - 0.5) / 20);
         struct area line = {from, y - 1, to - from, 2};
@@ -249,19 +247,19 @@ static void same_metrics_same_bytes(void **state) {
     make_epochs(epochs, 20, 9);
     const char *first = in_folder(*state, "1.png"), *second = in_folder(*state, "2.png");
     assert_succeeded(curves_draw(&error, first, &caption, epochs, 20), &error);
-    pictures_release();    /* fonts are looked up anew */
+    pictures_release();    /* fonts are looked up again */
     epochs[3].seconds = 5; /* not in the picture */
     assert_succeeded(curves_draw(&error, second, &caption, epochs, 20), &error);
     assert_same_bytes(first, second);
 }
 
-/* ---- norms held against each other ----------------------------------------------------------- */
+/* ---- norms compared -------------------------------------------------------------------------- */
 
 enum { NORM_EPOCHS = 60, MEAN_INKS = 3 };
 
 static const unsigned norm_inks[MEAN_INKS] = {BLUE, VERMILLION, GREEN};
 
-/* A fifth of the ink on white, within the rounding of the blend. */
+/* A fifth of the ink on white, within rounding. */
 static bool is_band(unsigned pixel, unsigned ink) {
     for (int shift = 0; shift <= 16; shift += 8) {
         double due = 255 - 0.2 * (255 - (int)(ink >> shift & 0xFF));
@@ -279,7 +277,7 @@ static int count_band(const struct png_file *file, struct area area, unsigned in
     return count;
 }
 
-/* Curves that lie 20 apart, of three seeds with bands of `spread` to each side, or of one seed. */
+/* Curves 20 apart, of three seeds with bands of `spread` to each side, or of one seed. */
 static void make_norms(struct norm_curve out[MEAN_INKS], struct band bands[][NORM_EPOCHS],
                        int count, double spread) {
     for (int n = 0; n < MEAN_INKS; n++) {
@@ -327,7 +325,7 @@ static void norms_have_lines_bands_and_legends(void **state) {
     }
 }
 
-/* Where the line of facts below the heading ends. */
+/* The right end of the line of facts below the heading. */
 static int facts_end(const struct png_file *file) {
     int x = file->width;
     struct area column = {0, 75 * SCALE, 1, 14 * SCALE};
@@ -337,7 +335,7 @@ static int facts_end(const struct png_file *file) {
     return x;
 }
 
-/* One seed is a line without a band, and nothing is said of bands; a norm that is not there leaves
+/* One seed is a line without a band, and the picture does not mention bands. A missing norm leaves
  * no ink. */
 static void one_seed_has_no_band(void **state) {
     struct band bands[MEAN_INKS][NORM_EPOCHS];
@@ -352,7 +350,7 @@ static void one_seed_has_no_band(void **state) {
     assert_int_equal(png_file_count(&file, all, BLUE), 0);
     for (int n = 1; n < MEAN_INKS; n++) {
         assert_true(png_file_count(&file, compare_area(false), norm_inks[n]) > 600);
-        /* the edges of a slanted line are as pale; a band has over 20,000 such pixels */
+        /* the edges of a slanted line are as pale, but a band has over 20,000 such pixels */
         assert_in_range(count_band(&file, compare_area(false), norm_inks[n]), 0, 5000);
     }
     int end = facts_end(&file);
@@ -365,7 +363,7 @@ static void one_seed_has_no_band(void **state) {
     png_file_free(&file);
 }
 
-/* Each batch size has a marker where its logarithm lies. */
+/* Each batch size has a marker at its logarithm. */
 static void sweep_is_logarithmic(void **state) {
     static const int sizes[] = {2, 8, 128};
     struct band bands[MEAN_INKS][NORM_EPOCHS];

@@ -1,6 +1,5 @@
-/* test_pictures.c: what all pictures share, and network.png, as a reader of the files finds them:
- * size, texts, and ink of the right colour where it must be and nowhere else. How they look is for
- * people to judge. */
+/* test_pictures.c: what all pictures share, and network.png, read back from the files: size, texts,
+ * and every colour where it belongs and nowhere else. How pictures look is for people to judge. */
 #include "picture_fixture.h"
 
 #include <signal.h>
@@ -27,7 +26,7 @@ static void texts_hold_the_settings(void **state) {
     png_file_free(&file);
 }
 
-/* Every kind of broken UTF-8 becomes question marks, in the texts and on the picture, where cairo
+/* Every kind of invalid UTF-8 becomes question marks, in the texts and in the picture, where cairo
  * would refuse it. */
 static void broken_text_does_no_harm(void **state) {
     static const struct {
@@ -60,7 +59,7 @@ static void broken_text_does_no_harm(void **state) {
     }
 }
 
-/* A key that PNG forbids is a mistake in the program and must be seen. */
+/* A key that PNG forbids is a mistake in the program and must not go unnoticed. */
 static void bad_key_is_an_error(void **state) {
     struct error error;
     const struct picture_setting setting = {" blank", "value"};
@@ -111,7 +110,7 @@ static void full_disk_leaves_nothing(void **state) {
 
 /* ---- network --------------------------------------------------------------------------------- */
 
-/* Boxes of each kind and skips as in the table, for all six networks. */
+/* All six networks have the boxes of each kind, and the skips, of their layer tables. */
 static void networks_have_their_boxes_and_skips(void **state) {
     /* the tints: 19 % of the colour and the rest white, 56, 46 and 34 % */
     enum { SKY = 0xDFF1FB, ORANGE = 0xF1C970, TEAL = 0x8AD2BF, PURPLE = 0xEED1E1 };
@@ -133,7 +132,7 @@ static void networks_have_their_boxes_and_skips(void **state) {
         assert_int_equal(runs_down(&file, inside, 0, file.height, TEAL), 8);
         assert_int_equal(runs_down(&file, inside, 0, file.height, ORANGE), 3);
         assert_int_equal(runs_down(&file, inside, 0, file.height, PURPLE), 3);
-        /* to the left of the boxes a skip leaves and comes back */
+        /* a skip leaves and comes back on the left of the boxes */
         assert_int_equal(
             runs_down(&file, (NETWORK_BOX_LEFT - 4) * SCALE, 0, file.height, VERMILLION),
             2 * skips);
@@ -141,7 +140,7 @@ static void networks_have_their_boxes_and_skips(void **state) {
     }
 }
 
-/* Beside every box its shape; beside those with parameters their number. */
+/* Every box has its shape beside it, and the number of its parameters if it has any. */
 static void boxes_have_their_numbers(void **state) {
     enum { SHAPES = 600, COUNTS = 720, TINT = NETWORK_BOX_LEFT + 4 };
     struct error error;
@@ -171,7 +170,7 @@ static void boxes_have_their_numbers(void **state) {
 
 /* ---- without cairo --------------------------------------------------------------------------- */
 
-/* This build has none: every picture says what to do, and writes nothing. */
+/* Without cairo, every picture says what to do, and writes nothing. */
 static void pictures_are_refused(void **state) {
     struct error error;
     const struct answers answers = {0};
