@@ -228,7 +228,8 @@ static bool is_own_folder(const char *path) {
 static bool harmless(const struct trial *trial, enum fault_class class, const char *path) {
     switch (class) {
     case FAULT_CLOSE:
-        return is_own_folder(path) || ends_with(path, ".safetensors") || ends_with(path, ".png");
+        return is_own_folder(path) || ends_with(path, ".safetensors") || ends_with(path, ".png") ||
+               ends_with(path, "/config.json");
     case FAULT_FOLDER:
         return trial->start != START_FRESH || !is_own_folder(path) ||
                (trial->report == REPORT_TRAINED && ends_with(path, "/report"));

@@ -86,6 +86,18 @@ static void json_of_any_bytes(void **state) {
     }
 }
 
+/* jansson's integers end at 2^63 - 1. */
+static void json_of_large_numbers(void **state) {
+    (void)state;
+    json_t *largest = text_json_uint64(INT64_MAX), *beyond = text_json_uint64(UINT64_MAX);
+    assert_true(json_integer_value(largest) == INT64_MAX);
+    assert_string_equal(json_string_value(beyond), "18446744073709551615");
+    json_t *array = text_json_append(text_json_append(json_array(), largest), beyond);
+    assert_int_equal(json_array_size(array), 2);
+    assert_null(text_json_append(array, NULL)); /* a leak checker sees that it is released */
+    assert_null(text_json_append(NULL, json_true()));
+}
+
 /* A zero byte has no place in JSON, and does not end it. */
 static void json_is_whole(void **state) {
     (void)state;
@@ -109,9 +121,13 @@ static void json_is_whole(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts),        cmocka_unit_test(durations),
-        cmocka_unit_test(one_line),      cmocka_unit_test(errors),
-        cmocka_unit_test(decimals),      cmocka_unit_test(json_of_any_bytes),
+        cmocka_unit_test(counts),
+        cmocka_unit_test(durations),
+        cmocka_unit_test(one_line),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(decimals),
+        cmocka_unit_test(json_of_any_bytes),
+        cmocka_unit_test(json_of_large_numbers),
         cmocka_unit_test(json_is_whole),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);

@@ -1,6 +1,7 @@
-/* compared_run.c: finished runs, read from config.json and metrics.jsonl without trusting them. */
+/* compared_run.c: finished runs, read from config.json and metrics.jsonl, which are untrusted. */
 #include "compare/compared_run.h"
 
+#include "base/file_read.h"
 #include "base/text.h"
 #include "memory.h"
 #include "run/metrics.h"
@@ -24,26 +25,6 @@ static enum status bad_config(struct error *error, const struct compared_run *ru
                      finished);
 }
 
-static enum status read_config(struct error *error, char text[MAX_CONFIG_BYTES], size_t *bytes,
-                               const struct compared_run *run) {
-    char path[PATH_CAPACITY];
-    if (run_folder_config_path(error, path, run->folder) != STATUS_OK)
-        return error->status;
-    FILE *stream = fopen(path, "re");
-    errno = stream == NULL ? errno : 0;
-    *bytes = stream == NULL ? 0 : fread(text, 1, MAX_CONFIG_BYTES, stream);
-    int reason = errno;
-    bool failed = stream == NULL || ferror(stream) != 0;
-    if (stream != NULL)
-        fclose(stream); /* only read: nothing to check */
-    if (failed)
-        return error_set_errno(error, STATUS_BAD_DATA, reason, "cannot read '%s' (%s)", path,
-                               finished);
-    if (*bytes == MAX_CONFIG_BYTES)
-        return bad_config(error, run, "64 KiB or more, too long for the settings of a run");
-    return STATUS_OK;
-}
-
 static enum status parse_config(struct error *error, struct compared_run *run, const char *text,
                                 size_t bytes) {
     json_error_t fault;
@@ -61,11 +42,14 @@ static enum status parse_config(struct error *error, struct compared_run *run, c
 }
 
 static enum status load_config(struct error *error, struct compared_run *run) {
-    char *text;
+    char path[PATH_CAPACITY], *text;
     size_t bytes;
-    if (memory_alloc(error, &text, MAX_CONFIG_BYTES, 1, "the settings of a run") != STATUS_OK)
+    if (run_folder_config_path(error, path, run->folder) != STATUS_OK)
         return error->status;
-    enum status status = read_config(error, text, &bytes, run);
+    enum status status =
+        file_read_whole(error, &text, &bytes, path, "settings file", MAX_CONFIG_BYTES);
+    if (status == STATUS_BAD_DATA)
+        return error_append(error, "; %s", finished);
     if (status == STATUS_OK)
         status = parse_config(error, run, text, bytes);
     memory_free(text);
