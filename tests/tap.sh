@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2154
-# tap.sh: for scripts that say beforehand which tests they have: they source it, set `names`, and call report or skip
-# once for each, in that order. What a test printed is to be in $log.
+# tap.sh: TAP output for scripts that know their tests beforehand. They set `names`, source this file, and call report
+# or skip once for each name, in that order. The output of each test must be in $log.
 count=0 bad=0
 
-report() { # STATUS-OF-THE-CHECK: of the next test; the log goes with it
+report() { # STATUS: of the next test; prints its log as well
     count=$((count + 1))
     if [ "$1" -eq 0 ]; then
         echo "ok $count - ${names[count - 1]}"

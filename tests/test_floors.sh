@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# test_floors.sh: a file includes only from its own room or from one below (CONTRIBUTING.md), a backend
-# only from include/ and its own folder, and no host file includes CUDA's headers. An include names the
-# room that its header lies in: "model/feed.h". Prints TAP.
+# test_floors.sh: a file includes only from its own room or from a room below (CONTRIBUTING.md), a backend
+# only from include/ and its own folder, and no host file includes CUDA headers. An include names the
+# room of its header: "model/feed.h". Prints TAP.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 rooms=(include src/host/base src/host/data src/host/network src/host/model src/pictures src/host/run src/host/compare
@@ -12,8 +12,8 @@ declare -A floor=()
 for i in "${!rooms[@]}"; do floor[${rooms[i]}]=$i; done
 for room in "${backends[@]}"; do floor[$room]=1; done
 
-# The header that an include of FILE means: with a room in its name one below src/host or src, else one
-# in include/, or beside the commands in src/host.
+# The header that FILE includes as NAME: in include/, or below src/host (where the headers of the commands
+# have no room in their name), or below src.
 header_of() { # FILE NAME
     local folder
     for folder in include src/host src; do

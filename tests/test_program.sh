@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# test_program.sh: the program as its users meet it: exit statuses, messages, files, pipes, signals.
-# Runs $TRAIN_GPU in a folder of its own and prints TAP lines (tests/run). The runs are the cheapest there
-# are: the reference layer-norm network, two steps on synthetic data; one thread, for a busy machine makes
-# several wait for each other.
+# test_program.sh: the program as users meet it: exit statuses, messages, files, pipes, signals.
+# Runs $TRAIN_GPU in a temporary folder and prints TAP lines (tests/run). The runs are the cheapest ones:
+# two steps of the reference layer-norm network on synthetic data, with one thread, because on a busy
+# machine threads wait for each other.
 set -u
 program=${TRAIN_GPU:-./train_gpu}
 [ -x "$program" ] || { echo "not ok 1 - no program at $program"; exit 1; }
 program=$(realpath "$program")
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 real_data=${CIFAR10_DIR:-$root/data/cifar-10-batches-bin}
-published=$root/../shared/seed/batch_norm.safetensors # the published weights, where they are
+published=$root/../shared/seed/batch_norm.safetensors # the published weights, if present
 work=$(mktemp -d) && cd "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 unset CIFAR10_DIR NO_COLOR
@@ -39,7 +39,7 @@ run() {
     status=$?
 }
 
-# One line on stderr that begins with the prefix and holds every given text.
+# One line on stderr that starts with the prefix and contains every given text.
 message() {
     [ "$(wc -l <err)" -eq 1 ] && grep -q '^train_gpu: ' err || return 1
     local text
@@ -60,7 +60,7 @@ fails() {
     ok "$name" $?
 }
 
-# The names in a folder, in order, a blank behind each.
+# The names in a folder, in order, each followed by a blank.
 names() { find "$1" -mindepth 1 -printf '%f\n' | sort | tr '\n' ' '; }
 
 without_timings() { sed -E 's/"(seconds|images_per_second|eval_seconds)": [^,}]*//g' "$1"; }
@@ -103,7 +103,7 @@ mkdir data-empty
 fails "empty data folder" 4 "data_batch_1.bin" -- --data data-empty
 run info
 if grep -q '^device: *cuda:0' out; then
-    skip "--device cuda where there is none" "this machine has a CUDA device"
+    skip "--device cuda without a device" "this machine has a CUDA device"
 else
     fails "--device cuda where there is none" 3 "--device cpu" -- "${small[@]}" --device cuda
 fi
@@ -180,12 +180,12 @@ model.safetensors report.md " ] || { grep -q '^note: *pictures are left out' out
 }
 ok "a run writes its files into the default folder" $?
 grep -Eq '^epoch  1/20  loss [0-9.]+  train +[0-9.]+ %  test +[0-9.]+ %  lr 0.1000 +[0-9.]+ s +[0-9]+ images/s$' out
-ok "a line an epoch" $?
+ok "one line per epoch" $?
 grep -q 'synthetic' out && grep -q '^network: layer norm, 55,612 parameters$' out &&
     grep -q '^device:  CPU' out && grep -q '^test accuracy on synthetic: best' out
 ok "header and closing summary" $?
 ! grep -q $'\r' err out && ! grep -q $'\033' err out
-ok "no progress bar where stderr is no terminal" $?
+ok "no progress bar if stderr is not a terminal" $?
 if command -v python3 >/dev/null 2>&1; then
     python3 -c '
 import json, sys
@@ -227,9 +227,9 @@ ok "the process keeps its name" $?
 kill -TERM "$child"
 wait "$child"
 [ $? -eq 143 ] && message SIGTERM
-ok "and its signals" $?
+ok "and still stops at SIGTERM" $?
 
-# ---- the same again -------------------------------------------------------------------------------
+# ---- reproducible results --------------------------------------------------------------------------
 
 run "${small[@]}" --out one --threads 1 --dropout 0.1 --augment flip-crop
 run "${small[@]}" --out three --threads 3 --dropout 0.1 --augment flip-crop
@@ -314,7 +314,7 @@ run "${small_predict[@]}" red.png "$grey" ./red.png
 [ "$status" -eq 0 ] && [ ! -s err ] && grep -q '^data:    3 images, classes of synthetic$' out && [ "$(wc -l <out)" -eq 7 ] &&
     [ "$(sed -nE 's/^(.*png) +([a-z]+ ?[a-z]*  +[0-9.]+ %   ){2}[a-z]+ ?[a-z]*  +[0-9.]+ %$/\1/p' out | sed 's/ *$//')" = \
         "$(printf '%s\n' red.png "$grey" ./red.png)" ]
-ok "predict as text: a line an image, in the order of the arguments, three classes each" $?
+ok "predict as text: one line per image, in the order of the arguments, three classes each" $?
 [ "$(sed -n '5s/^[^ ]* *//p' out)" = "$(sed -n '7s/^[^ ]* *//p' out)" ] &&
     [ "$(sed -n '5,7s/ %.*//p' out | awk '{ print length }' | sort -u | wc -l)" -eq 1 ]
 ok "predict as text: the same image, the same line; columns" $?
@@ -372,7 +372,7 @@ import json
 predictions = json.load(open("out"))["predictions"]
 names = list(predictions[0]["probabilities"])
 print(sum(p["top"][0]["class"] == names[int(p["image"][5])] for p in predictions), len(predictions))')" = "7939 10000" ]
-    ok "the published weights on the test images as PNGs: 7,939 of 10,000, as eval has it" $?
+    ok "the published weights on the test images as PNGs: 7,939 of 10,000, as with eval" $?
 fi
 cp red.png ./--json
 run "${small_predict[@]}" -- --json
@@ -381,7 +381,7 @@ ok "predict: a name that looks like an option, after --" $?
 LC_ALL=C sed 's/"norm":"ln"/"norm":"gn"/' "$trained" >other.safetensors # as long as before
 run "${small_predict[@]}" --weights other.safetensors red.png
 [ "$status" -eq 0 ] && message "warning" "other.safetensors" "trained with --norm gn --recipe reference" "used with --norm ln"
-ok "predict: a warning of weights that say they are another network's" $?
+ok "predict: a warning about weights of another network" $?
 fails "predict without --weights" 2 "predict needs --weights FILE" -- predict red.png
 fails "predict without an image" 2 "predict needs an image" -- "${small_predict[@]}"
 fails "predict: --groups that do not divide" 2 "--groups 5" -- predict --groups 5 --weights "$trained" red.png
@@ -409,8 +409,8 @@ fails "output folder is a file" 1 "file" -- "${small[@]}" --out file --quiet
 [ "$(cat file)" = text ]
 ok "the file in the way is untouched" $?
 
-# A limit on file sizes is a disk that fills up in the middle of a write; 16 blocks of 1024 bytes hold
-# config.json and metrics.jsonl, not the weights.
+# A limit on file sizes acts like a disk that fills up during a write; 16 blocks of 1024 bytes hold
+# config.json and metrics.jsonl, but not the weights.
 (ulimit -f 16 && "$program" "${small[@]}" --out full --quiet) >out 2>err
 status=$?
 [ "$status" -eq 1 ] && message "full/checkpoint.safetensors" "bytes needed" && [ -z "$(names full)" ]
@@ -430,10 +430,10 @@ ok "disk full in a folder in use changes nothing in it" $?
 
 "$program" "${small[@]}" --out no-reader 2>err | true
 status=${PIPESTATUS[0]}
-# A reader that leaves late may let everything through.
+# A reader that leaves late may have read everything.
 if [ "$status" -ne 0 ]; then [ "$status" -eq 1 ] && message "standard output" "Broken pipe"; fi
-ok "a reader that leaves at once is no crash" $?
-# The line of the epoch comes 10,000 images after the header, when head has long left.
+ok "a reader that leaves at once causes no crash" $?
+# The line of the epoch comes 10,000 images after the header, long after head has left.
 "$program" --norm ln --recipe reference --data synthetic --batch-size 1000 --epochs 1 --threads 1 --out head \
     2>err | head -1 >out
 status=${PIPESTATUS[0]}
@@ -463,8 +463,8 @@ done
 
 # ---- signals --------------------------------------------------------------------------------------
 
-# Starts a long run in the background, in a process group of its own, so that SIGINT is not ignored as in
-# other background jobs of scripts; returns once it trains.
+# Starts a long run in the background and returns once it trains. The run has its own process group,
+# because other background jobs of a script ignore SIGINT.
 set -m
 start_long() { # FOLDER
     "$program" --norm ln --recipe reference --data synthetic --batch-size 8 --epochs 100000 \
@@ -477,7 +477,7 @@ start_long() { # FOLDER
     done
     return 1
 }
-# Ends a run that does not do so within a minute.
+# Kills a run that does not end within a minute.
 wait_for_child() {
     for _ in $(seq 600); do
         kill -0 "$child" 2>/dev/null || break
@@ -506,10 +506,10 @@ wait_for_child
 ok "a second signal ends it, whatever it is doing" $?
 set +m
 
-# ---- going on -------------------------------------------------------------------------------------
+# ---- resuming -------------------------------------------------------------------------------------
 
-# Twelve steps in three epochs, killed soon after a new checkpoint again and again, against the same undisturbed.
-# (tests/test_resume.c kills at any moment.)
+# Twelve steps in three epochs, killed again and again soon after a new checkpoint, give the same bytes as
+# an undisturbed run. (tests/test_resume.c kills at any moment.)
 longer=(--norm ln --recipe reference --data synthetic --batch-size 2500 --epochs 3 --threads 1 --quiet)
 stamp() { stat -c %i.%z cut/checkpoint.safetensors 2>/dev/null; }
 run "${longer[@]}" --out whole
@@ -544,7 +544,7 @@ fails "--resume from a checkpoint that is cut short" 4 "cut/checkpoint.safetenso
 
 # ---- comparing ------------------------------------------------------------------------------------
 
-# Two runs of two steps on one synthetic set that are read, and a comparison that a signal stops in its first run.
+# Reads two runs of two steps on one synthetic set; then a signal stops a comparison in its first run.
 for seed in 1 2; do run "${small[@]}" --data synthetic:1 --seed "$seed" --out "ln-$seed"; done
 fails "compare --runs of runs that --max-steps ended early" 4 "1 of 20 epochs" -- compare --runs ln-1 ln-2
 for seed in 1 2; do
