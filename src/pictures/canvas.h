@@ -16,7 +16,7 @@
 enum { CANVAS_SCALE = 2 };
 
 /* Colours as 0xRRGGBB. The named ones can be told apart with every kind of colour vision (Okabe and
- * Ito, "Color Universal Design", 2002); in grey, dashes, markers and words do it. */
+ * Ito, "Color Universal Design", 2002); in grey, dashes, markers and texts tell curves apart. */
 enum {
     INK_BLACK = 0x000000,
     INK_ORANGE = 0xE69F00,

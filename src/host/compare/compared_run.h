@@ -12,7 +12,7 @@
 
 struct compared_run {
     char folder[PATH_CAPACITY];
-    json_t *config; /* config.json; its strings are those below */
+    json_t *config; /* config.json, which holds the text of `device` */
     enum norm_kind norm;
     enum recipe_kind recipe;
     uint64_t seed;

@@ -164,7 +164,7 @@ static enum status announce(struct error *error, const struct options *run, int 
                         run->out);
 }
 
-/* The message of a run that diverges does not say which one it is. */
+/* The message of a diverging run does not name the run: its folder is added. */
 static enum status train_run(struct error *error, const struct options *options,
                              const struct dataset *dataset) {
     struct error reason;

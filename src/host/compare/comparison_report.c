@@ -46,6 +46,16 @@ static void make_caption(struct caption *out, const struct comparison *compariso
 }
 
 enum quantity { ACCURACY, LOSS, QUANTITIES };
+enum { END_CAPACITY = SPREAD_CAPACITY + 2 };
+
+/* The curve of a group. Writes its last value, for the legend, to `end`: "84.96 +- 0.18 %". */
+static struct norm_curve curve_of(char end[END_CAPACITY], const struct run_group *group,
+                                  const struct band *bands, const struct sample *last, int digits,
+                                  const char *unit) {
+    char spread[SPREAD_CAPACITY];
+    snprintf(end, END_CAPACITY, "%s%s", spread_text(spread, last, digits), unit);
+    return (struct norm_curve){group->norm, group->count, bands, end};
+}
 
 /* The test figures of a group in an epoch (from 0). */
 static struct band band_of(const struct run_group *group, int epoch, enum quantity quantity) {
@@ -63,7 +73,7 @@ static struct band band_of(const struct run_group *group, int epoch, enum quanti
 static enum status draw_curves(struct error *error, const char *path,
                                const struct picture_caption *caption, const struct run_set *set) {
     struct norm_curve curves[QUANTITIES][NORM_COUNT];
-    char ends[QUANTITIES][NORM_COUNT][SPREAD_CAPACITY + 2];
+    char ends[QUANTITIES][NORM_COUNT][END_CAPACITY];
     struct band *bands;
     int epochs = set->runs[0].epoch_count;
     if (memory_alloc(error, &bands, (size_t)epochs, QUANTITIES * NORM_COUNT * sizeof *bands,
@@ -73,11 +83,9 @@ static enum status draw_curves(struct error *error, const char *path,
     for (enum quantity q = ACCURACY; q < QUANTITIES; q++)
         for (int g = 0; g < set->group_count; g++) {
             const struct run_group *group = &set->groups[g];
-            char spread[SPREAD_CAPACITY];
-            spread_text(spread, q == ACCURACY ? &group->test : &group->test_loss,
-                        q == ACCURACY ? 2 : 3);
-            snprintf(ends[q][g], sizeof ends[q][g], "%s%s", spread, q == ACCURACY ? " %" : "");
-            curves[q][g] = (struct norm_curve){group->norm, group->count, next, ends[q][g]};
+            curves[q][g] = q == ACCURACY
+                               ? curve_of(ends[q][g], group, next, &group->test, 2, " %")
+                               : curve_of(ends[q][g], group, next, &group->test_loss, 3, "");
             for (int epoch = 0; epoch < epochs; epoch++)
                 *next++ = band_of(group, epoch, q);
         }
@@ -92,7 +100,7 @@ static enum status draw_sweep(struct error *error, const char *path,
                               const struct comparison *comparison) {
     struct norm_curve curves[NORM_COUNT];
     struct band bands[NORM_COUNT][MAX_INTS];
-    char ends[NORM_COUNT][SPREAD_CAPACITY + 2];
+    char ends[NORM_COUNT][END_CAPACITY];
     int sizes[MAX_INTS], count = comparison->sweep_count;
     int groups = comparison->sweep[0].group_count;
     for (int g = 0; g < groups; g++) {
@@ -103,10 +111,7 @@ static enum status draw_sweep(struct error *error, const char *path,
             errors = error_sample(&set->groups[g].test);
             bands[g][i] = (struct band){errors.mean, errors.low, errors.high};
         }
-        char spread[SPREAD_CAPACITY];
-        snprintf(ends[g], sizeof ends[g], "%s %%", spread_text(spread, &errors, 2));
-        const struct run_group *group = &comparison->sweep[0].groups[g];
-        curves[g] = (struct norm_curve){group->norm, group->count, bands[g], ends[g]};
+        curves[g] = curve_of(ends[g], &comparison->sweep[0].groups[g], bands[g], &errors, 2, " %");
     }
     return sweep_draw(error, path, caption, curves, groups, sizes, count);
 }

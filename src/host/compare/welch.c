@@ -19,7 +19,7 @@ struct sample sample_of(const double *values, int count) {
         sample.low = fmin(sample.low, values[i]);
         sample.high = fmax(sample.high, values[i]);
     }
-    /* equal values have that mean and no spread, whatever the sum is rounded to */
+    /* exact for equal values: a rounded sum would look like a spread */
     sample.mean = sample.low == sample.high ? sample.low : sum / count;
     for (int i = 0; i < count; i++)
         squares += (values[i] - sample.mean) * (values[i] - sample.mean);
