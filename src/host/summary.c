@@ -85,7 +85,7 @@ static json_t *network_json(const struct network *network) {
 /* The data set is the one that the recipes are for; a summary reads none. */
 static enum status draw(struct error *error, const char *path, const struct network *network,
                         const struct recipe *recipe) {
-    struct caption caption;
+    struct caption caption = {0};
     caption_begin(&caption, "CIFAR-10", "", "%s, recipe %s", norm_title(network->norm),
                   recipe_option(network->recipe));
     caption_add(&caption, "norm", "%s", norm_option(network->norm));

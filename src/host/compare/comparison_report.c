@@ -119,7 +119,7 @@ static enum status draw_sweep(struct error *error, const char *path,
 /* *drawn says whether the program can draw. */
 static enum status draw_pictures(struct error *error, bool *drawn,
                                  const struct comparison *comparison, bool quiet) {
-    struct caption caption;
+    struct caption caption = {0};
     char curves[PATH_CAPACITY], sweep[PATH_CAPACITY];
     enum status status = caption_can_draw(error, drawn, quiet);
     if (status != STATUS_OK || !*drawn)

@@ -60,7 +60,7 @@ static void make_caption(struct caption *out, const struct run_description *run)
 static enum status draw_pictures(struct error *error, struct report_text *report) {
     const struct run_description *run = report->run;
     const char *folder = run->options->out;
-    struct caption caption;
+    struct caption caption = {0};
     char curves[PATH_CAPACITY], confusion[PATH_CAPACITY], misclassified[PATH_CAPACITY];
     bool can_draw;
     enum status status = caption_can_draw(error, &can_draw, run->options->quiet);
