@@ -128,12 +128,11 @@ static enum status prepare_run(struct error *error, struct run *run, const struc
         return STATUS_OK;
     if (backend->record_begin(error, bench->device) != STATUS_OK)
         return error->status;
-    struct error end = {STATUS_OK, ""};
-    enum status launched = launch_all(error, bench, run);
-    enum status ended = backend->record_end(&end, bench->device, &run->recording);
-    if (launched == STATUS_OK && ended != STATUS_OK)
-        *error = end;
-    return launched != STATUS_OK ? launched : ended;
+    if (launch_all(error, bench, run) != STATUS_OK) {
+        backend->record_cancel(bench->device);
+        return error->status;
+    }
+    return backend->record_end(error, bench->device, &run->recording);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */

@@ -109,7 +109,7 @@ static enum status run_sample(struct error *error, double *seconds, const struct
     const struct device_batch on_device = device_batch(bench, batch);
     double start = clock_seconds();
     for (int i = 0; i < steps; i++)
-        if (model_train_step(error, model, &on_device) != STATUS_OK)
+        if (model_step(error, model, &on_device, true) != STATUS_OK)
             return error->status;
     if (wait_for_device(error, bench) != STATUS_OK)
         return error->status;

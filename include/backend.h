@@ -137,8 +137,9 @@ struct norm_args {
 
 /* 2x2 max pooling, stride 2, of s, where s = x, or s = max(x + skip, 0) with a skip. Odd last rows
  * and columns are dropped. `code` keeps for each output what backward needs: 0-3, the place of the
- * (first) maximum, row by row, or 4 where ReLU let nothing through. Backward writes ds, the
+ * (first) maximum, row by row, or POOL_STOPPED where ReLU let nothing through. Backward writes ds, the
  * gradient of the sum and so of x and of skip alike; every element is written. */
+enum { POOL_STOPPED = 4 };
 struct pool_args {
     int batch, channels, height, width; /* of x */
     const float *x, *skip;              /* skip may be NULL */
@@ -189,36 +190,50 @@ struct sgd_args {
     const struct step_state *state;
 };
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ---- the table of operations ----------------------------------------------------------------- */
 
-/* A norm's entries; the table below has one row for each norm. */
+/* Every operation is one row: ROW(name, arguments) stands for
+ *
+ *     enum status name(struct error *, struct device *, const struct arguments *);
+ *
+ * The table below is made from these rows and those of NORM_LIST (norm_kind.h), and so are each
+ * backend's declarations and its table (operations.h). */
+#define OPERATION_LIST(ROW)                                                                        \
+    ROW(input, input_args)                                                                         \
+    ROW(conv_forward, conv_args)                                                                   \
+    ROW(conv_backward, conv_args)                                                                  \
+    ROW(filter_forward, filter_args)                                                               \
+    ROW(filter_backward, filter_args)                                                              \
+    ROW(pool_forward, pool_args)                                                                   \
+    ROW(pool_backward, pool_args)                                                                  \
+    ROW(average_forward, average_args)                                                             \
+    ROW(average_backward, average_args)                                                            \
+    ROW(linear_forward, linear_args)                                                               \
+    ROW(linear_backward, linear_args)                                                              \
+    ROW(loss, loss_args)                                                                           \
+    ROW(sgd, sgd_args)
+
+/* What each norm has. */
 struct norm_operations {
     enum status (*forward)(struct error *, struct device *, const struct norm_args *);
     enum status (*backward)(struct error *, struct device *, const struct norm_args *);
-    /* Bytes of workspace for these shapes; pointers in args are not looked at. */
+    /* Bytes of workspace for these shapes; the pointers in args are not read. */
     size_t (*workspace)(const struct device *, const struct norm_args *);
 };
 
 struct operations {
-    enum status (*input)(struct error *, struct device *, const struct input_args *);
-    enum status (*conv_forward)(struct error *, struct device *, const struct conv_args *);
-    enum status (*conv_backward)(struct error *, struct device *, const struct conv_args *);
-    enum status (*filter_forward)(struct error *, struct device *, const struct filter_args *);
-    enum status (*filter_backward)(struct error *, struct device *, const struct filter_args *);
+#define OPERATION_ENTRY(name, arguments)                                                           \
+    enum status (*name)(struct error *, struct device *, const struct arguments *);
+    OPERATION_LIST(OPERATION_ENTRY)
+#undef OPERATION_ENTRY
     struct norm_operations norm[NORM_COUNT];
-    enum status (*pool_forward)(struct error *, struct device *, const struct pool_args *);
-    enum status (*pool_backward)(struct error *, struct device *, const struct pool_args *);
-    enum status (*average_forward)(struct error *, struct device *, const struct average_args *);
-    enum status (*average_backward)(struct error *, struct device *, const struct average_args *);
-    enum status (*linear_forward)(struct error *, struct device *, const struct linear_args *);
-    enum status (*linear_backward)(struct error *, struct device *, const struct linear_args *);
-    enum status (*loss)(struct error *, struct device *, const struct loss_args *);
-    enum status (*sgd)(struct error *, struct device *, const struct sgd_args *);
 
-    /* As a norm's, and enough for every smaller batch of the same shape. Asked before the first
+    /* As a norm's, and enough for every smaller batch of the same shape. Called before the first
      * step: a backend may choose its algorithm here, which may take a while. */
     size_t (*conv_workspace)(struct device *, const struct conv_args *);
 };
+
+/* ---- the backend ----------------------------------------------------------------------------- */
 
 /* Matrix arithmetic on a GPU: float32 throughout, or products of inputs rounded to TF32 (10 bits of
  * mantissa) where the GPU has that. */
@@ -226,20 +241,22 @@ enum precision { PRECISION_FP32, PRECISION_TF32 };
 
 struct device_options {
     int index;   /* which device of the backend; the CPU has 0 only */
-    int threads; /* CPU: threads, 0 for one a core; other backends ignore it */
+    int threads; /* CPU: how many; 0: OMP_NUM_THREADS, or one a core; other backends ignore it */
     enum precision precision;
     bool fast_algorithms; /* the fastest algorithms as timed on the device, even if their results
                            * differ from run to run in the last bits */
 };
 
 struct backend {
-    const char *name; /* "cpu", "cuda": what --device says */
+    const char *name; /* "cpu", "cuda" */
 
     /* Opens a device. Errors: STATUS_NO_DEVICE with the remedy. */
     enum status (*open)(struct error *, struct device **out, const struct device_options *);
     void (*close)(struct device *);
     /* One line for people: "CPU, 2 threads, AVX-512". */
     const char *(*describe)(const struct device *);
+    /* Host threads that operations run on; NULL in a backend that computes elsewhere. */
+    int (*threads)(const struct device *);
     /* The operations of an opened device: they may depend on what it can do. */
     const struct operations *(*operations)(const struct device *);
     /* Line `index` of what the device chose since it was opened (the algorithm of each
@@ -274,12 +291,14 @@ struct backend {
     /* The host waits for the event. */
     enum status (*event_synchronize)(struct error *, struct device *, struct event *);
 
-    /* Between record_begin and record_end operations on STREAM_COMPUTE are recorded and not run;
-     * nothing but operations may be called. replay runs them again on the same addresses. All four
-     * are NULL in a backend that gains nothing by it. After an error between begin and end,
-     * record_end must still be called; it then fails as well. */
+    /* Between record_begin and record_end operations on STREAM_COMPUTE are recorded instead of run;
+     * nothing but operations may be called. replay runs them again on the same addresses. If one of
+     * them fails, record_cancel ends the recording in place of record_end: a backend cannot always
+     * tell that an operation is missing. All five are NULL in a backend that gains nothing by
+     * recording. */
     enum status (*record_begin)(struct error *, struct device *);
     enum status (*record_end)(struct error *, struct device *, struct recording **out);
+    void (*record_cancel)(struct device *);
     enum status (*replay)(struct error *, struct device *, struct recording *);
     void (*recording_destroy)(struct device *, struct recording *);
 };

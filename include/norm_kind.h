@@ -1,9 +1,21 @@
-/* norm_kind.h: the normalizations. A new one starts with a value here; the compiler then points at
- * every switch that needs a case for it. */
+/* norm_kind.h: the normalizations. */
 #ifndef NORM_KIND_H
 #define NORM_KIND_H
 
-enum norm_kind { NORM_BATCH, NORM_GROUP, NORM_LAYER };
-enum { NORM_COUNT = 3 };
+/* A row for each norm: its value, and the name of its functions in each backend
+ * (batch_norm_forward, batch_norm_backward, batch_norm_workspace). A new norm starts with a row
+ * here; the compiler then points at every switch that needs a case for it. */
+#define NORM_LIST(ROW)                                                                             \
+    ROW(NORM_BATCH, batch_norm)                                                                    \
+    ROW(NORM_GROUP, group_norm)                                                                    \
+    ROW(NORM_LAYER, layer_norm)
+
+#define NORM_VALUE(value, name) value,
+enum norm_kind { NORM_LIST(NORM_VALUE) };
+#undef NORM_VALUE
+
+#define NORM_ONE(value, name) +1
+enum { NORM_COUNT = NORM_LIST(NORM_ONE) };
+#undef NORM_ONE
 
 #endif

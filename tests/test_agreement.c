@@ -82,7 +82,7 @@ static void train(double losses[STEPS], struct run *run, const struct recipe *re
             step--;
             continue;
         }
-        assert_succeeded(model_train_step(&error, run->model, &batch), &error);
+        assert_succeeded(model_step(&error, run->model, &batch, true), &error);
         assert_succeeded(feed_release(&error, run->feed), &error);
         assert_succeeded(model_take_counters(&error, run->model, &counters), &error);
         assert_int_equal(counters.images, batch.count);

@@ -102,7 +102,7 @@ static void refusals(void **state) {
     struct device_choice choice;
     const struct device_request gpu = {.kind = DEVICE_CUDA}, third = {DEVICE_CUDA, .index = 2};
     FAILED(device_choose(&error, &choice, cpu_only, &gpu), STATUS_NO_DEVICE, &error,
-           "--device cuda", "no CUDA backend", "--device cpu");
+           "no CUDA backend", "`make` finds a CUDA toolkit");
     FAILED(device_choose(&error, &choice, cuda_broken, &gpu), STATUS_NO_DEVICE, &error,
            "no CUDA driver");
     FAILED(device_choose(&error, &choice, both, &third), STATUS_NO_DEVICE, &error, "no device 2");

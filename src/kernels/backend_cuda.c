@@ -14,8 +14,9 @@ static const char *describe(const struct device *device) {
 }
 
 static const struct operations *operations(const struct device *device) {
+    static const struct operations table = OPERATION_TABLE;
     (void)device;
-    return &cuda_operations;
+    return &table;
 }
 
 static const char *choice(const struct device *device, int index) {
@@ -60,9 +61,8 @@ static enum status alloc(struct error *error, struct device *device, void *out, 
     enum status status = check_cuda(error, result, "cudaMalloc", __FILE__, __LINE__);
     if (result == cudaErrorMemoryAllocation)
         return error_set(error, STATUS_FAILED,
-                         "out of GPU memory: needed %zu bytes for %s, %zu are free; a smaller "
-                         "--batch-size needs less, and so do fewer programs on this GPU "
-                         "(nvidia-smi lists them)",
+                         "out of GPU memory: needed %zu bytes for %s, %zu are free; nvidia-smi "
+                         "lists what else runs on this GPU",
                          bytes, what, memory_left(device));
     if (status != STATUS_OK)
         return status;
@@ -156,7 +156,6 @@ static enum status event_synchronize(struct error *error, struct device *device,
  */
 
 static enum status record_begin(struct error *error, struct device *device) {
-    device->recording_failed = false;
     return CUDA(error, cudaStreamBeginCapture(device->compute, cudaStreamCaptureModeThreadLocal));
 }
 
@@ -182,15 +181,22 @@ static enum status record_end(struct error *error, struct device *device, struct
     cudaGraphExec_t executable = NULL;
     *out = NULL;
     enum status status = CUDA(error, cudaStreamEndCapture(device->compute, &graph));
-    if (status == STATUS_OK && device->recording_failed)
-        status = error_set(error, STATUS_FAILED,
-                           "the step was not recorded: one of its operations failed");
     if (status == STATUS_OK)
         status = make_executable(error, device, &executable, graph);
     if (graph != NULL)
         (void)CUDA(&unheard, cudaGraphDestroy(graph));
     *out = (struct recording *)executable;
     return status;
+}
+
+/* Ending the capture fails where the failed operation has spoiled it; the stream is usable either
+ * way. */
+static void record_cancel(struct device *device) {
+    struct error unheard;
+    cudaGraph_t graph = NULL;
+    (void)CUDA(&unheard, cudaStreamEndCapture(device->compute, &graph));
+    if (graph != NULL)
+        (void)CUDA(&unheard, cudaGraphDestroy(graph));
 }
 
 static enum status replay(struct error *error, struct device *device, struct recording *recording) {
@@ -225,6 +231,7 @@ const struct backend cuda_backend = {
     .event_synchronize = event_synchronize,
     .record_begin = record_begin,
     .record_end = record_end,
+    .record_cancel = record_cancel,
     .replay = replay,
     .recording_destroy = recording_destroy,
 };

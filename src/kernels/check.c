@@ -10,9 +10,9 @@ struct remedy {
     const char *text;
 };
 
-static const char earlier_kernel[] =
-    "; an earlier kernel failed: run again with --no-graph and CUDA_LAUNCH_BLOCKING=1 to see which "
-    "one, or under compute-sanitizer to see where";
+static const char earlier_kernel[] = "; an earlier kernel failed: run again without recorded steps "
+                                     "and with CUDA_LAUNCH_BLOCKING=1 to "
+                                     "see which one, or under compute-sanitizer to see where";
 
 static const struct remedy remedies[] = {
     {cudaErrorMemoryAllocation, "; end what else runs on the GPU (nvidia-smi lists it)"},
@@ -23,9 +23,9 @@ static const struct remedy remedies[] = {
      "update"},
     {cudaErrorSystemNotReady, "; the services of the NVIDIA driver are not running"},
     {cudaErrorECCUncorrectable, "; the GPU's memory is faulty: see nvidia-smi -q"},
-    {cudaErrorStreamCaptureUnsupported, "; --no-graph does without recording"},
-    {cudaErrorStreamCaptureInvalidated, "; --no-graph does without recording"},
-    {cudaErrorStreamCaptureImplicit, "; --no-graph does without recording"},
+    {cudaErrorStreamCaptureUnsupported, "; it is needed for recorded steps only"},
+    {cudaErrorStreamCaptureInvalidated, "; it is needed for recorded steps only"},
+    {cudaErrorStreamCaptureImplicit, "; it is needed for recorded steps only"},
     {cudaErrorIllegalAddress, earlier_kernel},
     {cudaErrorMisalignedAddress, earlier_kernel},
     {cudaErrorInvalidAddressSpace, earlier_kernel},

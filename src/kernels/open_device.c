@@ -33,14 +33,12 @@ static enum status driver_missing(struct error *error) {
     if (driver == 0)
         return error_set(error, STATUS_NO_DEVICE,
                          "no NVIDIA driver is loaded: install one for CUDA %d.%d or later "
-                         "(nvidia-smi must list the GPU), or use --device cpu",
+                         "(nvidia-smi must list the GPU)",
                          major_of(toolkit), minor_of(toolkit));
-    return error_set(
-        error, STATUS_NO_DEVICE,
-        "the NVIDIA driver is too old: it knows CUDA up to %d.%d and this program was "
-        "built with CUDA %d.%d; update the driver, build with an older toolkit, or use "
-        "--device cpu",
-        major_of(driver), minor_of(driver), major_of(toolkit), minor_of(toolkit));
+    return error_set(error, STATUS_NO_DEVICE,
+                     "the NVIDIA driver is too old: it knows CUDA up to %d.%d and this program was "
+                     "built with CUDA %d.%d; update the driver, or build with an older toolkit",
+                     major_of(driver), minor_of(driver), major_of(toolkit), minor_of(toolkit));
 }
 
 static enum status check_index(struct error *error, int index) {
@@ -51,7 +49,7 @@ static enum status check_index(struct error *error, int index) {
     if (result == cudaErrorNoDevice || (result == cudaSuccess && count == 0))
         return error_set(error, STATUS_NO_DEVICE,
                          "the NVIDIA driver lists no GPU: nvidia-smi must show one, and "
-                         "CUDA_VISIBLE_DEVICES, where set, must name it; or use --device cpu");
+                         "CUDA_VISIBLE_DEVICES, where set, must name it");
     if (check_cuda(error, result, "cudaGetDeviceCount", __FILE__, __LINE__) != STATUS_OK)
         return error->status;
     if (index >= 0 && index < count)
@@ -72,7 +70,7 @@ static enum status check_architecture(struct error *error,
     return error_set(error, STATUS_NO_DEVICE,
                      "%.96s has compute capability %d.%d, and this program has no kernels for it "
                      "(the lowest that it has are for %d.%d): build it again where `make` finds a "
-                     "toolkit that knows this GPU, with CUDA_ARCH=%d%d, or use --device cpu",
+                     "toolkit that knows this GPU, with CUDA_ARCH=%d%d",
                      properties->name, properties->major, properties->minor, CUDA_LOWEST_ARCH / 10,
                      CUDA_LOWEST_ARCH % 10, properties->major, properties->minor);
 }

@@ -11,8 +11,6 @@ enum { THREADS = 256 };
 
 /* ---- max pool -------------------------------------------------------------------------------- */
 
-enum { POOL_DEAD = 4 }; /* the code of an output that ReLU stopped */
-
 /* A thread works on a cell: two rows of WIDTH numbers, WIDTH / 2 outputs, with one access a row.
  * WIDTH is 4 or 2 where the maps' width and place in memory allow. WIDTH 1 is for the rest: a cell
  * of two rows of two, number by number, and at an odd edge of the map only one row or column of it.
@@ -120,7 +118,7 @@ template <int WIDTH> __global__ void pool_forward_kernel(struct pool_args a, uns
         take_larger(&best, &place, s.row[1][2 * i + 1], 3);
         y.at[i] = best;
         /* ReLU makes a maximum of zero dead, whichever place it had. */
-        code.at[i] = (uint8_t)(a.skip != NULL && best <= 0 ? POOL_DEAD : place);
+        code.at[i] = (uint8_t)(a.skip != NULL && best <= 0 ? POOL_STOPPED : place);
     }
     store(a.y + to, y);
     if (a.code != NULL)
@@ -152,10 +150,6 @@ template <int WIDTH> __global__ void pool_backward_kernel(struct pool_args a, un
             }
             store(ds + row * width + i, out);
         }
-}
-
-static bool aligned(const void *p, size_t bytes) {
-    return (uintptr_t)p % bytes == 0;
 }
 
 /* The widest access that the arrays allow; `big` and `skip` have the shape of x, `small` and `code`

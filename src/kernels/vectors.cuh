@@ -65,9 +65,13 @@ __device__ inline float affine(float hat, float weight, float bias) {
     return fmaf(hat, weight, bias);
 }
 
-/* Whether 16-byte accesses are legal; NULL, a tensor that a call does not use, does not hinder. */
+static inline bool aligned(const void *p, size_t bytes) {
+    return (uintptr_t)p % bytes == 0;
+}
+
+/* Whether 16-byte accesses are legal; also for NULL, a tensor that a call does not use. */
 static inline bool vectors_allowed(const void *p) {
-    return (uintptr_t)p % sizeof(float4) == 0;
+    return aligned(p, sizeof(float4));
 }
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef CONV_LAYOUT_H
 #define CONV_LAYOUT_H
 
-#include "cpu/simd/operations.h"
+#include "cpu/simd/variant.h"
 
 enum {
     OUT_BLOCK = 4, /* output channels of a tile */

@@ -2,7 +2,7 @@
 #ifndef DROPOUT_H
 #define DROPOUT_H
 
-#include "cpu/simd/operations.h"
+#include "cpu/simd/variant.h"
 #include "philox.h"
 
 #include <math.h>

@@ -15,6 +15,7 @@
 #define VARIANT_PASTE(name, variant) VARIANT_PASTE2(name, variant)
 /* NAME(conv_forward) is conv_forward_avx512 in the AVX-512 compilation. */
 #define NAME(name) VARIANT_PASTE(name, VARIANT)
+#include "operations.h"
 
 #if defined(__AVX512F__)
 enum { LANES = 16, TILE_VECTORS = 4 }; /* 32 registers: 4 x 4 accumulators, 4 of x, 4 weights */

@@ -1,5 +1,4 @@
-/* device_choice.c: the backends built into this program, and the choice of one. The only host file that
- * may ask at compile time whether CUDA is there. */
+/* device_choice.c: the backends built into this program, and the choice of one. The only host file that may ask at compile time whether CUDA is there. */
 #include "model/device_choice.h"
 
 #include <stdio.h>
@@ -34,6 +33,7 @@ static enum status open_backend(struct error *error, struct device_choice *out,
     if (backend->open(error, &out->device, &options) != STATUS_OK)
         return error->status;
     out->backend = backend;
+    out->threads = backend->threads == NULL ? 0 : backend->threads(out->device);
     const char *text = backend->describe(out->device);
     if (why[0] == '\0')
         snprintf(out->text, sizeof out->text, "%s", text);
@@ -75,9 +75,8 @@ enum status device_choose(struct error *error, struct device_choice *out,
     if (backend == NULL)
         return error_set(
             error, STATUS_NO_DEVICE,
-            "--device %s: this build has no %s backend; use --device cpu, or build again "
-            "where `make` finds a CUDA toolkit",
-            name, strcmp(name, "cuda") == 0 ? "CUDA" : name);
+            "this build has no %s backend: build again where `make` finds a CUDA toolkit",
+            strcmp(name, "cuda") == 0 ? "CUDA" : name);
     return open_backend(error, out, backend, request, "");
 }
 

@@ -36,20 +36,20 @@ void model_destroy(struct model *model);
 /* The network that it computes. */
 const struct network *model_network(const struct model *model);
 
+/* The shape of a convolution as its operation gets it; the pointers are NULL. */
+struct conv_args conv_shape_args(const struct layer *layer, int batch);
+
 /* Sets the initial weights: convolutions uniform in +-1/sqrt(fan_in) (PyTorch's Conv2d default:
  * kaiming_uniform with a = sqrt(5)) from Philox (seed, PHILOX_INITIAL_WEIGHTS + layer, 0, element /
  * 4), norm weights 1, biases 0, running means 0, running variances 1; velocity 0. */
 enum status model_initialize(struct error *error, struct model *model, uint64_t seed);
 
-/* One optimizer step: forward, loss into the counters, backward, SGD. Enqueued, not waited for.
- * From the second time that a batch has the same place and size the step is replayed, if the
- * options say so: the batch's addresses must then stay those of live memory. */
-enum status model_train_step(struct error *error, struct model *model,
-                             const struct device_batch *batch);
-
-/* Forward in evaluation mode, loss into the counters. Enqueued, not waited for. */
-enum status model_evaluate_step(struct error *error, struct model *model,
-                                const struct device_batch *batch);
+/* Takes a batch through the network. Training: one optimizer step, which is forward, loss into the
+ * counters, backward, SGD. Otherwise: forward in evaluation mode, loss into the counters. Enqueued,
+ * not waited for. From the second time that a batch has the same place and size the step is
+ * replayed, if the options say so: the batch's addresses must then stay those of live memory. */
+enum status model_step(struct error *error, struct model *model, const struct device_batch *batch,
+                       bool training);
 
 /* Copies the logits of the last batch, `count` images, to out[count][CLASS_COUNT]. Waits for the
  * device. */

@@ -71,7 +71,7 @@ static json_t *setting_json(const struct run_description *run) {
         "weights", options->weights[0] == '\0' ? json_null() : text_json(options->weights),
         "train_images", run->dataset->train.count, "test_images", run->dataset->test.count,
         "backend", run->device->backend->name, "device", run->device->text, "threads",
-        options->device.threads, "seed",
+        run->device->threads, "seed",
         options->seed <= INT64_MAX ? json_integer((json_int_t)options->seed) : json_string(seed),
         "shuffle", !options->no_shuffle, "max_steps",
         options->max_steps == 0 ? json_null() : json_integer(options->max_steps), "steps_per_epoch",
