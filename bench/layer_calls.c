@@ -1,4 +1,4 @@
-/* layer_calls.c: the layers of a network as operations of the seam. */
+/* layer_calls.c: the layers of a network as operations of the backend interface. */
 #include "layer_calls.h"
 
 #include "model/model.h"

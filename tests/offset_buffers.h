@@ -1,4 +1,4 @@
-/* offset_buffers.h: device buffers that start anywhere. The seam asks for no alignment beyond that
+/* offset_buffers.h: device buffers that start anywhere. The interface asks for no alignment beyond that
  * of the type, and wide accesses must notice.
  *
  * An offset buffer begins `offset` elements into a buffer of device_fixture.h. The elements before

@@ -1,4 +1,4 @@
-/* test_device_choice.c: which backend --device takes, with backends that are made up. */
+/* test_device_choice.c: which backend is chosen, with made-up backends. */
 #include "support.h"
 
 #include "model/device_choice.h"
@@ -11,7 +11,7 @@ struct device {
     int opened;
 };
 
-/* A backend's open gets nothing but the options: the two devices have to lie here. */
+/* A backend's open gets only the options, so the two devices are global. */
 static struct device cuda_device, cpu_device;
 
 static enum status cuda_open(struct error *error, struct device **out,

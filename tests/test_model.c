@@ -1,7 +1,6 @@
-/* test_model.c: what the walk gives to each operation. Two backends that are walked alike share the
- * walk's mistakes, so agreement says nothing about it; here the operations only write down their
- * arguments, and those are held against the layer table, the plan's rules and the model's options.
- */
+/* test_model.c: what the walk passes to each operation. Backends share the walk and its mistakes,
+ * so their agreement proves nothing about it. Here the operations only record their arguments,
+ * which are compared with the layer table, the plan's rules and the model's options. */
 #include "model/device_choice.h"
 #include "support.h"
 

@@ -18,8 +18,8 @@ struct variant {
 };
 
 #ifdef CPU_X86
-/* What tells the levels x86-64-v3 and v4 from those below (not every compiler knows the levels'
- * names). */
+/* What distinguishes the levels x86-64-v3 and v4 from those below (not every compiler knows the
+ * names of the levels). */
 static bool has_avx2(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -50,8 +50,8 @@ static void list_variants(char out[VARIANT_NAMES], const struct variant *variant
 }
 
 /* The best variant that this CPU runs, or the one that TRAIN_GPU_CPU=avx512|avx2|baseline asks for
- * (for tests and comparisons). Errors: STATUS_NO_DEVICE when that is none of those or does not run
- * here. */
+ * (for tests and comparisons). Errors: STATUS_NO_DEVICE if it asks for one that is unknown or does
+ * not run here. */
 static enum status choose_variant(struct error *error, struct variant *out) {
     const char *wanted = getenv("TRAIN_GPU_CPU");
     char names[VARIANT_NAMES];
@@ -100,7 +100,7 @@ static enum status cpu_open(struct error *error, struct device **out,
     if (choose_variant(error, &variant) != STATUS_OK ||
         memory_alloc(error, out, 1, sizeof **out, "the CPU device") != STATUS_OK)
         return error->status;
-    /* OpenMP has read OMP_NUM_THREADS; without it this is one thread a core. */
+    /* omp_get_max_threads: OMP_NUM_THREADS, or one a core. */
     int wanted = options->threads > 0 ? options->threads : omp_get_max_threads();
     int threads = threads_running(wanted);
     char limit[64] = "";
@@ -136,7 +136,7 @@ static const char *cpu_choice(const struct device *device, int index) {
     return NULL;
 }
 
-/* The system promises more memory than it has, so nobody knows. */
+/* Unknown: the system promises more memory than it has. */
 static size_t cpu_memory_left(struct device *device) {
     (void)device;
     return 0;

@@ -1,8 +1,8 @@
-/* backend_cuda.c: the CUDA device behind the seam: memory, copies, events and recordings, and the
- * table of the backend.
+/* backend_cuda.c: the CUDA device as a backend: memory, copies, events and recordings, and the
+ * tables.
  *
- * The two streams are non-blocking ones, which nothing but events orders. The host thread that
- * opened the device makes all calls, so that CUDA's current device is always this one. */
+ * Both streams are non-blocking: only events order them. The host thread that opened the device
+ * makes all calls, so CUDA's current device is always this one. */
 #include "kernels/check.h"
 #include "kernels/cudnn_ops.h"
 #include "kernels/device.h"
@@ -46,7 +46,7 @@ static enum status clear_and_wait(struct error *error, struct device *device, vo
 }
 
 static void release(struct device *device, void *memory) {
-    struct error unheard; /* the caller has no use for a failure here */
+    struct error unheard; /* the caller can do nothing about a failure here */
     (void)device;
     if (memory != NULL)
         (void)CUDA(&unheard, cudaFree(memory));
@@ -55,7 +55,7 @@ static void release(struct device *device, void *memory) {
 static enum status alloc(struct error *error, struct device *device, void *out, size_t bytes,
                          const char *what) {
     void *memory = NULL;
-    size_t needed = bytes > 0 ? bytes : 1; /* an address even for nothing */
+    size_t needed = bytes > 0 ? bytes : 1; /* an address even for 0 bytes */
     memcpy(out, &memory, sizeof memory);
     cudaError_t result = cudaMalloc(&memory, needed);
     enum status status = check_cuda(error, result, "cudaMalloc", __FILE__, __LINE__);
@@ -75,7 +75,7 @@ static enum status alloc(struct error *error, struct device *device, void *out, 
 }
 
 static void release_pinned(struct device *device, void *memory) {
-    struct error unheard; /* the caller has no use for a failure here */
+    struct error unheard; /* the caller can do nothing about a failure here */
     (void)device;
     if (memory != NULL)
         (void)CUDA(&unheard, cudaFreeHost(memory));
@@ -116,8 +116,7 @@ static enum status clear(struct error *error, struct device *device, enum stream
     return CUDA(error, cudaMemsetAsync(device_to, 0, bytes, stream_of(device, stream)));
 }
 
-/* ---- events: a struct event is what a cudaEvent_t points to -----------------------------------
- */
+/* ---- events: a struct event is what a cudaEvent_t points to ---------------------------------- */
 
 static enum status event_create(struct error *error, struct device *device, struct event **out) {
     cudaEvent_t event = NULL;
@@ -130,7 +129,7 @@ static enum status event_create(struct error *error, struct device *device, stru
 }
 
 static void event_destroy(struct device *device, struct event *event) {
-    struct error unheard; /* the caller has no use for a failure here */
+    struct error unheard; /* the caller can do nothing about a failure here */
     (void)device;
     (void)CUDA(&unheard, cudaEventDestroy((cudaEvent_t)event));
 }
@@ -145,22 +144,20 @@ static enum status event_wait(struct error *error, struct device *device, struct
     return CUDA(error, cudaStreamWaitEvent(stream_of(device, stream), (cudaEvent_t)event, 0));
 }
 
-/* A kernel that failed shows here at the latest. */
+/* The failure of a kernel shows here at the latest. */
 static enum status event_synchronize(struct error *error, struct device *device,
                                      struct event *event) {
     (void)device;
     return CUDA(error, cudaEventSynchronize((cudaEvent_t)event));
 }
 
-/* ---- recordings: a struct recording is what a cudaGraphExec_t points to -----------------------
- */
+/* ---- recordings: a struct recording is what a cudaGraphExec_t points to ---------------------- */
 
 static enum status record_begin(struct error *error, struct device *device) {
     return CUDA(error, cudaStreamBeginCapture(device->compute, cudaStreamCaptureModeThreadLocal));
 }
 
-/* Instantiates the graph and puts it on the device, so that the first replay costs no more than the
- * others. */
+/* Instantiates the graph and uploads it, so that the first replay costs no more than the others. */
 static enum status make_executable(struct error *error, struct device *device, cudaGraphExec_t *out,
                                    cudaGraph_t graph) {
     struct error unheard;
@@ -204,7 +201,7 @@ static enum status replay(struct error *error, struct device *device, struct rec
 }
 
 static void recording_destroy(struct device *device, struct recording *recording) {
-    struct error unheard; /* the caller has no use for a failure here */
+    struct error unheard; /* the caller can do nothing about a failure here */
     (void)device;
     (void)CUDA(&unheard, cudaGraphExecDestroy((cudaGraphExec_t)recording));
 }

@@ -1,9 +1,10 @@
 /* batch_norm.cu: normalization over N, H, W for each channel (Ioffe and Szegedy 2015). In training
  * cuDNN normalizes (cudnn_ops.h); the kernels here are ReLU and dropout around it, and all of it in
- * evaluation, where each element is on its own.
+ * evaluation, where elements do not depend on each other.
  *
- * A block takes a tile of elements at once, a thread of it two vectors of four that lie half a tile
- * apart: so neighbouring lanes access neighbouring 16 bytes. Each kernel goes once over the batch;
+ * A block takes a tile of elements at a time, and each of its threads two vectors of four that lie
+ * half a tile apart, so that neighbouring lanes access neighbouring 16 bytes. Each kernel goes once
+ * over the batch;
  * its comment gives the bytes of an element that it reads and writes, which is also its floor. */
 #include "kernels/dropout.cuh"
 
@@ -33,7 +34,9 @@ __device__ static size_t place(size_t tile, int i) {
     return tile + (size_t)(i / 4 * HALF) + threadIdx.x * 4 + (size_t)(i % 4);
 }
 
-/* Else element by element: a last tile that is not full, and pointers that are not aligned. */
+/* If not, access is element by element: in a last tile that is not full, or with unaligned
+ * pointers.
+ */
 __device__ static bool whole_vectors(size_t tile, const struct span &s) {
     return s.vectors && tile + TILE <= s.count;
 }
@@ -76,8 +79,8 @@ __device__ static struct eight relu_eight(struct eight v) {
 }
 
 /* An even lane and the odd one after it have the lower and the upper elements of the same two
- * blocks of draws. The even lane draws the first block, the odd one the second, and each hands over
- * the two words that the other needs: so no block is drawn twice. Whole warps must come here. */
+ * blocks of draws. The even lane draws the first block, the odd one the second, and each passes on
+ * the two words that the other needs, so that no block is drawn twice. Whole warps must call. */
 __device__ static struct eight drop_eight(struct eight v, const struct dropout &d, size_t tile) {
     const bool odd = threadIdx.x % 2 != 0;
     const struct philox_block block =

@@ -1,5 +1,5 @@
-/* cudnn_choices.h: for cudnn_choices.c and cudnn_ops.c: the descriptors of cuDNN, and the algorithms
- * of each convolution.
+/* cudnn_choices.h: for cudnn_choices.c and cudnn_ops.c: the descriptors of cuDNN, and the
+ * algorithms of each convolution.
  *
  * cuDNN has several algorithms for each of the three passes of a convolution. Which one is best
  * depends on the shape and on the GPU; cuDNN's heuristics rank them, or all are timed. The first
@@ -48,15 +48,15 @@ struct cudnn_state {
     char version[32];
     int choice_count;
     struct conv_choice choices[MAX_CONV_CHOICES];
-    /* The first failure of cuda_conv_workspace, which cannot return it: the next convolution does.
-     */
+    /* The first failure of cuda_conv_workspace, which cannot return it: the next convolution
+     * does. */
     struct error failure;
 };
 
 /* The choice of a shape, made at its first use; NULL: the error says why there is none. `granted`
- * says that the caller is conv_workspace: then the choice may want any workspace. Otherwise it keeps
- * to what conv_workspace granted for the next larger batch of the shape, with the algorithms of
- * that batch where they fit; without such a batch it has no workspace. */
+ * says that the caller is conv_workspace: then the choice may want any workspace. Otherwise it
+ * keeps to what conv_workspace granted for the next larger batch of the shape, with the algorithms
+ * of that batch where they fit; without such a batch it has no workspace. */
 const struct conv_choice *conv_choice_for(struct error *error, struct cudnn_state *state,
                                           const struct conv_args *a, bool granted);
 

@@ -1,5 +1,5 @@
-/* cudnn_ops.c: the operations that cuDNN does: convolution and batch norm proper, through its
- * legacy interface (fixed functions instead of graphs). */
+/* cudnn_ops.c: the operations that cuDNN computes: convolution, and batch norm without ReLU and
+ * dropout, through its legacy interface (fixed functions instead of graphs). */
 #include "kernels/cudnn_ops.h"
 
 #include "kernels/check.h"
@@ -36,7 +36,7 @@ enum status cudnn_state_create(struct error *error, struct cudnn_state **out,
     return STATUS_OK;
 }
 
-/* Nobody could do anything about a failure here. */
+/* Nothing could be done about a failure here. */
 void cudnn_state_destroy(struct cudnn_state *s) {
     struct error unheard;
     if (s == NULL)

@@ -21,8 +21,7 @@ struct device {
     char description[256];
 };
 
-/* ---- the device itself ------------------------------------------------------------------------
- */
+/* ---- the device itself ----------------------------------------------------------------------- */
 
 /* As backend.h's `open` and `close` (open_device.c). */
 enum status cuda_open(struct error *, struct device **out, const struct device_options *);

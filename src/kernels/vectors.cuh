@@ -48,8 +48,8 @@ template <int V> __device__ inline struct values<V> broadcast(float number) {
     return v;
 }
 
-/* NaN passes, as in PyTorch: a broken value has to reach the loss to be noticed. (fmaxf drops it.)
- */
+/* NaN passes, as in PyTorch: a broken value has to reach the loss to be noticed. (fmaxf drops
+ * it.) */
 __device__ inline float
 relu(float x) {
     return x < 0 ? 0 : x;

@@ -1,4 +1,5 @@
-/* device_choice.c: the backends built into this program, and the choice of one. The only host file that may ask at compile time whether CUDA is there. */
+/* device_choice.c: the backends built into this program, and the choice of one. The only host file
+ * that asks at compile time whether CUDA is built in. */
 #include "model/device_choice.h"
 
 #include <stdio.h>
@@ -19,8 +20,8 @@ static const struct backend *find(const struct backend *const *list, const char 
     return NULL;
 }
 
-/* Opens one backend and describes it; `why` says why no better one was taken, "" if none is better.
- */
+/* Opens one backend and describes it; `why` says why no better one was taken; "": none is
+ * better. */
 static enum status open_backend(struct error *error, struct device_choice *out,
                                 const struct backend *backend, const struct device_request *request,
                                 const char *why) {
@@ -48,7 +49,7 @@ static enum status open_first(struct error *error, struct device_choice *out,
     char why[sizeof error->text] = "";
     if (find(list, "cuda") == NULL)
         snprintf(why, sizeof why, "this build has no CUDA backend");
-    error_set(error, STATUS_NO_DEVICE, "this build has no backend at all");
+    error_set(error, STATUS_NO_DEVICE, "this build has no backend");
     for (; *list != NULL; list++) {
         if (open_backend(error, out, *list, request, why) == STATUS_OK)
             return STATUS_OK;

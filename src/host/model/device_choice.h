@@ -25,9 +25,10 @@ struct device_choice {
     char text[512]; /* "CPU, 2 threads, AVX-512 (this build has no CUDA backend)" */
 };
 
-/* Opens the device that is asked for, out of `list` (`backends`, or a list of the same form). With DEVICE_AUTO the first backend that opens is taken, and the text says why not a
- * better one; a backend asked for by name is opened or the call fails. Errors: STATUS_NO_DEVICE
- * with the remedy. */
+/* Opens the device that is asked for, out of `list` (`backends`, or a list of the same form). With
+ * DEVICE_AUTO the first backend that opens is taken, and the text says why not a better one; a
+ * backend asked for by name is opened or the call fails. Errors: STATUS_NO_DEVICE with the
+ * remedy. */
 enum status device_choose(struct error *error, struct device_choice *out,
                           const struct backend *const *list, const struct device_request *request);
 

@@ -40,7 +40,7 @@ static enum status evaluate_batch(struct error *error, float *logits, struct mod
 enum status evaluate(struct error *error, struct score *out, float *logits, struct model *model,
                      struct feed *feed) {
     memset(out, 0, sizeof *out);
-    const struct step_state state = {0}; /* nothing random and no update: neither number is read */
+    const struct step_state state = {0}; /* not read: nothing is random or updated */
     struct counters counters = {0};
     struct device_batch batch;
     if (model_set_counters(error, model, &counters) != STATUS_OK ||

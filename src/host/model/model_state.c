@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The largest workspace that any operation wants. */
+/* The largest workspace that any operation needs. */
 static size_t workspace_bytes(const struct model *model) {
     struct device_batch batch = {.count = model->plan.batch};
     size_t most = 1;
@@ -38,8 +38,8 @@ static size_t bytes_needed(const struct model *model, size_t workspace, int batc
            plan.activation_bytes + share * (size_t)batch + (size_t)4 * (size_t)batch * IMAGE_BYTES;
 }
 
-/* Whether it will fit, before anything is taken; a backend that does not know its memory is asked
- * by allocating. */
+/* Checks that the model fits before anything is allocated. If the backend does not know its memory,
+ * allocating tells. */
 static enum status check_memory(struct error *error, struct model *model, size_t workspace) {
     const double mebibyte = 1024.0 * 1024;
     size_t left = model->backend->memory_left(model->device);

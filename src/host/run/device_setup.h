@@ -1,5 +1,5 @@
-/* device_setup.h: the device and the model that the options ask for. What fails names the option that
- * helps. */
+/* device_setup.h: the device and the model that the options ask for. What fails names the option
+ * that helps. */
 #ifndef DEVICE_SETUP_H
 #define DEVICE_SETUP_H
 

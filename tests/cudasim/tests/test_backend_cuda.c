@@ -1,6 +1,5 @@
-/* test_backend_cuda.c: the C side of the CUDA backend where only the stand-in can look: what
- * opening says when there is nothing to open, errors of every kind, recordings, and which
- * algorithms are taken. */
+/* test_backend_cuda.c: the C side of the CUDA backend, as far as only the stand-in can test it:
+ * opening without a device, errors of every kind, recordings, and the choice of algorithms. */
 #include "compare.h"
 #include "cudasim.h"
 #include "device_fixture.h"
@@ -72,7 +71,7 @@ static void device_out_of_range(void **state) {
     FAILED(error.status, STATUS_NO_DEVICE, &error, "not cuda:-1");
 }
 
-/* --device cuda:1 is device 1, not another one under its name. */
+/* Index 1 is device 1, not another one under its name. */
 static void device_by_number(void **state) {
     (void)state;
     struct error error;
@@ -114,7 +113,7 @@ static void description(void **state) {
     cuda_backend.close(device);
 }
 
-/* Each call of open fails once; the message names it and where it stands in the repository.
+/* Each call of open fails once; the message names it and its place in the repository.
  * (The stand-in ends the program if something is left at its end.) */
 static int open_with_failures(void (*inject)(long, int), int code) {
     for (int call = 1; call < 100; call++) {
@@ -179,7 +178,7 @@ static void out_of_memory(void **state) {
     case_end(f);
 }
 
-/* What is left is what the device has less what was taken, not all that it has. */
+/* memory_left is what is free, not all that the device has. */
 static void memory_left_is_what_is_free(void **state) {
     struct fixture *f = fixture_of(state);
     const size_t taken = 64 << 20;
@@ -191,7 +190,7 @@ static void memory_left_is_what_is_free(void **state) {
     assert_true(cuda_backend.memory_left(f->device) > before - taken);
 }
 
-/* alloc gives back what it could not clear. */
+/* alloc frees memory that it could not clear. */
 static void alloc_fails_at_each_call(void **state) {
     struct fixture *f = fixture_of(state);
     size_t left = cuda_backend.memory_left(f->device);
@@ -403,7 +402,7 @@ static const char *last_choice(struct fixture *f) {
     return last;
 }
 
-/* By default nothing that varies is taken, though the stand-in ranks it first. */
+/* By default no algorithm whose results vary is taken, though the stand-in ranks it first. */
 static void reproducible_choice(void **state) {
     (void)state;
     struct fixture f;
@@ -484,8 +483,8 @@ static struct conv_case conv_case_of(struct fixture *f, const struct conv_args *
     return c;
 }
 
-/* Sums of up to 252 products of numbers in [-1, 1]: 1e-5 is what float32 gives and TF32 does not.
- */
+/* Sums of up to 252 products of numbers in [-1, 1]: 1e-5 is what float32 gives and TF32 does
+ * not. */
 static void check_conv_case(struct fixture *f, struct conv_case *c, double tolerance) {
     double *y = doubles(c->y), *dx = doubles(c->x), *dweight = doubles(c->weight);
     RUN(f, conv_forward, &c->args);
@@ -693,7 +692,7 @@ static struct norm_args batch_norm_example(struct fixture *f, struct norm_tensor
     *host = (struct norm_tensors){.x = random_doubles(BN_COUNT, -1, 3),
                                   .dy = random_doubles(BN_COUNT, -1, 1),
                                   .weight = random_doubles(BN_CHANNELS, 1, 2),
-                                  .bias = random_doubles(BN_CHANNELS, 8, 9), /* ReLU lets all by */
+                                  .bias = random_doubles(BN_CHANNELS, 8, 9), /* ReLU passes all */
                                   .y = doubles(BN_COUNT),
                                   .before_relu = doubles(BN_COUNT),
                                   .mean = doubles(BN_CHANNELS),
