@@ -14,8 +14,8 @@
 enum norm_kind { NORM_LIST(NORM_VALUE) };
 #undef NORM_VALUE
 
-#define NORM_ONE(value, name) +1
-enum { NORM_COUNT = NORM_LIST(NORM_ONE) };
-#undef NORM_ONE
+#define NORM_INDEX(value, name) name##_index,
+enum { NORM_LIST(NORM_INDEX) NORM_COUNT };
+#undef NORM_INDEX
 
 #endif

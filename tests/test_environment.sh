@@ -9,7 +9,7 @@ log=$scratch/log
 names=("OMP_NUM_THREADS is the number of threads" "--threads goes before it" "OMP_THREAD_LIMIT: the threads that run are reported"
     "OMP_DYNAMIC changes nothing" "config.json records the threads that run" "an unknown instruction set"
     "every instruction set that is named runs" "a small stack of the threads" "a small soft limit on the stack is raised"
-    "a small hard limit on the stack is refused")
+    "a small hard limit on the stack is refused" "too little memory names the option that helps")
 # shellcheck source=tests/tap.sh
 . "$root/tests/tap.sh"
 unset OMP_NUM_THREADS OMP_THREAD_LIMIT OMP_DYNAMIC OMP_STACKSIZE TRAIN_GPU_CPU
@@ -50,5 +50,9 @@ report $?
 report $?
 (ulimit -s 64 && train) >"$log" 2>&1
 [ $? -eq 1 ] && grep -q '^train_gpu: the limit on the stack is 64 KiB, .*ulimit -s' "$log"
+report $?
+
+(ulimit -v 3000000 && train --batch-size 10000) >"$log" 2>&1 # its activations need 12 GB
+[ $? -eq 1 ] && grep -q 'out of memory: .* for the activations of a batch; see --batch-size' "$log"
 report $?
 [ "$bad" -eq 0 ]

@@ -101,7 +101,7 @@ static inline __attribute__((always_inline)) void tile(const struct tile_job *jo
 static void run_tile(const struct tile_job *job, int kernel, int count) {
 #define TILE_CASE(vectors)                                                                         \
     case vectors: {                                                                                \
-        enum { COUNT = vectors < TILE_VECTORS ? vectors : TILE_VECTORS };                          \
+        enum { COUNT = (vectors) < TILE_VECTORS ? (vectors) : TILE_VECTORS };                      \
         if (kernel == 1)                                                                           \
             tile(job, 1, COUNT);                                                                   \
         else                                                                                       \

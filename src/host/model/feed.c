@@ -28,8 +28,8 @@ struct feed {
     struct loader_batch batches[SLOT_COUNT]; /* the host halves as the loader knows them */
     struct slot slots[SLOT_COUNT];
     size_t images_offset; /* bytes from the start of a slot */
-    int copying; /* the slot whose host half a copy may still read; or SLOT_NONE */
-    int in_use;  /* the slot handed out by feed_next */
+    int copying;          /* the slot whose host half a copy may still read; or SLOT_NONE */
+    int in_use;           /* the slot handed out by feed_next */
 };
 
 enum { LABELS_OFFSET = 64, ALIGNMENT = 64 };
