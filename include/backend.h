@@ -221,10 +221,8 @@ struct norm_operations {
 };
 
 struct operations {
-/* NOLINTBEGIN(bugprone-macro-parentheses): the name of a member takes none */
 #define OPERATION_ENTRY(name, arguments)                                                           \
-    enum status (*name)(struct error *, struct device *, const struct arguments *);
-/* NOLINTEND(bugprone-macro-parentheses) */
+    enum status (*name)(struct error *, struct device *, const struct arguments *); // NOLINT
     OPERATION_LIST(OPERATION_ENTRY)
 #undef OPERATION_ENTRY
     struct norm_operations norm[NORM_COUNT];

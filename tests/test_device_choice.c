@@ -141,29 +141,11 @@ static void advice(void **state) {
     unsetenv("TRAIN_GPU_CPU");
 }
 
-/* Advice is appended as far as there is room. */
-static void advice_is_appended(void **state) {
-    (void)state;
-    char text[2 * sizeof(((struct error *)NULL)->text)];
-    struct error error;
-    memset(text, 'x', sizeof text);
-    text[sizeof text - 1] = '\0';
-    error_set(&error, STATUS_BAD_DATA, "a fault");
-    assert_int_equal(error_advise(&error, "try %d\nof them", 2), STATUS_BAD_DATA);
-    assert_string_equal(error.text, "a fault; try 2?of them");
-    for (size_t length = sizeof error.text - 4; length < sizeof error.text; length++) {
-        error_set(&error, STATUS_FAILED, "%.*s", (int)length, text);
-        assert_int_equal(error_advise(&error, "%s", text), STATUS_FAILED);
-        assert_int_equal(strlen(error.text), sizeof error.text - 1);
-        assert_memory_equal(error.text, text, length);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(automatic_choice), cmocka_unit_test(named_choice),
         cmocka_unit_test(refusals),         cmocka_unit_test(this_build),
-        cmocka_unit_test(advice),           cmocka_unit_test(advice_is_appended),
+        cmocka_unit_test(advice),
     };
     return cmocka_run_group_tests_name("device choice", tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@ enum status device_set_up(struct error *error, struct device_choice *out,
                           const struct device_request *request) {
     if (device_choose(error, out, backends, request) == STATUS_OK)
         return STATUS_OK;
-    return request->kind == DEVICE_CUDA ? error_advise(error, "--device cpu uses the CPU instead")
+    return request->kind == DEVICE_CUDA ? error_append(error, "; --device cpu uses the CPU instead")
                                         : error->status;
 }
 
@@ -15,5 +15,5 @@ enum status model_set_up(struct error *error, struct model **out,
                          const struct model_options *options) {
     if (model_create(error, out, device->backend, device->device, network, options) == STATUS_OK)
         return STATUS_OK;
-    return error_advise(error, "see --batch-size and --device");
+    return error_append(error, "; see --batch-size and --device");
 }
