@@ -20,7 +20,7 @@ size_t NAME(conv_workspace)(struct device *, const struct conv_args *);
 #undef OPERATION_DECLARE
 #undef NORM_DECLARE
 
-/* const struct operations cuda_operations = OPERATION_TABLE; */
+/* A table: const struct operations table = OPERATION_TABLE; */
 #define OPERATION_TABLE                                                                            \
     {                                                                                              \
         OPERATION_LIST(OPERATION_ENTRY).norm = {NORM_LIST(NORM_ENTRY)},                            \
