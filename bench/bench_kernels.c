@@ -1,13 +1,14 @@
-/* bench_kernels.c: the bandwidth of each operation that is bound by memory, through the seam, with
- * the shapes that it has in the networks, next to a plain copy's in the same run.
+/* bench_kernels.c: the bandwidth of each operation that is bound by memory, through the
+ * backend interface, with the shapes that it has in the networks, next to a plain copy's in the
+ * same run.
  *
  * Bandwidth is the least that an operation has to move (each input read once, each output written
- * once) over the median time of it. An operation is timed as training runs it: many in a row
- * without a wait between them, replayed from a recording where the backend has recordings. Each
- * works on the next of several sets of buffers, so that no cache holds what it reads; where all
- * sets of a run together are smaller than --cache, the table says "cached". Small operations show
- * what a launch costs rather than a bandwidth. Convolutions and the classifier, bound by
- * arithmetic, are in bench_layers and bench_step. */
+ * once) divided by its median time. An operation is timed as training runs it: many in a row
+ * without a wait, replayed from a recording where the backend has recordings. Each works on the
+ * next of several sets of buffers, so that no cache holds what it reads; if all sets of a run
+ * together are smaller than --cache, the table says "cached". Small operations show the cost of a
+ * launch rather than a bandwidth. Convolutions and the classifier, bound by arithmetic, are in
+ * bench_layers and bench_step. */
 #include "arguments.h"
 #include "base/clock.h"
 #include "base/files.h"
@@ -128,12 +129,11 @@ static enum status prepare_run(struct error *error, struct run *run, const struc
         return STATUS_OK;
     if (backend->record_begin(error, bench->device) != STATUS_OK)
         return error->status;
-    struct error end = {STATUS_OK, ""};
-    enum status launched = launch_all(error, bench, run);
-    enum status ended = backend->record_end(&end, bench->device, &run->recording);
-    if (launched == STATUS_OK && ended != STATUS_OK)
-        *error = end;
-    return launched != STATUS_OK ? launched : ended;
+    if (launch_all(error, bench, run) != STATUS_OK) {
+        backend->record_cancel(bench->device);
+        return error->status;
+    }
+    return backend->record_end(error, bench->device, &run->recording);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -202,7 +202,7 @@ static enum status bench_copy(struct error *error, struct bench *bench) {
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
 
-/* The arena: as large as the cache and one set more of the largest kernel. */
+/* The arena: as large as the cache and one more set of the largest kernel. */
 static enum status size_arena(struct error *error, struct bench *bench,
                               const struct kernel_list *list) {
     struct kernel_buffers buffers;

@@ -1,9 +1,10 @@
-/* bench_layers.c: what each layer of a network costs, forward and backward, through the seam.
+/* bench_layers.c: what each layer of a network costs, forward and backward, through
+ * the backend interface.
  *
  * For every layer of a network at batch 128 it prints the median time of some repetitions, and for
  * the convolutions GFLOP/s (2 * multiply-adds; backward does that twice, once for the first layer).
- * The rest is bound by memory: for it the bytes that have to be moved at least, over the time, in
- * GB/s, next to a plain copy's. Usage: bench_layers [bn|gn|ln] [tuned|reference] [threads] */
+ * The rest is bound by memory: for it GB/s, the bytes that must be moved at least divided by the
+ * time, next to a plain copy's. Usage: bench_layers [bn|gn|ln] [tuned|reference] [threads] */
 #include "backend.h"
 #include "base/clock.h"
 #include "layer_calls.h"

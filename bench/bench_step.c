@@ -1,11 +1,11 @@
-/* bench_step.c: how long a training step takes, through the seam and the model: for each norm,
- * recipe, batch, precision, and with the step called operation by operation or replayed from a
- * recording (a CUDA graph).
+/* bench_step.c: how long a training step takes, through the backend interface and the model: for
+ * each norm, recipe, batch and precision, with the step called operation by operation or replayed
+ * from a recording (a CUDA graph).
  *
- * A step here is what lies between a batch in device memory and the updated weights; loading and
- * copying are not in it. A sample is the time of some steps one after the other, the wait for the
- * device at its end included, divided by their number; what is printed is the median and the
- * fastest sample. `bench_step --help` lists the options. */
+ * A step begins with a batch in device memory and ends with the updated weights; loading and
+ * copying are not included. A sample is the time of several steps in a row, with the wait for the
+ * device at the end, divided by their number. The median and the fastest sample are printed.
+ * `bench_step --help` lists the options. */
 #include "arguments.h"
 #include "base/clock.h"
 #include "base/files.h"
@@ -20,7 +20,7 @@
 
 enum { MAX_SAMPLES = 999 };
 
-/* What stands for each of them, in a request. */
+/* The value for each of them in a request. */
 enum {
     ALL_NORMS = NORM_COUNT,
     ALL_RECIPES = RECIPE_REFERENCE + 1,
@@ -109,7 +109,7 @@ static enum status run_sample(struct error *error, double *seconds, const struct
     const struct device_batch on_device = device_batch(bench, batch);
     double start = clock_seconds();
     for (int i = 0; i < steps; i++)
-        if (model_train_step(error, model, &on_device) != STATUS_OK)
+        if (model_step(error, model, &on_device, true) != STATUS_OK)
             return error->status;
     if (wait_for_device(error, bench) != STATUS_OK)
         return error->status;

@@ -1,5 +1,5 @@
 /* device_copy.h: a plain copy within a device's memory, what the bandwidth of kernels is measured
- * against. The seam has none, since training has no use for it. */
+ * against. The backend interface has none, since training does not need it. */
 #ifndef DEVICE_COPY_H
 #define DEVICE_COPY_H
 

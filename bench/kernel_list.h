@@ -39,7 +39,7 @@ struct kernel_buffers {
 };
 
 /* Lays the buffers out from `memory` on, which is device memory of the size that the call with NULL
- * returns. `workspace`: what layer_workspace says of the kernel's layer. */
+ * returns. `workspace`: layer_workspace of the kernel's layer. */
 size_t kernel_carve(struct kernel_buffers *out, const struct kernel *kernel, int batch,
                     size_t workspace, uint8_t *memory, const struct step_state *state);
 

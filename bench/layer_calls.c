@@ -1,12 +1,12 @@
-/* layer_calls.c: the layers of a network as operations of the seam. */
+/* layer_calls.c: the layers of a network as operations of the backend interface. */
 #include "layer_calls.h"
 
-#include "model/layer_args.h"
+#include "model/model.h"
 
 #include <stdlib.h>
 
 static struct conv_args conv_args(const struct layer_buffers *b, const struct layer *layer) {
-    struct conv_args a = layer_conv_args(layer, b->batch);
+    struct conv_args a = conv_shape_args(layer, b->batch);
     a.x = b->x;
     a.weight = b->weight;
     a.y = b->y;
@@ -34,54 +34,74 @@ static float *part(float *floats, size_t offset) {
 
 static struct norm_args norm_args(const struct layer_buffers *b, const struct layer *layer) {
     size_t sets = norm_sets(layer, b->batch);
-    bool per_channel = layer->norm == NORM_BATCH; /* running statistics */
-    struct norm_args a = layer_norm_args(layer, 0, b->batch, true);
-    a.state = b->state;
-    a.x = b->x;
-    a.weight = b->weight;
-    a.bias = b->bias;
-    a.y = b->y;
-    a.mean = b->statistics;
-    a.rstd = part(b->statistics, sets);
-    a.running_mean = per_channel ? part(b->statistics, 2 * sets) : NULL;
-    a.running_var = per_channel ? part(b->statistics, 3 * sets) : NULL;
-    a.dy = b->gradient;
-    a.dx = b->gradient;
-    a.dweight = b->weight_gradient;
-    a.dbias = b->bias_gradient;
-    a.workspace = b->workspace;
-    return a;
+    bool per_channel = layer->norm == NORM_BATCH; /* and only then are there running statistics */
+    return (struct norm_args){
+        .batch = b->batch,
+        .channels = layer->out.channels,
+        .pixels = layer->out.height * layer->out.width,
+        .groups = layer->groups,
+        .per_element = layer->per_element,
+        .training = true,
+        .relu_place = layer->relu_first ? RELU_BEFORE : RELU_AFTER,
+        .epsilon = layer->epsilon,
+        .stat_momentum = layer->stat_momentum,
+        .dropout = layer->dropout,
+        .state = b->state,
+        .x = b->x,
+        .weight = b->weight,
+        .bias = b->bias,
+        .y = b->y,
+        .mean = b->statistics,
+        .rstd = part(b->statistics, sets),
+        .running_mean = per_channel ? part(b->statistics, 2 * sets) : NULL,
+        .running_var = per_channel ? part(b->statistics, 3 * sets) : NULL,
+        .dy = b->gradient,
+        .dx = b->gradient,
+        .dweight = b->weight_gradient,
+        .dbias = b->bias_gradient,
+        .workspace = b->workspace,
+    };
 }
 
 static struct pool_args pool_args(const struct layer_buffers *b, const struct layer *layer) {
-    struct pool_args a = layer_pool_args(layer, b->batch);
-    a.x = b->x;
-    a.skip = layer->skip == LAYER_NONE ? NULL : b->gradient;
-    a.y = b->y;
-    a.code = b->code;
-    a.dy = b->y;
-    a.ds = b->gradient;
-    return a;
+    return (struct pool_args){
+        .batch = b->batch,
+        .channels = layer->in.channels,
+        .height = layer->in.height,
+        .width = layer->in.width,
+        .x = b->x,
+        .skip = layer->skip == LAYER_NONE ? NULL : b->gradient,
+        .y = b->y,
+        .code = b->code,
+        .dy = b->y,
+        .ds = b->gradient,
+    };
 }
 
 static struct average_args average_args(const struct layer_buffers *b, const struct layer *layer) {
-    struct average_args a = layer_average_args(layer, b->batch);
-    a.x = b->x;
-    a.y = b->y;
-    a.dy = b->y;
-    a.dx = b->gradient;
-    return a;
+    return (struct average_args){
+        .batch = b->batch,
+        .channels = layer->in.channels,
+        .pixels = layer->in.height * layer->in.width,
+        .x = b->x,
+        .y = b->y,
+        .dy = b->y,
+        .dx = b->gradient,
+    };
 }
 
 static struct linear_args linear_args(const struct layer_buffers *b, const struct layer *layer) {
-    struct linear_args a = layer_linear_args(layer, b->batch);
-    a.x = b->x;
-    a.weight = b->weight;
-    a.y = b->y;
-    a.dy = b->y;
-    a.dx = b->gradient;
-    a.dweight = b->weight_gradient;
-    return a;
+    return (struct linear_args){
+        .batch = b->batch,
+        .inputs = layer->in.channels,
+        .outputs = layer->out.channels,
+        .x = b->x,
+        .weight = b->weight,
+        .y = b->y,
+        .dy = b->y,
+        .dx = b->gradient,
+        .dweight = b->weight_gradient,
+    };
 }
 
 enum status layer_forward(struct error *error, struct device *device, const struct operations *op,

@@ -1,5 +1,5 @@
-/* layer_calls.h: the layers of a network as operations of the seam, for benchmarks: the call of
- * each with given buffers, and what it has to move and to calculate at least. */
+/* layer_calls.h: the layers of a network as operations of the backend interface, for benchmarks:
+ * the call of each with given buffers, and what it has to move and to calculate at least. */
 #ifndef LAYER_CALLS_H
 #define LAYER_CALLS_H
 

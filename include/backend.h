@@ -1,21 +1,20 @@
-/* backend.h: the only seam between the program and a device.
+/* backend.h: the interface between the program and a device.
  *
  * A backend is a table of functions: memory and copies, events, and the operations of these
  * networks, each with one argument struct and a forward and a backward entry. src/cpu and
- * src/kernels fill it.
+ * src/kernels implement it.
  *
- * Two kinds of pointers cross the seam: host pointers, and device pointers that only the backend
- * may follow (memory from `alloc`; on the CPU they are host memory, but no host file relies on
- * that).
+ * Two kinds of pointers are passed: host pointers, and device pointers, which only the backend may
+ * follow (memory from `alloc`; on the CPU it is host memory, but no host file relies on that).
  *
  * Work is ordered by streams. Operations run on STREAM_COMPUTE in the order they are called; copies
- * run on the stream that they name; a call may return before its work is done. Between streams, and
- * between a stream and the host, only events order. No operation allocates or waits for the device,
- * and none reads a host value that changes from step to step: step number and learning rate come
- * from struct step_state in device memory. So a whole step can be recorded once and replayed.
+ * run on the stream that they name; a call may return before its work is done. Only events order
+ * work between streams, and between a stream and the host. No operation allocates or waits for the
+ * device, and none reads a host value that changes from step to step: step number and learning rate
+ * come from struct step_state in device memory. So a whole step can be recorded once and replayed.
  *
  * Layouts: images and maps are NCHW, float32; filters are [out][in][kh][kw].
- * Results are the same bits on the same device each time; on the CPU for any number of threads.
+ * Results are bit-identical from run to run on one device; on the CPU for any number of threads.
  *
  * An operation returns STATUS_OK or fills `error` (STATUS_FAILED; STATUS_NO_DEVICE from open). */
 #ifndef BACKEND_H
@@ -66,8 +65,8 @@ struct input_args {
     const struct step_state *state;
 };
 
-/* Convolution, stride 1, square kernel of 1 or 3, `padding` < kernel zeros on each side, no bias;
- * anything else is refused.
+/* Convolution, stride 1, square kernel of size 1 or 3, `padding` < kernel zeros on each side, no
+ * bias; anything else is refused.
  * Output height and width: height + 2 * padding - kernel + 1.
  * Backward: dx (+)= conv_transpose(dy, weight), dweight = sum over images; dx is not computed when
  * NULL. */
@@ -78,13 +77,13 @@ struct conv_args {
     const float *dy;     /* backward */
     float *dx, *dweight; /* backward */
     bool accumulate;     /* backward: add to dx instead of overwriting it */
-    void *workspace;     /* conv_workspace(args) bytes, of no lasting content */
+    void *workspace;     /* conv_workspace(args) bytes, scratch memory */
 };
 
 /* Filters standardized to zero mean and an L2 norm of `gain` (Qiao et al. 2019, "Weight
  * Standardization", with a gain as in Brock et al. 2021): y_o = gain * (w_o - mean_o) / sqrt(sum
- * (w_o - mean_o)^2 + 1e-10). Backward overwrites the gradient in place: d holds dL/dy, then dL/dw.
- */
+ * (w_o - mean_o)^2 + 1e-10). Backward overwrites the gradient in place: d holds dL/dy, then
+ * dL/dw. */
 struct filter_args {
     int filters, elements; /* weight is [filters][elements] */
     float gain;
@@ -102,8 +101,8 @@ enum relu_place { RELU_BEFORE, RELU_AFTER };
  *     y = dropout(relu_place == RELU_AFTER ? max(v, 0) : v)
  * over N, H, W for each channel (batch norm: Ioffe and Szegedy 2015), or for each image over the
  * channels of a group, H and W (group norm: Wu and He 2018; layer norm, Ba et al. 2016, is the same
- * with one group). Mean first, then the variance of the differences from it. ReLU's gradient at zero
- * is zero. Backward may be given dx == dy and then works in place.
+ * with one group). Mean first, then the variance of the differences from it. ReLU's gradient at
+ * zero is zero. Backward may be given dx == dy and then works in place.
  *
  * Batch norm, training: running = (1 - stat_momentum) * running + stat_momentum * new, the new
  * variance unbiased (times n / (n - 1)), as PyTorch has it; not training: they normalize.
@@ -117,7 +116,7 @@ struct norm_args {
     int batch, channels, pixels; /* x is [batch][channels][pixels] */
     int groups;                  /* group norm; 1 for layer norm, unused by batch norm */
     bool per_element;            /* weight and bias are [channels][pixels] instead of [channels];
-                                  * batch norm has no such thing and refuses it */
+                                  * batch norm refuses it */
     bool training;
     enum relu_place relu_place;
     float epsilon, stat_momentum;
@@ -137,8 +136,9 @@ struct norm_args {
 
 /* 2x2 max pooling, stride 2, of s, where s = x, or s = max(x + skip, 0) with a skip. Odd last rows
  * and columns are dropped. `code` keeps for each output what backward needs: 0-3, the place of the
- * (first) maximum, row by row, or 4 where ReLU let nothing through. Backward writes ds, the
- * gradient of the sum and so of x and of skip alike; every element is written. */
+ * (first) maximum, row by row, or POOL_STOPPED where ReLU let nothing through. Backward writes ds,
+ * the gradient of the sum and so of x and of skip alike; every element is written. */
+enum { POOL_STOPPED = 4 };
 struct pool_args {
     int batch, channels, height, width; /* of x */
     const float *x, *skip;              /* skip may be NULL */
@@ -189,36 +189,50 @@ struct sgd_args {
     const struct step_state *state;
 };
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ---- the table of operations ----------------------------------------------------------------- */
 
-/* A norm's entries; the table below has one row for each norm. */
+/* Every operation is one row: ROW(name, arguments) stands for
+ *
+ *     enum status name(struct error *, struct device *, const struct arguments *);
+ *
+ * The table below is made from these rows and those of NORM_LIST (norm_kind.h), and so are each
+ * backend's declarations and its table (operations.h). */
+#define OPERATION_LIST(ROW)                                                                        \
+    ROW(input, input_args)                                                                         \
+    ROW(conv_forward, conv_args)                                                                   \
+    ROW(conv_backward, conv_args)                                                                  \
+    ROW(filter_forward, filter_args)                                                               \
+    ROW(filter_backward, filter_args)                                                              \
+    ROW(pool_forward, pool_args)                                                                   \
+    ROW(pool_backward, pool_args)                                                                  \
+    ROW(average_forward, average_args)                                                             \
+    ROW(average_backward, average_args)                                                            \
+    ROW(linear_forward, linear_args)                                                               \
+    ROW(linear_backward, linear_args)                                                              \
+    ROW(loss, loss_args)                                                                           \
+    ROW(sgd, sgd_args)
+
+/* What each norm has. */
 struct norm_operations {
     enum status (*forward)(struct error *, struct device *, const struct norm_args *);
     enum status (*backward)(struct error *, struct device *, const struct norm_args *);
-    /* Bytes of workspace for these shapes; pointers in args are not looked at. */
+    /* Bytes of workspace for these shapes; the pointers in args are not read. */
     size_t (*workspace)(const struct device *, const struct norm_args *);
 };
 
 struct operations {
-    enum status (*input)(struct error *, struct device *, const struct input_args *);
-    enum status (*conv_forward)(struct error *, struct device *, const struct conv_args *);
-    enum status (*conv_backward)(struct error *, struct device *, const struct conv_args *);
-    enum status (*filter_forward)(struct error *, struct device *, const struct filter_args *);
-    enum status (*filter_backward)(struct error *, struct device *, const struct filter_args *);
+#define OPERATION_ENTRY(name, arguments)                                                           \
+    enum status (*name)(struct error *, struct device *, const struct arguments *); // NOLINT
+    OPERATION_LIST(OPERATION_ENTRY)
+#undef OPERATION_ENTRY
     struct norm_operations norm[NORM_COUNT];
-    enum status (*pool_forward)(struct error *, struct device *, const struct pool_args *);
-    enum status (*pool_backward)(struct error *, struct device *, const struct pool_args *);
-    enum status (*average_forward)(struct error *, struct device *, const struct average_args *);
-    enum status (*average_backward)(struct error *, struct device *, const struct average_args *);
-    enum status (*linear_forward)(struct error *, struct device *, const struct linear_args *);
-    enum status (*linear_backward)(struct error *, struct device *, const struct linear_args *);
-    enum status (*loss)(struct error *, struct device *, const struct loss_args *);
-    enum status (*sgd)(struct error *, struct device *, const struct sgd_args *);
 
-    /* As a norm's, and enough for every smaller batch of the same shape. Asked before the first
+    /* As a norm's, and enough for every smaller batch of the same shape. Called before the first
      * step: a backend may choose its algorithm here, which may take a while. */
     size_t (*conv_workspace)(struct device *, const struct conv_args *);
 };
+
+/* ---- the backend ----------------------------------------------------------------------------- */
 
 /* Matrix arithmetic on a GPU: float32 throughout, or products of inputs rounded to TF32 (10 bits of
  * mantissa) where the GPU has that. */
@@ -226,30 +240,32 @@ enum precision { PRECISION_FP32, PRECISION_TF32 };
 
 struct device_options {
     int index;   /* which device of the backend; the CPU has 0 only */
-    int threads; /* CPU: threads, 0 for one a core; other backends ignore it */
+    int threads; /* CPU: how many; 0: OMP_NUM_THREADS, or one a core; other backends ignore it */
     enum precision precision;
     bool fast_algorithms; /* the fastest algorithms as timed on the device, even if their results
                            * differ from run to run in the last bits */
 };
 
 struct backend {
-    const char *name; /* "cpu", "cuda": what --device says */
+    const char *name; /* "cpu", "cuda" */
 
     /* Opens a device. Errors: STATUS_NO_DEVICE with the remedy. */
     enum status (*open)(struct error *, struct device **out, const struct device_options *);
     void (*close)(struct device *);
     /* One line for people: "CPU, 2 threads, AVX-512". */
     const char *(*describe)(const struct device *);
+    /* Host threads that operations run on; NULL in a backend that computes elsewhere. */
+    int (*threads)(const struct device *);
     /* The operations of an opened device: they may depend on what it can do. */
     const struct operations *(*operations)(const struct device *);
     /* Line `index` of what the device chose since it was opened (the algorithm of each
      * convolution); NULL after the last one. */
     const char *(*choice)(const struct device *, int index);
-    /* Bytes that alloc could still give, about; 0 where nobody knows. */
+    /* Bytes that alloc could still give, roughly; 0: unknown. */
     size_t (*memory_left)(struct device *);
 
-    /* Zeroed device memory and zeroed pinned host memory. `what` goes into the message when there
-     * is none. */
+    /* Zeroed device memory and zeroed pinned host memory. `what` names the memory in the message if
+     * this fails. */
     enum status (*alloc)(struct error *, struct device *, void *out, size_t bytes,
                          const char *what);
     void (*release)(struct device *, void *memory);
@@ -257,8 +273,8 @@ struct backend {
                                 const char *what);
     void (*release_pinned)(struct device *, void *memory);
 
-    /* Asynchronous copies: the host side must be pinned and stay untouched until an event says so.
-     */
+    /* Asynchronous copies: the host side must be pinned, and untouched until an event says that the
+     * copy is done. */
     enum status (*upload)(struct error *, struct device *, enum stream, void *device_to,
                           const void *host_from, size_t bytes);
     enum status (*download)(struct error *, struct device *, enum stream, void *host_to,
@@ -269,22 +285,25 @@ struct backend {
     enum status (*event_create)(struct error *, struct device *, struct event **out);
     void (*event_destroy)(struct device *, struct event *);
     enum status (*event_record)(struct error *, struct device *, struct event *, enum stream);
-    /* Later work of the stream waits for the event; an event never recorded is already there. */
+    /* Later work of the stream waits for the event; one that was never recorded counts as
+     * reached. */
     enum status (*event_wait)(struct error *, struct device *, struct event *, enum stream);
     /* The host waits for the event. */
     enum status (*event_synchronize)(struct error *, struct device *, struct event *);
 
-    /* Between record_begin and record_end operations on STREAM_COMPUTE are recorded and not run;
-     * nothing but operations may be called. replay runs them again on the same addresses. All four
-     * are NULL in a backend that gains nothing by it. After an error between begin and end,
-     * record_end must still be called; it then fails as well. */
+    /* Between record_begin and record_end operations on STREAM_COMPUTE are recorded instead of run;
+     * nothing but operations may be called. replay runs them again on the same addresses. If one of
+     * them fails, record_cancel ends the recording in place of record_end: a backend cannot always
+     * tell that an operation is missing. All five are NULL in a backend that gains nothing by
+     * recording. */
     enum status (*record_begin)(struct error *, struct device *);
     enum status (*record_end)(struct error *, struct device *, struct recording **out);
+    void (*record_cancel)(struct device *);
     enum status (*replay)(struct error *, struct device *, struct recording *);
     void (*recording_destroy)(struct device *, struct recording *);
 };
 
 extern const struct backend cpu_backend;
-extern const struct backend cuda_backend; /* there in builds with CUDA only */
+extern const struct backend cuda_backend; /* in builds with CUDA only */
 
 #endif

@@ -2,9 +2,10 @@
 #ifndef NORM_KIND_H
 #define NORM_KIND_H
 
-/* A row for each norm: its value, the name of its functions in each backend and of its layers'
- * type, its word on the command line and in files, and its title in texts. A new norm starts with a
- * row here; the compiler then points at every switch that needs a case for it. */
+/* A row for each norm: its value; the name of its layers' type and of its functions in each backend
+ * (batch_norm_forward, batch_norm_backward, batch_norm_workspace); its word on the command line and
+ * in files; its title in texts. A new norm starts with a row here; the compiler then points at every
+ * switch that needs a case for it. */
 #define NORM_LIST(ROW)                                                                             \
     ROW(NORM_BATCH, batch_norm, "bn", "batch norm")                                                \
     ROW(NORM_GROUP, group_norm, "gn", "group norm")                                                \

@@ -1,8 +1,8 @@
 /* philox.h: counter-based random numbers, the same on every backend.
  *
  * Philox 4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3",
- * SC 2011. A number is a pure function of (seed, stream, step, index): nothing is stored or carried
- * on, so a mask can be drawn again in the backward pass, in any order, by any thread, on any
+ * SC 2011. A number is a pure function of (seed, stream, step, index): nothing is stored,
+ * so a mask can be drawn again in the backward pass, in any order, by any thread, on any
  * device. Header only, since the CUDA kernels compile it too. */
 #ifndef PHILOX_H
 #define PHILOX_H
@@ -15,8 +15,8 @@
 #define PHILOX_FUNCTION static inline
 #endif
 
-/* What a number is drawn for. Streams that exist once per layer add the layer's index, below 256.
- */
+/* What a number is drawn for. Streams that exist once per layer add the layer's index, below
+ * 256. */
 enum philox_stream {
     PHILOX_INITIAL_WEIGHTS = 0x100, /* + layer; index: element */
     PHILOX_DROPOUT = 0x200,         /* + layer; step: optimizer step; index: element / 8 */

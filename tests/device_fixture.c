@@ -78,7 +78,7 @@ static int run_group(const struct CMUnitTest *tests, size_t count) {
     return failed;
 }
 
-/* What a CPU device says of itself tells its instruction sets apart. */
+/* The description of a CPU device distinguishes its instruction sets. */
 static void describe_cpu(char *out, size_t capacity) {
     static const struct device_options options = {0};
     struct fixture f;
@@ -116,7 +116,7 @@ static void no_gpu_backend(void **state) {
     fail_msg("REQUIRE_GPU=1, but this program was built without a GPU backend");
 }
 
-/* TEST_BACKEND=cuda, say, leaves the others out. */
+/* TEST_BACKEND=cuda, for example, leaves out the others. */
 static bool is_wanted(const struct backend *backend) {
     const char *only = getenv("TEST_BACKEND");
     return only == NULL || strcmp(only, backend->name) == 0;
@@ -223,7 +223,7 @@ void download_now(struct fixture *f, void *to, const void *device_from, size_t b
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
-/* Bytes behind the payload. Inputs are never written to, so a sanitizer may watch over what
+/* Bytes behind the payload. Inputs are never written to, so a sanitizer may watch what
  * follows. */
 static size_t back_bytes(enum buffer_role role, size_t bytes) {
     size_t rest = (ALIGNMENT - bytes % ALIGNMENT) % ALIGNMENT;

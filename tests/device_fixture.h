@@ -1,4 +1,4 @@
-/* device_fixture.h: an opened device for tests, and device buffers that notice misuse.
+/* device_fixture.h: an opened device for tests, and device buffers that reveal misuse.
  *
  * A buffer lies between sentinels. Inputs are kept on the host too and must come back unchanged;
  * outputs start as NaN, so that an element that is not written shows. case_end checks all of it.
@@ -73,11 +73,11 @@ uint8_t *device_output_bytes(struct fixture *f, size_t bytes);
 /* Read and written by the operation. */
 float *device_in_out(struct fixture *f, const double *values, size_t count);
 void *device_in_out_bytes(struct fixture *f, const void *values, size_t bytes);
-/* Workspace full of NaN; its content is nobody's. */
+/* Workspace full of NaN. */
 void *device_workspace(struct fixture *f, size_t bytes);
 const struct step_state *device_state(struct fixture *f, uint64_t step, float rate);
 
-/* From here on the buffer is an input and must stay what it is now. */
+/* From here on the buffer is an input and must not change. */
 void device_freeze(struct fixture *f, const void *payload);
 /* Fills a workspace or an output with NaN again. */
 void device_poison(struct fixture *f, const void *payload);

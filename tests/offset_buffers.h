@@ -1,5 +1,5 @@
-/* offset_buffers.h: device buffers that start anywhere. The seam asks for no alignment beyond that
- * of the type, and wide accesses must notice.
+/* offset_buffers.h: device buffers that start anywhere. The interface asks for no alignment beyond
+ * that of the type, and wide accesses must check it.
  *
  * An offset buffer begins `offset` elements into a buffer of device_fixture.h. The elements before
  * it are NaN (bytes: 0xFE), and check_offset wants them unchanged. */

@@ -1,10 +1,9 @@
 /* reference_ops.h: the operations of backend.h as double-precision loops that are too simple to be
  * wrong.
  *
- * Shapes and settings come from the operation's own argument struct, whose pointers are not looked
- * at; tensors are doubles on the host, outputs first. They know nothing of devices:
- * test_reference.c holds their gradients against finite differences, the tests of the operations
- * hold devices against them. */
+ * Shapes and settings come from the operation's own argument struct, whose pointers are not
+ * read; tensors are doubles on the host, outputs first. test_reference.c compares their gradients
+ * with finite differences, the tests of the operations compare devices with them. */
 #ifndef REFERENCE_OPS_H
 #define REFERENCE_OPS_H
 

@@ -3,8 +3,8 @@
  *
  * Both draw the same random numbers, so the losses differ by rounding alone; training makes that
  * difference grow, so the bound is tight for the first steps and wider for the last one. At the
- * recipes' own rates it grows beyond any bound, wherever a rounding turns the winner of a pool
- * around: two instruction sets of the CPU, which sum in different orders, then part by up to 1e-1
+ * recipes' own rates it grows beyond any bound, where rounding changes which element wins in a
+ * pool: two instruction sets of the CPU, which sum in different orders, then differ by up to 1e-1
  * of the loss within twenty steps. So the rates are lower here: the tuned recipe's warm-up by a
  * factor of 0.3, the reference recipe, which has none, at 0.0005. */
 #include "compare.h"
@@ -82,7 +82,7 @@ static void train(double losses[STEPS], struct run *run, const struct recipe *re
             step--;
             continue;
         }
-        assert_succeeded(model_train_step(&error, run->model, &batch), &error);
+        assert_succeeded(model_step(&error, run->model, &batch, true), &error);
         assert_succeeded(feed_release(&error, run->feed), &error);
         assert_succeeded(model_take_counters(&error, run->model, &counters), &error);
         assert_int_equal(counters.images, batch.count);

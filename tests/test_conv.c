@@ -106,7 +106,7 @@ static void conv_of_the_networks(void **state) {
         check_conv(f, conv_of(shapes[i]), shapes[i][1] == 3 ? DX_NONE : (enum dx_kind)(1 + i % 2));
 }
 
-/* Every width up to 40, so that every remainder of a vector, a tile or a warp is met. */
+/* Every width up to 40, so that every remainder of a vector, a tile or a warp occurs. */
 static void conv_of_every_width(void **state) {
     struct fixture *f = fixture_of(state);
     for (int width = 1; width <= 40; width++)
@@ -142,8 +142,7 @@ static void conv_of_odd_shapes(void **state) {
             check_conv(f, conv_of(shapes[i]), (enum dx_kind)kind);
 }
 
-/* What is no convolution of these networks is refused, forward and backward, and nothing written.
- */
+/* Unsupported convolutions are refused, forward and backward, and nothing is written. */
 static void conv_refusals(void **state) {
     static const int kernel_padding[][2] = {{1, 1}, {1, -1}, {2, 0}, {2, 1},
                                             {3, 3}, {3, -1}, {5, 2}};
@@ -168,7 +167,7 @@ static void conv_refusals(void **state) {
     }
 }
 
-/* The argument struct's pointers are not looked at: with and without them the same answer. */
+/* The pointers in the arguments are not read: the answer is the same without them. */
 static void conv_workspace_by_shape(void **state) {
     struct fixture *f = fixture_of(state);
     case_begin(f, "conv workspace");

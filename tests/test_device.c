@@ -1,5 +1,5 @@
-/* test_device.c: the seam of each backend below the operations: opening, memory, copies, streams
- * and events. */
+/* test_device.c: each backend without its operations: opening, memory, copies, streams and
+ * events. */
 #include "compare.h"
 #include "device_fixture.h"
 #include "model/device_choice.h"
@@ -27,8 +27,8 @@ static void device_describes_itself(void **state) {
     assert_null(strchr(text, '\n'));
 }
 
-/* A device that is not there: STATUS_NO_DEVICE, and a message. */
-static void open_a_device_that_is_not_there(void **state) {
+/* A device that does not exist: STATUS_NO_DEVICE, and a message. */
+static void open_a_device_that_does_not_exist(void **state) {
     struct fixture *f = fixture_of(state);
     struct device_options options = {.index = 1000};
     struct device *device = NULL;
@@ -39,7 +39,7 @@ static void open_a_device_that_is_not_there(void **state) {
     assert_null(strchr(error.text, '\n'));
 }
 
-/* Two devices at once know nothing of each other. */
+/* Two open devices do not affect each other. */
 static void open_twice(void **state) {
     struct fixture *f = fixture_of(state), second;
     static const struct device_options options = {0};
@@ -128,7 +128,7 @@ static void events_order_the_streams(void **state) {
     must(f, "event_create", b->event_create(&f->error, f->device, &uploaded));
     must(f, "event_create", b->event_create(&f->error, f->device, &computed));
     must(f, "event_create", b->event_create(&f->error, f->device, &downloaded));
-    /* an event never recorded is already there */
+    /* an event that was never recorded counts as reached */
     must(f, "event_wait", b->event_wait(&f->error, f->device, downloaded, STREAM_COPY));
     must(f, "event_synchronize", b->event_synchronize(&f->error, f->device, downloaded));
     for (size_t i = 0; i < COUNT; i++)
@@ -161,7 +161,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(backends_are_listed),
         cmocka_unit_test(device_describes_itself),
-        cmocka_unit_test(open_a_device_that_is_not_there),
+        cmocka_unit_test(open_a_device_that_does_not_exist),
         cmocka_unit_test(open_twice),
         cmocka_unit_test(memory_is_zeroed),
         cmocka_unit_test(too_much_memory),

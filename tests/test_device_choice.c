@@ -1,9 +1,11 @@
-/* test_device_choice.c: which backend --device takes, with backends that are made up. */
+/* test_device_choice.c: which backend is chosen, with made-up backends. */
 #include "support.h"
 
 #include "model/device_choice.h"
+#include "run/device_setup.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct device {
@@ -11,7 +13,7 @@ struct device {
     int opened;
 };
 
-/* A backend's open gets nothing but the options: the two devices have to lie here. */
+/* A backend's open gets only the options, so the two devices are global. */
 static struct device cuda_device, cpu_device;
 
 static enum status cuda_open(struct error *error, struct device **out,
@@ -102,7 +104,7 @@ static void refusals(void **state) {
     struct device_choice choice;
     const struct device_request gpu = {.kind = DEVICE_CUDA}, third = {DEVICE_CUDA, .index = 2};
     FAILED(device_choose(&error, &choice, cpu_only, &gpu), STATUS_NO_DEVICE, &error,
-           "--device cuda", "no CUDA backend", "--device cpu");
+           "no CUDA backend", "`make` finds a CUDA toolkit");
     FAILED(device_choose(&error, &choice, cuda_broken, &gpu), STATUS_NO_DEVICE, &error,
            "no CUDA driver");
     FAILED(device_choose(&error, &choice, both, &third), STATUS_NO_DEVICE, &error, "no device 2");
@@ -124,12 +126,26 @@ static void this_build(void **state) {
     device_close(&choice);
 }
 
+/* The backend states what is wrong; what the run's setup adds names the option. */
+static void advice(void **state) {
+    (void)state;
+    struct error error;
+    struct device_choice choice;
+    const struct device_request cpu_request = {.kind = DEVICE_CPU};
+    const struct device_request gpu_request = {.kind = DEVICE_CUDA, .index = 1000};
+    FAILED(device_set_up(&error, &choice, &gpu_request), STATUS_NO_DEVICE, &error,
+           "; --device cpu uses the CPU instead");
+    setenv("TRAIN_GPU_CPU", "sse9", 1);
+    FAILED(device_set_up(&error, &choice, &cpu_request), STATUS_NO_DEVICE, &error, "sse9");
+    assert_null(strstr(error.text, "--device"));
+    unsetenv("TRAIN_GPU_CPU");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(automatic_choice),
-        cmocka_unit_test(named_choice),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(this_build),
+        cmocka_unit_test(automatic_choice), cmocka_unit_test(named_choice),
+        cmocka_unit_test(refusals),         cmocka_unit_test(this_build),
+        cmocka_unit_test(advice),
     };
     return cmocka_run_group_tests_name("device choice", tests, NULL, NULL);
 }

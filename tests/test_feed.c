@@ -1,9 +1,8 @@
-/* test_feed.c: the feed against a backend that is as late as events allow.
+/* test_feed.c: the feed with a backend that runs work as late as events allow.
  *
  * The mock device keeps what was enqueued in two queues and runs a queue only when it must: in a
  * patient device nothing runs until the host waits, in a hasty one either stream runs as soon as
- * its waits allow. So a missing event shows as wrong contents, whichever side it lets run too
- * early. */
+ * its waits allow. So a missing event shows as wrong contents, whichever side runs too early. */
 #include "support.h"
 
 #include "memory.h"

@@ -207,9 +207,7 @@ static float run_step(struct trial *trial, int step, bool training) {
     const struct step_state state = {.step = (uint64_t)step, .learning_rate = trial->learning_rate};
     must(f, "feed_next", feed_next(&f->error, trial->feed, &batch, &state));
     assert_true(batch.count > 0);
-    must(f, "step",
-         training ? model_train_step(&f->error, trial->model, &batch)
-                  : model_evaluate_step(&f->error, trial->model, &batch));
+    must(f, "step", model_step(&f->error, trial->model, &batch, training));
     must(f, "feed_release", feed_release(&f->error, trial->feed));
     must(f, "counters", model_take_counters(&f->error, trial->model, &counters));
     assert_int_equal(counters.images, batch.count);

@@ -1,7 +1,6 @@
-/* test_model.c: what the walk gives to each operation. Two backends that are walked alike share the
- * walk's mistakes, so agreement says nothing about it; here the operations only write down their
- * arguments, and those are held against the layer table, the plan's rules and the model's options.
- */
+/* test_model.c: what the walk passes to each operation. Backends share the walk and its mistakes,
+ * so their agreement proves nothing about it. Here the operations only record their arguments,
+ * which are compared with the layer table, the plan's rules and the model's options. */
 #include "model/device_choice.h"
 #include "support.h"
 
@@ -261,7 +260,7 @@ static void check_walk(enum recipe_kind kind, enum norm_kind norm,
     assert_succeeded(model_create(&error, &model, &backend, device, &network, options), &error);
 
     at = call_count = 0;
-    assert_succeeded(model_train_step(&error, model, &batch), &error);
+    assert_succeeded(model_step(&error, model, &batch, true), &error);
     check_forward(&out, &network, &batch, true, options->augment);
     check_backward(&out, &network, &batch, calls[at - 1].a.loss.dlogits);
     const struct sgd_args *sgd = &next(CALL_SGD)->a.sgd;
@@ -272,7 +271,7 @@ static void check_walk(enum recipe_kind kind, enum norm_kind norm,
     assert_true(sgd->state == batch.state);
 
     at = call_count = 0;
-    assert_succeeded(model_evaluate_step(&error, model, &batch), &error);
+    assert_succeeded(model_step(&error, model, &batch, false), &error);
     check_forward(&out, &network, &batch, false, false);
     assert_int_equal(at, call_count);
     model_destroy(model);

@@ -56,8 +56,7 @@ static double pass(struct trial *trial, bool training, int times) {
         must(trial->f, "feed_begin", feed_begin(error, trial->feed, 0, 0));
         must(trial->f, "feed_next", feed_next(error, trial->feed, &batch, &state));
         must(trial->f, "step",
-             training ? model_train_step(error, trial->model, &batch)
-                      : model_evaluate_step(error, trial->model, &batch));
+             model_step(error, trial->model, &batch, training));
         must(trial->f, "feed_release", feed_release(error, trial->feed));
         must(trial->f, "counters", model_take_counters(error, trial->model, &counters));
     }

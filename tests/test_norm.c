@@ -90,7 +90,7 @@ static void check_forward(struct fixture *f, const struct norm_case *c, struct n
     double error = xhat_error(c), relative = 1e-5 + 0.1 * error;
     check_offset(f, "y", a->y, c->start.y, c->host.y, 1e-5, error * 1.5 / (1 - (double)a->dropout));
     if (!a->training)
-        return; /* nobody reads mean and rstd then */
+        return; /* mean and rstd are not read then */
     check_device(f, "mean", a->mean, c->host.mean, 1e-6, 1e-6 * (c->spread + 0.1));
     check_device(f, "rstd", a->rstd, c->host.rstd, relative, 0);
     device_freeze(f, a->mean);
@@ -111,7 +111,7 @@ static void check_backward(struct fixture *f, struct norm_case *c, struct norm_a
     c->host.dy = dy;
     reference_norm_backward(&c->host, c->kind, a, c->step);
     device_freeze(f, a->y - c->start.y);
-    a->running_mean = a->running_var = NULL; /* backward has no use for them */
+    a->running_mean = a->running_var = NULL; /* backward does not read them */
     device_poison(f, a->workspace);
     a->dweight = offset_output(f, c->weights, c->start.weight);
     a->dbias = offset_output(f, c->weights, c->start.weight);
@@ -280,7 +280,7 @@ static void norms_of_large_batches(void **state) {
     }
 }
 
-/* Arrays that start anywhere; nothing in the seam asks for more than a float's alignment. */
+/* Arrays that start anywhere: the interface requires no more than a float's alignment. */
 static void norms_of_any_start(void **state) {
     static const struct norm_starts starts[] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {2, 2, 2},
                                                 {3, 3, 3}, {4, 8, 4}, {0, 0, 0}};
@@ -292,7 +292,7 @@ static void norms_of_any_start(void **state) {
             c.start = starts[i];
             c.a.dropout = i % 2 == 0 ? 0.25f : 0;
             check_training(f, c);
-            c.a.training = kind != NORM_BATCH; /* elsewhere evaluation takes the same ways */
+            c.a.training = kind != NORM_BATCH; /* the others evaluate with the same code */
             c.a.per_element = c.a.training;
             check_norm(f, c);
         }

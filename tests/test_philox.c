@@ -1,5 +1,5 @@
-/* test_philox.c: the random numbers against the published vectors, and the two ways to use a word.
- */
+/* test_philox.c: the random numbers against the published vectors, and the two ways to use a
+ * word. */
 #include "support.h"
 
 #include "philox.h"

@@ -55,7 +55,7 @@ static void check_pool_numbers(struct fixture *f, struct pool_args a, const doub
     check_offset_bytes(f, "code", a.code, offset.code, code);
 
     device_freeze(f, a.code - offset.code);
-    a.x = a.skip = NULL; /* backward has no use for them */
+    a.x = a.skip = NULL; /* backward does not read them */
     a.y = NULL;
     a.dy = offset_floats(f, dy, size.out, offset.y);
     a.ds = offset_output(f, size.in, offset.x);
@@ -73,8 +73,7 @@ static void check_pool_at(struct fixture *f, int batch, int channels, int height
                        batch, channels, height, width, with_skip, coarse ? "equal" : "different",
                        offset.x, offset.skip, offset.y, offset.code);
             double *x = coarse ? coarse_doubles(count) : random_doubles(count, -1, 1);
-            /* where numbers differ in all their bits, the skip is a power of two away from rounding
-             */
+            /* where x has random bits, sums with the skip are exact */
             double *skip = coarse_doubles(count);
             for (size_t i = 0; i < count && !coarse; i++)
                 x[i] = floor(x[i] * 0x1p20) * 0x1p-20;
@@ -377,7 +376,7 @@ static void loss_of_equal_logits(void **state) {
     }
 }
 
-/* A logit that is not a finite number must show in the loss: training stops on it. */
+/* A logit that is not finite must show in the loss, so that training stops. */
 static void loss_of_broken_logits(void **state) {
     static const double broken[] = {(double)NAN, (double)INFINITY};
     struct fixture *f = fixture_of(state);

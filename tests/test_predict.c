@@ -33,7 +33,7 @@ static struct counters logits_of(struct fixture *f, float out[][CLASS_COUNT],
     must(f, "feed_begin", feed_begin(error, feed, 0, 0));
     for (int done = 0; done < set->count; done += part.count) {
         must(f, "feed_next", feed_next(error, feed, &part, &state));
-        must(f, "step", model_evaluate_step(error, model, &part));
+        must(f, "step", model_step(error, model, &part, false));
         must(f, "feed_release", feed_release(error, feed));
         must(f, "model_logits", model_logits(error, model, out[done], part.count));
     }

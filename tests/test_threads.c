@@ -1,5 +1,5 @@
-/* test_threads.c: the same bits each time: every operation, forward and backward, on one device
- * after another, on the CPU with 1, 2, 3 and 5 threads. */
+/* test_threads.c: results are bit-identical: every operation, forward and backward, on several
+ * devices in turn, on the CPU with 1, 2, 3 and 5 threads. */
 #include "compare.h"
 #include "device_fixture.h"
 #include "reference_ops.h"
@@ -223,7 +223,7 @@ static int logs_free(void **state) {
     return 0;
 }
 
-/* A fresh device for each number of threads; for devices that know no threads, two. */
+/* A new device for each number of threads; other devices than the CPU: two. */
 static void check_threads(const struct backend *backend, int batch) {
     static const int threads[] = {1, 2, 3, 5};
     size_t count = backend == &cpu_backend ? sizeof threads / sizeof threads[0] : 2;

@@ -18,8 +18,8 @@ struct variant {
 };
 
 #ifdef CPU_X86
-/* What tells the levels x86-64-v3 and v4 from those below (not every compiler knows the levels'
- * names). */
+/* What distinguishes the levels x86-64-v3 and v4 from those below (not every compiler knows the
+ * names of the levels). */
 static bool has_avx2(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -33,11 +33,28 @@ static bool has_avx512(void) {
 }
 #endif
 
+/* Bytes that hold the names of all variants as a list. */
+enum { VARIANT_NAMES = 64 };
+
+/* "avx2 or baseline": what this CPU runs. */
+static void list_variants(char out[VARIANT_NAMES], const struct variant *variants, size_t count) {
+    size_t length = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < count; i++)
+        if (variants[i].runs_here)
+            length += (size_t)snprintf(out + length, VARIANT_NAMES - length, "%s%s",
+                                       length == 0      ? ""
+                                       : i + 1 == count ? " or "
+                                                        : ", ",
+                                       variants[i].option);
+}
+
 /* The best variant that this CPU runs, or the one that TRAIN_GPU_CPU=avx512|avx2|baseline asks for
- * (for tests and comparisons). Errors: STATUS_NO_DEVICE when that is none of those or does not run
- * here. */
+ * (for tests and comparisons). Errors: STATUS_NO_DEVICE if it asks for one that is unknown or does
+ * not run here. */
 static enum status choose_variant(struct error *error, struct variant *out) {
     const char *wanted = getenv("TRAIN_GPU_CPU");
+    char names[VARIANT_NAMES];
 #ifdef CPU_X86
     bool avx2 = has_avx2(), avx512 = avx2 && has_avx512();
 #endif
@@ -48,17 +65,30 @@ static enum status choose_variant(struct error *error, struct variant *out) {
 #endif
         {"baseline", "baseline instructions", &cpu_operations_baseline, true},
     };
-    for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++)
+    const size_t count = sizeof variants / sizeof variants[0];
+    for (size_t i = 0; i < count; i++)
         if (variants[i].runs_here &&
             (wanted == NULL || *wanted == '\0' || strcmp(wanted, variants[i].option) == 0)) {
             *out = variants[i];
             return STATUS_OK;
         }
+    list_variants(names, variants, count);
     return error_set(
         error, STATUS_NO_DEVICE,
-        "TRAIN_GPU_CPU=%.32s is no instruction set of this program and CPU: unset it, or "
-        "give avx512, avx2 or baseline",
-        wanted);
+        "TRAIN_GPU_CPU=%.32s: this program and CPU have no such instruction set: unset "
+        "it, or set it to %s",
+        wanted, names);
+}
+
+/* How many threads run where `wanted` are asked for: OMP_THREAD_LIMIT may allow fewer. */
+static int threads_running(int wanted) {
+    int running = 1;
+    omp_set_dynamic(
+        0); /* with OMP_DYNAMIC the number could change from one operation to the next */
+#pragma omp parallel num_threads(wanted)
+#pragma omp single
+    running = omp_get_num_threads();
+    return running;
 }
 
 static enum status cpu_open(struct error *error, struct device **out,
@@ -70,10 +100,16 @@ static enum status cpu_open(struct error *error, struct device **out,
     if (choose_variant(error, &variant) != STATUS_OK ||
         memory_alloc(error, out, 1, sizeof **out, "the CPU device") != STATUS_OK)
         return error->status;
-    (*out)->threads = options->threads > 0 ? options->threads : omp_get_num_procs();
+    /* omp_get_max_threads: OMP_NUM_THREADS, or one a core. */
+    int wanted = options->threads > 0 ? options->threads : omp_get_max_threads();
+    int threads = threads_running(wanted);
+    char limit[64] = "";
+    if (threads < wanted)
+        snprintf(limit, sizeof limit, " (%d asked for, but OpenMP allows no more)", wanted);
+    (*out)->threads = threads;
     (*out)->operations = variant.operations;
-    snprintf((*out)->description, sizeof(*out)->description, "CPU, %d thread%s, %s",
-             (*out)->threads, (*out)->threads == 1 ? "" : "s", variant.title);
+    snprintf((*out)->description, sizeof(*out)->description, "CPU, %d thread%s%s, %s", threads,
+             threads == 1 ? "" : "s", limit, variant.title);
     return STATUS_OK;
 }
 
@@ -83,6 +119,10 @@ static void cpu_close(struct device *device) {
 
 static const char *cpu_describe(const struct device *device) {
     return device->description;
+}
+
+static int cpu_threads(const struct device *device) {
+    return device->threads;
 }
 
 static const struct operations *cpu_operations(const struct device *device) {
@@ -96,7 +136,7 @@ static const char *cpu_choice(const struct device *device, int index) {
     return NULL;
 }
 
-/* The system promises more memory than it has, so nobody knows. */
+/* Unknown: the system promises more memory than it has. */
 static size_t cpu_memory_left(struct device *device) {
     (void)device;
     return 0;
@@ -164,6 +204,7 @@ const struct backend cpu_backend = {
     .open = cpu_open,
     .close = cpu_close,
     .describe = cpu_describe,
+    .threads = cpu_threads,
     .operations = cpu_operations,
     .choice = cpu_choice,
     .memory_left = cpu_memory_left,

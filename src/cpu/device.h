@@ -7,7 +7,7 @@
 struct device {
     int threads;
     const struct operations *operations; /* those of the best instruction set that this CPU has */
-    char description[96];
+    char description[128];
 };
 
 /* The operations, compiled once for each instruction set from src/cpu/simd. */

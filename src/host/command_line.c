@@ -9,7 +9,6 @@
 #include "suggest.h"
 
 #include <inttypes.h>
-#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,7 +91,7 @@ static const struct option table[] = {
     {"no-graph", NULL, "GPU: issue every step call by call instead of replaying a recorded CUDA graph "
      "(for debugging)",
      TRAIN | COMPARE, VALUE_NONE, AT(no_graph), NULL, 0, 0},
-    {"threads", "N", "threads of the CPU backend (one a core)",
+    {"threads", "N", "threads of the CPU backend ($OMP_NUM_THREADS, or one a core)",
      TRAIN | EVAL | PREDICT | COMPARE, VALUE_INT, AT(device.threads), NULL, 1, 1024},
     {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED; compare: runs/compare-RECIPE, with --runs runs/compared-RECIPE)",
      TRAIN | COMPARE, VALUE_PATH, AT(out), NULL, 0, 0},
@@ -367,12 +366,6 @@ static enum status check_together(struct error *error, const struct options *opt
     return options->command == COMMAND_COMPARE ? check_compare(error, options, given) : STATUS_OK;
 }
 
-/* The cores that this process may use. */
-static int available_cores(void) {
-    cpu_set_t cores;
-    return sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
-}
-
 /* The folder of the results where --out is not given; `compare --runs` has to read the recipe
  * first.
  */
@@ -393,7 +386,6 @@ static void set_defaults(struct options *out) {
     out->seeds = 3;
     out->checkpoint_seconds = 60;
     out->misclassified = 10;
-    out->device.threads = available_cores();
     out->recipe.kind = RECIPE_TUNED;
     out->recipe.norm = NORM_GROUP;
 }

@@ -4,6 +4,7 @@
 #include "base/output.h"
 #include "base/text.h"
 #include "model/weights.h"
+#include "run/device_setup.h"
 
 enum status inference_open(struct error *error, struct inference *out,
                            const struct options *options, const struct image_set *set) {
@@ -12,9 +13,9 @@ enum status inference_open(struct error *error, struct inference *out,
     const struct loader_options loader_options = {.batch_size = batch};
     *out = (struct inference){.options = options};
     if (network_build(error, &out->network, &options->recipe) != STATUS_OK ||
-        device_choose(error, &out->device, backends, &options->device) != STATUS_OK ||
-        model_create(error, &out->model, out->device.backend, out->device.device, &out->network,
-                     &model_options) != STATUS_OK ||
+        device_set_up(error, &out->device, &options->device) != STATUS_OK ||
+        model_set_up(error, &out->model, &out->device, &out->network, &model_options) !=
+            STATUS_OK ||
         weights_load(error, out->model, &out->metadata, options->weights) != STATUS_OK)
         return error->status;
     return feed_create(error, &out->feed, out->device.backend, out->device.device, set,

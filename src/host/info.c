@@ -4,7 +4,7 @@
 
 #include "base/output.h"
 #include "base/version.h"
-#include "model/layer_args.h"
+#include "model/model.h"
 #include "pictures/pictures.h"
 
 #include <jansson.h>
@@ -27,7 +27,7 @@ static json_t *choices_json(const struct backend *backend, struct device *device
         const struct layer *layer = &network->layers[i];
         if (layer->kind != LAYER_CONV)
             continue;
-        struct conv_args conv = layer_conv_args(layer, batch);
+        struct conv_args conv = conv_shape_args(layer, batch);
         (void)backend->operations(device)->conv_workspace(device, &conv);
     }
     const char *line = backend->choice(device, 0);

@@ -1,8 +1,8 @@
-/* backend_cuda.c: the CUDA device behind the seam: memory, copies, events and recordings, and the
- * table of the backend.
+/* backend_cuda.c: the CUDA device as a backend: memory, copies, events and recordings, and the
+ * tables.
  *
- * The two streams are non-blocking ones, which nothing but events orders. The host thread that
- * opened the device makes all calls, so that CUDA's current device is always this one. */
+ * Both streams are non-blocking: only events order them. The host thread that opened the device
+ * makes all calls, so CUDA's current device is always this one. */
 #include "kernels/check.h"
 #include "kernels/cudnn_ops.h"
 #include "kernels/device.h"
@@ -14,8 +14,9 @@ static const char *describe(const struct device *device) {
 }
 
 static const struct operations *operations(const struct device *device) {
+    static const struct operations table = OPERATION_TABLE;
     (void)device;
-    return &cuda_operations;
+    return &table;
 }
 
 static const char *choice(const struct device *device, int index) {
@@ -45,7 +46,7 @@ static enum status clear_and_wait(struct error *error, struct device *device, vo
 }
 
 static void release(struct device *device, void *memory) {
-    struct error unheard; /* the caller has no use for a failure here */
+    struct error unheard; /* the caller can do nothing about a failure here */
     (void)device;
     if (memory != NULL)
         (void)CUDA(&unheard, cudaFree(memory));
@@ -54,15 +55,14 @@ static void release(struct device *device, void *memory) {
 static enum status alloc(struct error *error, struct device *device, void *out, size_t bytes,
                          const char *what) {
     void *memory = NULL;
-    size_t needed = bytes > 0 ? bytes : 1; /* an address even for nothing */
+    size_t needed = bytes > 0 ? bytes : 1; /* an address even for 0 bytes */
     memcpy(out, &memory, sizeof memory);
     cudaError_t result = cudaMalloc(&memory, needed);
     enum status status = check_cuda(error, result, "cudaMalloc", __FILE__, __LINE__);
     if (result == cudaErrorMemoryAllocation)
         return error_set(error, STATUS_FAILED,
-                         "out of GPU memory: needed %zu bytes for %s, %zu are free; a smaller "
-                         "--batch-size needs less, and so do fewer programs on this GPU "
-                         "(nvidia-smi lists them)",
+                         "out of GPU memory: needed %zu bytes for %s, %zu are free; nvidia-smi "
+                         "lists what else runs on this GPU",
                          bytes, what, memory_left(device));
     if (status != STATUS_OK)
         return status;
@@ -75,7 +75,7 @@ static enum status alloc(struct error *error, struct device *device, void *out, 
 }
 
 static void release_pinned(struct device *device, void *memory) {
-    struct error unheard; /* the caller has no use for a failure here */
+    struct error unheard; /* the caller can do nothing about a failure here */
     (void)device;
     if (memory != NULL)
         (void)CUDA(&unheard, cudaFreeHost(memory));
@@ -116,8 +116,7 @@ static enum status clear(struct error *error, struct device *device, enum stream
     return CUDA(error, cudaMemsetAsync(device_to, 0, bytes, stream_of(device, stream)));
 }
 
-/* ---- events: a struct event is what a cudaEvent_t points to -----------------------------------
- */
+/* ---- events: a struct event is what a cudaEvent_t points to ---------------------------------- */
 
 static enum status event_create(struct error *error, struct device *device, struct event **out) {
     cudaEvent_t event = NULL;
@@ -130,7 +129,7 @@ static enum status event_create(struct error *error, struct device *device, stru
 }
 
 static void event_destroy(struct device *device, struct event *event) {
-    struct error unheard; /* the caller has no use for a failure here */
+    struct error unheard; /* the caller can do nothing about a failure here */
     (void)device;
     (void)CUDA(&unheard, cudaEventDestroy((cudaEvent_t)event));
 }
@@ -145,23 +144,20 @@ static enum status event_wait(struct error *error, struct device *device, struct
     return CUDA(error, cudaStreamWaitEvent(stream_of(device, stream), (cudaEvent_t)event, 0));
 }
 
-/* A kernel that failed shows here at the latest. */
+/* The failure of a kernel shows here at the latest. */
 static enum status event_synchronize(struct error *error, struct device *device,
                                      struct event *event) {
     (void)device;
     return CUDA(error, cudaEventSynchronize((cudaEvent_t)event));
 }
 
-/* ---- recordings: a struct recording is what a cudaGraphExec_t points to -----------------------
- */
+/* ---- recordings: a struct recording is what a cudaGraphExec_t points to ---------------------- */
 
 static enum status record_begin(struct error *error, struct device *device) {
-    device->recording_failed = false;
     return CUDA(error, cudaStreamBeginCapture(device->compute, cudaStreamCaptureModeThreadLocal));
 }
 
-/* Instantiates the graph and puts it on the device, so that the first replay costs no more than the
- * others. */
+/* Instantiates the graph and uploads it, so that the first replay costs no more than the others. */
 static enum status make_executable(struct error *error, struct device *device, cudaGraphExec_t *out,
                                    cudaGraph_t graph) {
     struct error unheard;
@@ -182,9 +178,6 @@ static enum status record_end(struct error *error, struct device *device, struct
     cudaGraphExec_t executable = NULL;
     *out = NULL;
     enum status status = CUDA(error, cudaStreamEndCapture(device->compute, &graph));
-    if (status == STATUS_OK && device->recording_failed)
-        status = error_set(error, STATUS_FAILED,
-                           "the step was not recorded: one of its operations failed");
     if (status == STATUS_OK)
         status = make_executable(error, device, &executable, graph);
     if (graph != NULL)
@@ -193,12 +186,22 @@ static enum status record_end(struct error *error, struct device *device, struct
     return status;
 }
 
+/* Ending the capture fails where the failed operation has spoiled it; the stream is usable either
+ * way. */
+static void record_cancel(struct device *device) {
+    struct error unheard;
+    cudaGraph_t graph = NULL;
+    (void)CUDA(&unheard, cudaStreamEndCapture(device->compute, &graph));
+    if (graph != NULL)
+        (void)CUDA(&unheard, cudaGraphDestroy(graph));
+}
+
 static enum status replay(struct error *error, struct device *device, struct recording *recording) {
     return CUDA(error, cudaGraphLaunch((cudaGraphExec_t)recording, device->compute));
 }
 
 static void recording_destroy(struct device *device, struct recording *recording) {
-    struct error unheard; /* the caller has no use for a failure here */
+    struct error unheard; /* the caller can do nothing about a failure here */
     (void)device;
     (void)CUDA(&unheard, cudaGraphExecDestroy((cudaGraphExec_t)recording));
 }
@@ -225,6 +228,7 @@ const struct backend cuda_backend = {
     .event_synchronize = event_synchronize,
     .record_begin = record_begin,
     .record_end = record_end,
+    .record_cancel = record_cancel,
     .replay = replay,
     .recording_destroy = recording_destroy,
 };

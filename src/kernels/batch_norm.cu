@@ -1,22 +1,24 @@
 /* batch_norm.cu: normalization over N, H, W for each channel (Ioffe and Szegedy 2015). In training
  * cuDNN normalizes (cudnn_ops.h); the kernels here are ReLU and dropout around it, and all of it in
- * evaluation, where each element is on its own.
+ * evaluation, where elements do not depend on each other.
  *
- * A block takes a tile of elements at once, a thread of it two vectors of four that lie half a tile
- * apart: so neighbouring lanes access neighbouring 16 bytes. Each kernel goes once over the batch;
+ * A block takes a tile of elements at a time, and each of its threads two vectors of four that lie
+ * half a tile apart, so that neighbouring lanes access neighbouring 16 bytes. Each kernel goes once
+ * over the batch;
  * its comment gives the bytes of an element that it reads and writes, which is also its floor. */
 #include "kernels/dropout.cuh"
 
 extern "C" {
 #include "kernels/cudnn_ops.h"
+#include "operation_checks.h"
 }
 
-enum { THREADS = 256, BLOCKS_A_MULTIPROCESSOR = 8, EIGHT = 8 };
-enum { TILE = THREADS * EIGHT, HALF = TILE / 2 };
+enum { THREADS = 256, PER_THREAD = 8, BLOCKS_A_MULTIPROCESSOR = 8 };
+enum { TILE = THREADS * PER_THREAD, HALF = TILE / 2 };
 
 /* A thread's part of a tile: its vector of the first half, then that of the second. */
 struct eight {
-    float at[EIGHT];
+    float at[PER_THREAD];
 };
 
 /* How a kernel goes through the batch. */
@@ -32,7 +34,9 @@ __device__ static size_t place(size_t tile, int i) {
     return tile + (size_t)(i / 4 * HALF) + threadIdx.x * 4 + (size_t)(i % 4);
 }
 
-/* Else element by element: a last tile that is not full, and pointers that are not aligned. */
+/* If not, access is element by element: in a last tile that is not full, or with unaligned
+ * pointers.
+ */
 __device__ static bool whole_vectors(size_t tile, const struct span &s) {
     return s.vectors && tile + TILE <= s.count;
 }
@@ -48,7 +52,7 @@ __device__ static struct eight load_eight(const float *p, size_t tile, const str
             v.at[i] = first.at[i], v.at[i + 4] = second.at[i];
     } else {
         UNROLL
-        for (int i = 0; i < EIGHT; i++)
+        for (int i = 0; i < PER_THREAD; i++)
             v.at[i] = place(tile, i) < s.count ? p[place(tile, i)] : 0;
     }
     return v;
@@ -62,21 +66,21 @@ __device__ static void store_eight(float *p, size_t tile, const struct span &s,
         return;
     }
     UNROLL
-    for (int i = 0; i < EIGHT; i++)
+    for (int i = 0; i < PER_THREAD; i++)
         if (place(tile, i) < s.count)
             p[place(tile, i)] = v.at[i];
 }
 
 __device__ static struct eight relu_eight(struct eight v) {
     UNROLL
-    for (int i = 0; i < EIGHT; i++)
+    for (int i = 0; i < PER_THREAD; i++)
         v.at[i] = relu(v.at[i]);
     return v;
 }
 
 /* An even lane and the odd one after it have the lower and the upper elements of the same two
- * blocks of draws. The even lane draws the first block, the odd one the second, and each hands over
- * the two words that the other needs: so no block is drawn twice. Whole warps must come here. */
+ * blocks of draws. The even lane draws the first block, the odd one the second, and each passes on
+ * the two words that the other needs, so that no block is drawn twice. Whole warps must call. */
 __device__ static struct eight drop_eight(struct eight v, const struct dropout &d, size_t tile) {
     const bool odd = threadIdx.x % 2 != 0;
     const struct philox_block block =
@@ -142,7 +146,7 @@ __global__ void __launch_bounds__(THREADS)
         const struct eight out = load_eight(y, tile, s);
         struct eight d = load_eight(dy, tile, s);
         UNROLL
-        for (int j = 0; j < EIGHT; j++)
+        for (int j = 0; j < PER_THREAD; j++)
             d.at[j] = out.at[j] > 0 ? d.at[j] * scale : 0;
         store_eight(dv, tile, s, d);
     }
@@ -155,7 +159,7 @@ __global__ void __launch_bounds__(THREADS)
         const struct eight in = load_eight(x, tile, s);
         struct eight d = load_eight(du, tile, s);
         UNROLL
-        for (int j = 0; j < EIGHT; j++)
+        for (int j = 0; j < PER_THREAD; j++)
             d.at[j] = in.at[j] > 0 ? d.at[j] : 0;
         store_eight(dx, tile, s, d);
     }
@@ -180,7 +184,7 @@ static unsigned blocks_for(const struct device *device, size_t threads) {
 }
 
 static unsigned blocks_of(const struct device *device, const struct span *s) {
-    return blocks_for(device, (s->count + EIGHT - 1) / EIGHT);
+    return blocks_for(device, (s->count + PER_THREAD - 1) / PER_THREAD);
 }
 
 /* ---- evaluation ------------------------------------------------------------------------------ */
@@ -234,13 +238,6 @@ static enum status evaluate(struct error *error, struct device *device, const st
 
 /* ---- the operations -------------------------------------------------------------------------- */
 
-static enum status check_affine(struct error *error, const struct norm_args *a) {
-    if (!a->per_element)
-        return STATUS_OK;
-    return error_set(error, STATUS_FAILED,
-                     "batch norm: weight and bias are per channel, not per element");
-}
-
 static enum status launch_input(struct error *error, struct device *device,
                                 const struct norm_args *a, float *u, float *dv) {
     const struct span s = span_of(a, all_aligned(u, dv, a->x, dv == NULL ? NULL : a->dy));
@@ -263,7 +260,7 @@ static enum status launch_output(struct error *error, struct device *device,
 
 enum status cuda_batch_norm_forward(struct error *error, struct device *device,
                                     const struct norm_args *a) {
-    if (check_affine(error, a) != STATUS_OK)
+    if (check_batch_norm(error, a) != STATUS_OK)
         return error->status;
     if (!a->training)
         return evaluate(error, device, a);
@@ -317,7 +314,7 @@ static enum status backward_relu_after(struct error *error, struct device *devic
 
 enum status cuda_batch_norm_backward(struct error *error, struct device *device,
                                      const struct norm_args *a) {
-    if (check_affine(error, a) != STATUS_OK)
+    if (check_batch_norm(error, a) != STATUS_OK)
         return error->status;
     switch (a->relu_place) {
     case RELU_BEFORE:

@@ -1,31 +1,31 @@
-/* check.c: messages for what CUDA, cuDNN and cuBLAS refuse. */
+/* check.c: error messages for calls of CUDA, cuDNN and cuBLAS that fail. */
 #include "kernels/check.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* What to do about the errors that a user can do something about. */
+/* What a user can do about an error. */
 struct remedy {
     cudaError_t code;
     const char *text;
 };
 
-static const char earlier_kernel[] =
-    "; an earlier kernel failed: run again with --no-graph and CUDA_LAUNCH_BLOCKING=1 to see which "
-    "one, or under compute-sanitizer to see where";
+static const char earlier_kernel[] = "; an earlier kernel failed: run again without recorded steps "
+                                     "and with CUDA_LAUNCH_BLOCKING=1 to "
+                                     "see which one, or under compute-sanitizer to see where";
 
 static const struct remedy remedies[] = {
-    {cudaErrorMemoryAllocation, "; end what else runs on the GPU (nvidia-smi lists it)"},
-    {cudaErrorDevicesUnavailable, "; another program may have the GPU for itself: see nvidia-smi"},
+    {cudaErrorMemoryAllocation, "; end other programs on the GPU (nvidia-smi lists them)"},
+    {cudaErrorDevicesUnavailable, "; another program may use the GPU exclusively: see nvidia-smi"},
     {cudaErrorUnsupportedPtxVersion, "; update the NVIDIA driver"},
     {cudaErrorSystemDriverMismatch,
-     "; the parts of the NVIDIA driver have different versions: a restart mends that after an "
-     "update"},
+     "; the parts of the NVIDIA driver have different versions: after an update, "
+     "restart"},
     {cudaErrorSystemNotReady, "; the services of the NVIDIA driver are not running"},
     {cudaErrorECCUncorrectable, "; the GPU's memory is faulty: see nvidia-smi -q"},
-    {cudaErrorStreamCaptureUnsupported, "; --no-graph does without recording"},
-    {cudaErrorStreamCaptureInvalidated, "; --no-graph does without recording"},
-    {cudaErrorStreamCaptureImplicit, "; --no-graph does without recording"},
+    {cudaErrorStreamCaptureUnsupported, "; it is needed for recorded steps only"},
+    {cudaErrorStreamCaptureInvalidated, "; it is needed for recorded steps only"},
+    {cudaErrorStreamCaptureImplicit, "; it is needed for recorded steps only"},
     {cudaErrorIllegalAddress, earlier_kernel},
     {cudaErrorMisalignedAddress, earlier_kernel},
     {cudaErrorInvalidAddressSpace, earlier_kernel},
@@ -44,7 +44,7 @@ static const char *remedy_of(cudaError_t result) {
     return "";
 }
 
-/* The path as it is in the repository, wherever it was compiled. */
+/* The path within the repository, wherever it was compiled. */
 static const char *in_repository(const char *file) {
     const char *found = strstr(file, "src/kernels/");
     return found == NULL ? file : found;
@@ -72,7 +72,7 @@ enum status check_cuda(struct error *error, cudaError_t result, const char *call
                      cudaGetErrorName(result), remedy_of(result));
 }
 
-/* What CUDA has to say about a failure of a library on top of it; "" for nothing. */
+/* CUDA's own error behind the failure of a library; "": none. */
 static const char *cuda_detail(char *out, size_t capacity) {
     cudaError_t pending = cudaGetLastError();
     out[0] = '\0';
@@ -82,7 +82,7 @@ static const char *cuda_detail(char *out, size_t capacity) {
     return out;
 }
 
-/* cuDNN's own account of its last failure, as the rest of a line; "" for nothing. */
+/* cuDNN's description of its last failure, as the rest of a line; "": none. */
 static const char *cudnn_detail(char *out, size_t capacity) {
     char text[DETAIL_CAPACITY - 2] = "";
     cudnnGetLastErrorString(text, sizeof text);

@@ -1,5 +1,5 @@
-/* check.h: from the status codes of CUDA, cuDNN and cuBLAS to this program's errors. Every call to
- * them goes through one of the three macros:
+/* check.h: turns status codes of CUDA, cuDNN and cuBLAS into errors of this program. Every call to
+ * them goes through one of three macros:
  *
  *     if (CUDA(error, cudaStreamCreate(&stream)) != STATUS_OK)
  *         return error->status;
@@ -19,8 +19,8 @@
 #define CUDNN(error, call) check_cudnn(error, call, #call, __FILE__, __LINE__)
 #define CUBLAS(error, call) check_cublas(error, call, #call, __FILE__, __LINE__)
 
-/* STATUS_OK for success. A fault that leaves the device unusable (a kernel that read beyond its
- * memory, say) shows at some later call: the message then says so, and how to find the kernel. */
+/* STATUS_OK for success. A fault that leaves the device unusable (such as a kernel that read beyond
+ * its memory) shows at a later call: the message says so, and how to find the kernel. */
 enum status check_cuda(struct error *error, cudaError_t result, const char *call, const char *file,
                        int line);
 enum status check_cudnn(struct error *error, cudnnStatus_t result, const char *call,

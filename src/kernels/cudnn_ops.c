@@ -1,10 +1,11 @@
-/* cudnn_ops.c: the operations that cuDNN does: convolution and batch norm proper, through its
- * legacy interface (fixed functions instead of graphs). */
+/* cudnn_ops.c: the operations that cuDNN computes: convolution, and batch norm without ReLU and
+ * dropout, through its legacy interface (fixed functions instead of graphs). */
 #include "kernels/cudnn_ops.h"
 
 #include "kernels/check.h"
-#include "kernels/cudnn_plans.h"
+#include "kernels/cudnn_choices.h"
 #include "memory.h"
+#include "operation_checks.h"
 
 #include <stdio.h>
 
@@ -35,7 +36,7 @@ enum status cudnn_state_create(struct error *error, struct cudnn_state **out,
     return STATUS_OK;
 }
 
-/* Nobody could do anything about a failure here. */
+/* Nothing could be done about a failure here. */
 void cudnn_state_destroy(struct cudnn_state *s) {
     struct error unheard;
     if (s == NULL)
@@ -56,7 +57,7 @@ void cudnn_state_destroy(struct cudnn_state *s) {
 }
 
 const char *cudnn_state_choice(const struct cudnn_state *state, int index) {
-    return index >= 0 && index < state->plan_count ? state->plans[index].text : NULL;
+    return index >= 0 && index < state->choice_count ? state->choices[index].text : NULL;
 }
 
 const char *cudnn_state_version(const struct cudnn_state *state) {
@@ -68,38 +69,27 @@ const char *cudnn_state_version(const struct cudnn_state *state) {
 /* The factors of cuDNN's results: result = one * new + (zero or one) * old. */
 static const float zero = 0, one = 1;
 
-static bool is_supported(const struct conv_args *a) {
-    int smallest = a->height < a->width ? a->height : a->width;
-    return (a->kernel == 1 || a->kernel == 3) && a->padding >= 0 && a->padding < a->kernel &&
-           smallest + 2 * a->padding >= a->kernel;
-}
-
-/* The plan to go by. NULL and the error for what backend.h excludes, and where cuda_conv_workspace
- * failed. */
-static const struct conv_plan *begin(struct error *error, struct cudnn_state *state,
-                                     const struct conv_args *a) {
-    if (!is_supported(a)) {
-        error_set(error, STATUS_FAILED,
-                  "convolution: kernel %d with padding %d of a map of %d x %d; only kernels of 1 "
-                  "and 3 with less padding than they are wide, on maps not smaller, are there",
-                  a->kernel, a->padding, a->height, a->width);
+/* What was chosen for this shape. NULL and the error for what backend.h excludes, and where
+ * cuda_conv_workspace failed. */
+static const struct conv_choice *begin(struct error *error, struct cudnn_state *state,
+                                       const struct conv_args *a) {
+    if (check_conv(error, a) != STATUS_OK)
         return NULL;
-    }
     if (state->failure.status != STATUS_OK) {
         *error = state->failure;
         return NULL;
     }
-    return conv_plan_for(error, state, a, false);
+    return conv_choice_for(error, state, a, false);
 }
 
 size_t cuda_conv_workspace(struct device *device, const struct conv_args *a) {
     struct cudnn_state *state = device->cudnn;
     struct error error;
-    if (!is_supported(a))
+    if (check_conv(&error, a) != STATUS_OK)
         return 0;
-    const struct conv_plan *plan = conv_plan_for(&error, state, a, true);
-    if (plan != NULL)
-        return plan->granted_bytes;
+    const struct conv_choice *choice = conv_choice_for(&error, state, a, true);
+    if (choice != NULL)
+        return choice->granted_bytes;
     if (state->failure.status == STATUS_OK)
         state->failure = error;
     return 0;
@@ -108,11 +98,11 @@ size_t cuda_conv_workspace(struct device *device, const struct conv_args *a) {
 enum status cuda_conv_forward(struct error *error, struct device *device,
                               const struct conv_args *a) {
     struct cudnn_state *s = device->cudnn;
-    const struct conv_plan *plan = begin(error, s, a);
-    if (plan == NULL)
+    const struct conv_choice *choice = begin(error, s, a);
+    if (choice == NULL)
         return error->status;
-    const struct conv_algorithm *algorithm = &plan->algorithm[CONV_FORWARD];
-    if (conv_describe(error, s, &plan->shape, algorithm->math) != STATUS_OK)
+    const struct conv_algorithm *algorithm = &choice->algorithm[CONV_FORWARD];
+    if (conv_describe(error, s, &choice->shape, algorithm->math) != STATUS_OK)
         return error->status;
     return CUDNN(error,
                  cudnnConvolutionForward(s->handle, &one, s->x, a->x, s->weight, a->weight, s->conv,
@@ -121,9 +111,9 @@ enum status cuda_conv_forward(struct error *error, struct device *device,
 }
 
 static enum status backward_data(struct error *error, struct cudnn_state *s,
-                                 const struct conv_plan *plan, const struct conv_args *a) {
-    const struct conv_algorithm *algorithm = &plan->algorithm[CONV_BACKWARD_DATA];
-    if (conv_describe(error, s, &plan->shape, algorithm->math) != STATUS_OK)
+                                 const struct conv_choice *choice, const struct conv_args *a) {
+    const struct conv_algorithm *algorithm = &choice->algorithm[CONV_BACKWARD_DATA];
+    if (conv_describe(error, s, &choice->shape, algorithm->math) != STATUS_OK)
         return error->status;
     return CUDNN(error, cudnnConvolutionBackwardData(
                             s->handle, &one, s->weight, a->weight, s->y, a->dy, s->conv,
@@ -132,9 +122,9 @@ static enum status backward_data(struct error *error, struct cudnn_state *s,
 }
 
 static enum status backward_filter(struct error *error, struct cudnn_state *s,
-                                   const struct conv_plan *plan, const struct conv_args *a) {
-    const struct conv_algorithm *algorithm = &plan->algorithm[CONV_BACKWARD_FILTER];
-    if (conv_describe(error, s, &plan->shape, algorithm->math) != STATUS_OK)
+                                   const struct conv_choice *choice, const struct conv_args *a) {
+    const struct conv_algorithm *algorithm = &choice->algorithm[CONV_BACKWARD_FILTER];
+    if (conv_describe(error, s, &choice->shape, algorithm->math) != STATUS_OK)
         return error->status;
     return CUDNN(error, cudnnConvolutionBackwardFilter(
                             s->handle, &one, s->x, a->x, s->y, a->dy, s->conv,
@@ -144,10 +134,10 @@ static enum status backward_filter(struct error *error, struct cudnn_state *s,
 
 enum status cuda_conv_backward(struct error *error, struct device *device,
                                const struct conv_args *a) {
-    const struct conv_plan *plan = begin(error, device->cudnn, a);
-    if (plan == NULL ||
-        (a->dx != NULL && backward_data(error, device->cudnn, plan, a) != STATUS_OK) ||
-        backward_filter(error, device->cudnn, plan, a) != STATUS_OK)
+    const struct conv_choice *choice = begin(error, device->cudnn, a);
+    if (choice == NULL ||
+        (a->dx != NULL && backward_data(error, device->cudnn, choice, a) != STATUS_OK) ||
+        backward_filter(error, device->cudnn, choice, a) != STATUS_OK)
         return error->status;
     return STATUS_OK;
 }

@@ -1,9 +1,9 @@
 /* filter.cu: filters standardized to zero mean and a given L2 norm (Qiao et al. 2019).
  *
  * One warp a filter, each alone in its block so that the filters spread over the multiprocessors.
- * The largest layer has 32 filters of 252 numbers, 32 KB: a kernel of a few microseconds whatever
- * it does, bound by latency. So the warp simply goes over its filter three times; memory sees the
- * first pass (forward reads weight and writes y once; backward reads weight, reads and writes d
+ * The largest layer has 32 filters of 252 numbers, 32 KB: a kernel of a few microseconds, bound
+ * by latency. So the warp simply goes over its filter three times; only the first pass reaches
+ * memory (forward reads weight and writes y once; backward reads weight, reads and writes d
  * once), the first-level cache serves the others. Rows of 27 or 252 numbers start anywhere: 4-byte
  * accesses, of neighbours by neighbouring lanes. Sums are double, as the CPU's: a mean rounded to
  * float would show in filters that are nearly constant. */

@@ -1,8 +1,9 @@
 /* group_norm.cu: normalization over the channels of a group, H and W for each image (Wu and He
  * 2018), and layer norm as group norm with one group.
  *
- * A block keeps its group in registers, or part of it in shared memory, from the first look to the
- * last: so nothing crosses the memory bus twice. Groups that no block can hold are streamed. */
+ * A block keeps its group in registers, or part of it in shared memory, from the first access to
+ * the last, so that nothing crosses the memory bus twice. Groups too large for a block are
+ * streamed. */
 #include "kernels/image_norm.cuh"
 
 enum { STREAM_THREADS = 512 };     /* at most, of the kernels for groups of any size */
@@ -116,7 +117,7 @@ __global__ void __launch_bounds__(T, B) backward_kept(const struct image_norm n)
     struct values<V> x[K], d[K];
     struct row_sums sums = {0, 0};
     UNROLL
-    for (int k = 0; k < K; k++) { /* a loop of its own, so that all is under way at once */
+    for (int k = 0; k < K; k++) { /* a loop of its own, so that all loads overlap */
         const int position = first + k * n.row_threads;
         x[k] = position < row.length ? load_at<V>(n.a.x, row, position) : broadcast<V>(0);
         d[k] = position < row.length ? load_at<V>(n.a.dy, row, position) : broadcast<V>(0);
@@ -184,8 +185,8 @@ __global__ void __launch_bounds__(T, 1) backward_shared(const struct image_norm 
 }
 
 /* Groups of any size. Two passes: reads x and dy for the sums, and again for dx; 20 bytes an
- * element, of which the second reading may come from a cache. A warp has whole rows, or all of the
- * block has the only one. */
+ * element, of which the second reading may come from a cache. A warp has whole rows, or the whole
+ * block shares a single row. */
 template <int V>
 __global__ void __launch_bounds__(STREAM_THREADS, 1) backward_streamed(const struct image_norm n) {
     const int rows_at_once = (int)blockDim.x / n.row_threads;
@@ -307,7 +308,7 @@ struct variant {
     const char *name;
 };
 
-/* The first row that fits is taken. Small blocks where there is a choice: several of them share a
+/* The first row that fits is taken. Small blocks are preferred: several of them share a
  * multiprocessor, and one loads while another adds up. */
 static const struct variant forward_variants[] = {
     {4, 1, 256, 0, true, forward_kept<4, 1>, "group norm forward"},
@@ -356,7 +357,7 @@ static int row_threads(int length, int per_thread) {
     return threads;
 }
 
-/* Divides a group among the threads of a block as `v` has it; false where that cannot be.
+/* Divides a group among the threads of a block for variant `v`; false if that is impossible.
  * `shared_limit`: bytes of shared memory that a block may have. */
 static bool divide(struct choice *out, const struct variant *v, const struct norm_args *a,
                    bool vectors, int shared_limit) {
@@ -400,9 +401,9 @@ static struct choice choose(const struct variant *variants, const struct norm_ar
     return choice;
 }
 
-/* Dynamic shared memory for the largest block that the variant ever has on this device. It is what
- * is asked for at every launch: the limit belongs to the kernel, not to a launch, and no launch,
- * nor one in a recording, shall find it lowered by another. */
+/* Dynamic shared memory for the largest block that the variant ever has on this device. Every
+ * launch asks for it: the limit belongs to the kernel, not to a launch, and no launch, not even a
+ * recorded one, must find it lowered by another. */
 static int most_shared(const struct device *device, const struct variant *v) {
     const int wanted = v->most_threads * v->shared * (int)sizeof(float4);
     const int limit = device->shared_bytes - STATIC_SHARED;

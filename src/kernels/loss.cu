@@ -1,11 +1,11 @@
 /* loss.cu: mean softmax cross-entropy, its gradient and the counters, in one kernel.
  *
- * Reads logits and labels once and writes dlogits once (the second and third look at a logit find
- * it in the first-level cache): at 128 images of 10 classes 10 KB, so the kernel's time is latency.
+ * Reads logits and labels once and writes dlogits once (the second and third read of a logit hit
+ * the first-level cache): 10 KB for 128 images of 10 classes, so the kernel's time is latency.
  * One block does it all, a thread an image: the sums over the batch then stay in the block and in a
- * fixed order, and no second kernel and no workspace is needed. The price is that a batch beyond
- * MAX_THREADS images takes a turn of the loop for each MAX_THREADS of them while the other
- * multiprocessors wait; the networks train and evaluate with batches of hundreds. */
+ * fixed order, and no second kernel and no workspace is needed. The price: a batch of more
+ * than MAX_THREADS images takes several turns of the loop while the other multiprocessors wait; the
+ * networks train and evaluate with batches of hundreds. */
 #include "kernels/reduce.cuh"
 
 enum { MAX_THREADS = 1024 };

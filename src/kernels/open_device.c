@@ -12,7 +12,7 @@
 #define CUDA_LOWEST_ARCH 75
 #endif
 
-/* ---- is there a device that this program runs on? -------------------------------------------- */
+/* ---- finding a device that this program runs on ---------------------------------------------- */
 
 /* CUDA counts its versions as 1000 * major + 10 * minor. */
 static int major_of(int version) {
@@ -23,8 +23,8 @@ static int minor_of(int version) {
     return version % 1000 / 10;
 }
 
-/* CUDA has one error for no driver and for one that is too old; the version, 0 without a driver,
- * tells them apart. */
+/* CUDA has the same error for no driver and for one that is too old. The version, 0 without a
+ * driver, tells them apart. */
 static enum status driver_missing(struct error *error) {
     int driver = 0, toolkit = 0;
     if (CUDA(error, cudaDriverGetVersion(&driver)) != STATUS_OK ||
@@ -33,13 +33,12 @@ static enum status driver_missing(struct error *error) {
     if (driver == 0)
         return error_set(error, STATUS_NO_DEVICE,
                          "no NVIDIA driver is loaded: install one for CUDA %d.%d or later "
-                         "(nvidia-smi must list the GPU), or use --device cpu",
+                         "(nvidia-smi must list the GPU)",
                          major_of(toolkit), minor_of(toolkit));
     return error_set(
         error, STATUS_NO_DEVICE,
-        "the NVIDIA driver is too old: it knows CUDA up to %d.%d and this program was "
-        "built with CUDA %d.%d; update the driver, build with an older toolkit, or use "
-        "--device cpu",
+        "the NVIDIA driver is too old: it supports CUDA up to %d.%d and this program was "
+        "built with CUDA %d.%d; update the driver, or build with an older toolkit",
         major_of(driver), minor_of(driver), major_of(toolkit), minor_of(toolkit));
 }
 
@@ -51,7 +50,7 @@ static enum status check_index(struct error *error, int index) {
     if (result == cudaErrorNoDevice || (result == cudaSuccess && count == 0))
         return error_set(error, STATUS_NO_DEVICE,
                          "the NVIDIA driver lists no GPU: nvidia-smi must show one, and "
-                         "CUDA_VISIBLE_DEVICES, where set, must name it; or use --device cpu");
+                         "CUDA_VISIBLE_DEVICES, where set, must name it");
     if (check_cuda(error, result, "cudaGetDeviceCount", __FILE__, __LINE__) != STATUS_OK)
         return error->status;
     if (index >= 0 && index < count)
@@ -71,8 +70,8 @@ static enum status check_architecture(struct error *error,
         return check_cuda(error, result, "cudaFuncGetAttributes", __FILE__, __LINE__);
     return error_set(error, STATUS_NO_DEVICE,
                      "%.96s has compute capability %d.%d, and this program has no kernels for it "
-                     "(the lowest that it has are for %d.%d): build it again where `make` finds a "
-                     "toolkit that knows this GPU, with CUDA_ARCH=%d%d, or use --device cpu",
+                     "(the oldest that it has are for %d.%d): build it again where `make` finds a "
+                     "toolkit that knows this GPU, with CUDA_ARCH=%d%d",
                      properties->name, properties->major, properties->minor, CUDA_LOWEST_ARCH / 10,
                      CUDA_LOWEST_ARCH % 10, properties->major, properties->minor);
 }
@@ -160,7 +159,7 @@ enum status cuda_open(struct error *error, struct device **out,
     return STATUS_OK;
 }
 
-/* The last first. Nobody could do anything about a failure here. */
+/* In reverse order. Nothing could be done about a failure here. */
 void cuda_close(struct device *device) {
     struct error unheard;
     cudnn_state_destroy(device->cudnn);

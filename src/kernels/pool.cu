@@ -11,12 +11,10 @@ enum { THREADS = 256 };
 
 /* ---- max pool -------------------------------------------------------------------------------- */
 
-enum { POOL_DEAD = 4 }; /* the code of an output that ReLU stopped */
-
 /* A thread works on a cell: two rows of WIDTH numbers, WIDTH / 2 outputs, with one access a row.
  * WIDTH is 4 or 2 where the maps' width and place in memory allow. WIDTH 1 is for the rest: a cell
- * of two rows of two, number by number, and at an odd edge of the map only one row or column of it.
- */
+ * of two rows of two, number by number, and at an odd edge of the map only one row or column of
+ * it. */
 template <int WIDTH> struct cell_shape {
     static constexpr int OUTPUTS = WIDTH == 4 ? 2 : 1, COLUMNS = 2 * OUTPUTS;
 };
@@ -76,8 +74,8 @@ __device__ static struct square<WIDTH> load_square(const float *map, size_t from
     return s;
 }
 
-/* What is pooled: x, or max(x + skip, 0). NaN passes ReLU. Loads come before sums: the wait for
- * memory is one. */
+/* What is pooled: x, or max(x + skip, 0). NaN passes ReLU. Loads come before sums, so that there is
+ * one wait for memory. */
 template <int WIDTH>
 __device__ static struct square<WIDTH> load_sums(const struct pool_args *a, size_t from) {
     struct square<WIDTH> s = load_square<WIDTH>(a->x, from, (unsigned)a->width);
@@ -119,8 +117,8 @@ template <int WIDTH> __global__ void pool_forward_kernel(struct pool_args a, uns
         take_larger(&best, &place, s.row[1][2 * i], 2);
         take_larger(&best, &place, s.row[1][2 * i + 1], 3);
         y.at[i] = best;
-        /* ReLU makes a maximum of zero dead, whichever place it had. */
-        code.at[i] = (uint8_t)(a.skip != NULL && best <= 0 ? POOL_DEAD : place);
+        /* ReLU stops a maximum of zero, whichever place it had. */
+        code.at[i] = (uint8_t)(a.skip != NULL && best <= 0 ? POOL_STOPPED : place);
     }
     store(a.y + to, y);
     if (a.code != NULL)
@@ -152,10 +150,6 @@ template <int WIDTH> __global__ void pool_backward_kernel(struct pool_args a, un
             }
             store(ds + row * width + i, out);
         }
-}
-
-static bool aligned(const void *p, size_t bytes) {
-    return (uintptr_t)p % bytes == 0;
 }
 
 /* The widest access that the arrays allow; `big` and `skip` have the shape of x, `small` and `code`
@@ -226,7 +220,7 @@ template <int WIDTH> __global__ void average_forward_kernel(struct average_args 
         for (int i = 0; i < WIDTH; i++)
             sum += v.at[i];
     }
-    sum = lanes_sum(sum, lanes); /* all lanes take part, those beyond the last map, too */
+    sum = lanes_sum(sum, lanes); /* all lanes must call, also those beyond the last map */
     if (inside && own.lane == 0)
         a.y[own.map] = sum / (float)a.pixels;
 }

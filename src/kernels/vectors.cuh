@@ -48,8 +48,8 @@ template <int V> __device__ inline struct values<V> broadcast(float number) {
     return v;
 }
 
-/* NaN passes, as in PyTorch: a broken value has to reach the loss to be noticed. (fmaxf drops it.)
- */
+/* NaN passes, as in PyTorch: a broken value has to reach the loss to be noticed. (fmaxf drops
+ * it.) */
 __device__ inline float
 relu(float x) {
     return x < 0 ? 0 : x;
@@ -65,9 +65,13 @@ __device__ inline float affine(float hat, float weight, float bias) {
     return fmaf(hat, weight, bias);
 }
 
-/* Whether 16-byte accesses are legal; NULL, a tensor that a call does not use, does not hinder. */
+static inline bool aligned(const void *p, size_t bytes) {
+    return (uintptr_t)p % bytes == 0;
+}
+
+/* Whether 16-byte accesses are legal; also for NULL, a tensor that a call does not use. */
 static inline bool vectors_allowed(const void *p) {
-    return (uintptr_t)p % sizeof(float4) == 0;
+    return aligned(p, sizeof(float4));
 }
 
 #endif

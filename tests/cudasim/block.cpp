@@ -1,8 +1,8 @@
-// block.cpp: the threads of a block of the stand-in. Each has a fiber of its own while it waits; a
-// fiber whose thread has ended goes on with the next thread, so that a kernel without barriers
-// never changes fibers.
+// block.cpp: the threads of a block of the stand-in. Each has a fiber of its own while it waits. A
+// fiber whose thread has ended runs the next thread, so a kernel without barriers never switches
+// fibers.
 
-// With it, glibc's longjmp refuses to go from one stack to another.
+// With it, glibc's longjmp refuses to switch stacks.
 #undef _FORTIFY_SOURCE
 
 #include "runtime.hpp"
@@ -53,13 +53,13 @@ struct block_state {
     int in_barrier, first_in_barrier;
     thread_state threads[MAX_THREADS];
     std::vector<meeting> meetings[MAX_THREADS / LANES];
-    int ready[MAX_THREADS], ready_count, ready_first; // threads that may go on: a ring
+    int ready[MAX_THREADS], ready_count, ready_first; // threads that can run: a ring
     fiber *current, *creator;
     std::vector<fiber *> idle;
     fiber scheduler; // the host's own stack
 };
 
-// Not made at its first use, as elsewhere: every access would ask whether it is.
+// Made at the start, not at its first use as elsewhere: else every access would have to check.
 block_state &b = *new block_state();
 
 // ---- fibers ------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ __attribute__((noinline)) void change_to(fiber *next) {
         _longjmp(next->place, 1);
 }
 
-// The first thing that a fiber does is to note its own place and to go back.
+// A new fiber first saves its own context and returns.
 void begin_fiber() {
     if (_setjmp(b.current->place) == 0) {
         fiber *creator = b.creator;
@@ -125,8 +125,7 @@ fiber *next_ready() {
     return b.threads[thread].stopped;
 }
 
-// What a fiber does all its life: begins threads as long as there are any, then leaves the
-// processor.
+// A fiber starts threads as long as there are any, then yields.
 void work_off_threads() {
     for (;;) {
         while (b.next < b.count) {
@@ -172,7 +171,7 @@ void note_call(enum barrier kind, unsigned mask, const char *file, int line) {
     t.line = line;
 }
 
-// ---- what is wrong -----------------------------------------------------------------------------
+// ---- errors ------------------------------------------------------------------------------------
 
 bool same_place(const char *file, int line, const char *other_file, int other_line) {
     return line == other_line && (file == other_file || strcmp(file, other_file) == 0);
@@ -200,7 +199,7 @@ std::string condition_of(int thread) {
     return name + " waits in " + call_name(t.kind, t.file, t.line);
 }
 
-// Threads wait, and none can go on.
+// A deadlock: threads wait, and none can run.
 [[noreturn]] void fail_stuck() {
     std::string where = who_runs();
     for (int warp = 0; warp * LANES < b.count; warp++)
@@ -225,7 +224,7 @@ void need_kernel(const char *call) {
         fail("%s outside of a kernel", call);
 }
 
-// The meeting that the running thread comes to now; it has arrived.
+// The barrier that the running thread has just reached.
 meeting *arrive(enum barrier kind, unsigned mask, const char *file, int line) {
     int warp = b.running / LANES, lanes = std::min(b.count - warp * LANES, (int)LANES);
     unsigned self = 1u << b.running % LANES, exist = lanes == LANES ? ~0u : (1u << lanes) - 1;
@@ -244,7 +243,7 @@ meeting *arrive(enum barrier kind, unsigned mask, const char *file, int line) {
     return &b.meetings[warp].back();
 }
 
-// Gives each lane what it asked for.
+// Gives each lane the value it asked for.
 void exchange(int warp, unsigned mask) {
     thread_state *lanes = &b.threads[warp * LANES];
     unsigned long long given[LANES];
@@ -262,7 +261,7 @@ void exchange(int warp, unsigned mask) {
     }
 }
 
-// Waits until all lanes have arrived; the last one lets the others go on.
+// Waits until all lanes have arrived; the last one wakes the others.
 void meet(meeting *m) {
     int warp = b.running / LANES, self = b.running;
     if (m->arrived != m->mask) {

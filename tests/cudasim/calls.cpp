@@ -1,5 +1,5 @@
-// calls.cpp: what all calls of the stand-in's CUDA runtime have in common: errors, counts, and what
-// is left behind at the end of the program.
+// calls.cpp: what all calls of the stand-in's CUDA runtime have in common: errors, counts, and
+// leaks at the end of the program.
 
 #include "runtime.hpp"
 
@@ -21,8 +21,8 @@ struct call_state {
     cudaError_t last = cudaSuccess, lasting = cudaSuccess;
     long fail_after = 0; // calls until one fails; 0: none does
     cudaError_t fail_with = cudaSuccess;
-    std::string failed;    // the call that failed as a test had asked; "": none yet
-    std::string unchecked; // the kernel of a launch that nobody has asked about yet
+    std::string failed;    // the call that failed at a test's request; "": none yet
+    std::string unchecked; // the kernel of a launch whose error was not queried yet
     bool launch_failed = false;
     std::map<std::pair<const void *, std::string>, int> handles;
     pid_t process = 0; // that asked first
@@ -33,8 +33,8 @@ call_state &the() {
     return *state;
 }
 
-// Errors after which a process can do nothing more with its device ("Error Handling" of the CUDA
-// Runtime API).
+// Errors after which a process can no longer use its device ("Error Handling" of the CUDA Runtime
+// API).
 bool lasts(cudaError_t error) {
     return error == cudaErrorECCUncorrectable ||
            (error >= cudaErrorIllegalAddress && error <= cudaErrorLaunchFailure &&
@@ -48,7 +48,7 @@ cudaError_t missing_device() {
     return devices && atoi(devices) == 0 ? cudaErrorNoDevice : cudaSuccess;
 }
 
-// Counts the call: the error that the test wants for it, or the one that lasts.
+// Counts the call. Returns the error that the test wants for it, or the lasting one.
 cudaError_t wanted_error(const char *name) {
     if (the().lasting != cudaSuccess)
         return the().lasting;
@@ -275,7 +275,7 @@ const char *cudaGetErrorString(cudaError_t error) {
     return "unrecognized error code";
 }
 
-// ---- what tests ask ----------------------------------------------------------------------------
+// ---- for tests ---------------------------------------------------------------------------------
 
 void cudasim_reset_counts(void) {
     std::lock_guard<std::recursive_mutex> lock(the().lock);

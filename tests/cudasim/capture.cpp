@@ -1,5 +1,5 @@
-// capture.cpp: streams that are captured into graphs, and graphs that are launched. A graph of the
-// stand-in is what one stream was given, in its order.
+// capture.cpp: capture of streams into graphs, and launch of graphs. A graph of the stand-in is the
+// work that one stream was given, in its order.
 
 #include "runtime.hpp"
 
@@ -120,8 +120,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     return call.end(cudaSuccess);
 }
 
-// An error that the test asks for ends the capture all the same, as an invalid one: else the stream
-// would be lost.
+// An error at the test's request still ends the capture, as an invalid one: else the stream would
+// be lost.
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     api_call call("cudaStreamEndCapture");
     need_stream(stream, "cudaStreamEndCapture");

@@ -1,5 +1,5 @@
-// copy.cpp: asynchronous copies of the stand-in. They read and write the host's side as late as the
-// order of the streams allows, and notice a host that does not wait for them.
+// copy.cpp: asynchronous copies of the stand-in. They access host memory as late as the order of
+// the streams allows, and so reveal a host that does not wait for them.
 
 #include "runtime.hpp"
 
@@ -10,7 +10,7 @@ namespace {
 
 enum class side { device, pinned, pageable };
 
-// Where the memory is; fails if it is in an allocation, and not all of it.
+// Where the memory is; fails if only part of it is in an allocation.
 side side_of(const char *call, const void *start, size_t bytes) {
     const allocation *a = allocation_near(start);
     if (!a)

@@ -160,7 +160,7 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
     return CUBLAS_STATUS_INVALID_VALUE;
 }
 
-// Whether products are of inputs rounded to 10 bits of mantissa.
+// Whether inputs are rounded to 10 bits of mantissa.
 static bool rounds(cublasMath_t mode) {
     int kind = (int)mode & ~CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
     return kind == CUBLAS_TF32_TENSOR_OP_MATH || kind == CUBLAS_TENSOR_OP_MATH;
@@ -205,7 +205,7 @@ struct product {
     bool tf32;
 };
 
-// Sums in double: no order of float32 sums is better.
+// Sums in double: no order of float32 sums would be better than another.
 static void multiply(const product &p) {
     for (int column = 0; column < p.n; column++)
         for (int row = 0; row < p.m; row++) {

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Which device there is says the environment, at each call:
+/* The environment says which device there is, at each call:
  *   CUDASIM_DEVICES=N          how many (1); 0: cudaErrorNoDevice
  *   CUDASIM_DRIVER=old         cudaErrorInsufficientDriver
  *   CUDASIM_ARCH=MAJOR.MINOR   compute capability (9.0); below 7.5 there is no kernel image
@@ -14,8 +14,8 @@
 extern "C" {
 #endif
 
-/* What the host asked for since the program began or cudasim_reset_counts was called. A replayed
- * graph is one graph_launch; what it runs counts in `launches`, too. */
+/* Calls since the program began or cudasim_reset_counts was called. A replayed graph is one
+ * graph_launch; what it runs counts in `launches`, too. */
 struct cudasim_counts {
     long launches;         /* kernels, cuDNN's and cuBLAS's included */
     long copies;           /* cudaMemcpyAsync and cudaMemsetAsync */
@@ -40,7 +40,7 @@ struct cudasim_counts cudasim_counts(void);
  * environment variable CUDASIM_ORDER at the first call, else latest.
  *     latest    work runs only when something waits for it, and then no more than that needs
  *     earliest  work runs as soon as what it waits for has run
- *     other     as latest, but where several streams could go on, another one goes first */
+ *     other     as latest, but where several streams could run, another one goes first */
 /* clang-format on */
 enum cudasim_order { CUDASIM_LATEST, CUDASIM_EARLIEST, CUDASIM_OTHER };
 void cudasim_set_order(enum cudasim_order order);
@@ -54,7 +54,7 @@ void cudasim_set_memory(size_t bytes);
 
 /* The next `calls`-th CUDA runtime call from now that can fail (1 = the very next) returns `code`
  * (a cudaError_t); 0 switches it off. A launch is such a call, too. What frees or destroys does so
- * even if it fails. After a code that leaves the device unusable (cudaErrorIllegalAddress, say)
+ * even if it fails. After a code that leaves the device unusable, such as cudaErrorIllegalAddress,
  * every later call returns it. */
 void cudasim_fail_call(long calls, int code);
 

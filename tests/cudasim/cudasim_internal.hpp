@@ -10,11 +10,11 @@
 
 namespace cudasim {
 
-// Prints "cudasim: " and the message to standard error and aborts: the program under test did what
-// a GPU would punish later, or not at all.
+// Prints "cudasim: " and the message to standard error and aborts: the program under test did
+// something that a GPU would report later, or not at all.
 [[noreturn]] void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-// A call of a library failed because the test had asked for it (cudasim_failed_call).
+// A call of a library failed at the test's request (cudasim_failed_call).
 void library_call_failed(const char *name);
 
 // Appends work to a stream, or to the graph that the stream is captured into. The work may read and
@@ -28,10 +28,10 @@ bool on_device(const void *start, size_t bytes);
 bool stream_exists(cudaStream_t stream);
 bool capturing(cudaStream_t stream);
 
-// A handle or descriptor was made or is gone; what is left at the end of the program is reported as
-// leaked.
+// A handle or descriptor was made or destroyed. Those left at the end of the program are reported
+// as leaks.
 void handle_made(const void *handle, const char *kind);
-void handle_gone(const void *handle, const char *kind); // fails the program if it is not there
+void handle_gone(const void *handle, const char *kind); // fails the program if it does not exist
 bool handle_exists(const void *handle, const char *kind);
 
 } // namespace cudasim

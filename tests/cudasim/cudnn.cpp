@@ -1,9 +1,8 @@
 // cudnn.cpp: the stand-in for cuDNN: handles, errors, descriptors.
 //
-// Arguments are checked more strictly than cuDNN may do: what its documentation does not promise is
-// refused. What would be a memory fault there fails the program here. Descriptors and handles stay
-// allocated after they are destroyed, so that a later use of one is noticed whatever was made
-// since.
+// Arguments are checked more strictly than cuDNN may check them: what its documentation does not
+// promise is refused. What would be a memory fault there ends the program here. Descriptors and
+// handles stay allocated after they are destroyed, so that a later use of one is always noticed.
 #include "cudnn_internal.hpp"
 
 #include <cstdarg>
@@ -121,7 +120,7 @@ cudnnStatus_t cudasim::enter(const char *call) {
     return refuse((cudnnStatus_t)status, "%s: fails as the test asked", call);
 }
 
-// ---- what exists --------------------------------------------------------------------------------
+// ---- live objects -------------------------------------------------------------------------------
 
 static cudnnStatus_t exists(const char *call, const void *object, const char *kind) {
     if (object == nullptr)
@@ -171,7 +170,7 @@ static cudnnStatus_t make(object **out, std::deque<object> &all, const char *kin
     return CUDNN_STATUS_SUCCESS;
 }
 
-// Destroying is never made to fail by a test: a program could not undo half a destruction.
+// A test never makes this fail: a program could not undo half a destruction.
 static cudnnStatus_t destroy(const void *object, const char *kind, const char *call) {
     if (cudnnStatus_t status = exists(call, object, kind))
         return status;
@@ -189,7 +188,7 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
         return CUDNN_STATUS_SUCCESS;
     handle_gone(*handle, HANDLE);
     *handle = nullptr;
-    return refuse(CUDNN_STATUS_NOT_INITIALIZED, "cudnnCreate: no device memory to be had");
+    return refuse(CUDNN_STATUS_NOT_INITIALIZED, "cudnnCreate: out of device memory");
 }
 
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {

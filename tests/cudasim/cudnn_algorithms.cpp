@@ -1,17 +1,16 @@
-// cudnn_algorithms.cpp: the stand-in for cuDNN: which algorithms there are for a convolution, what
-// each can do, and how much workspace it wants.
+// cudnn_algorithms.cpp: the stand-in for cuDNN: the algorithms for a convolution, what each
+// supports, and how much workspace it needs.
 //
 // Workspace sizes are made up: they differ from algorithm to algorithm, grow with the batch, and
-// are no round numbers. The lists that the heuristics return hold what a caller must filter out:
-// algorithms that are not supported, and fast ones whose results vary, in front of those that are
-// wanted.
+// are not round numbers. The lists that the heuristics return begin with what a caller must filter
+// out: algorithms that are not supported, and fast ones whose results vary.
 #include "cudnn_internal.hpp"
 
 #include <algorithm>
 
 using namespace cudasim;
 
-// ---- what each algorithm is ---------------------------------------------------------------------
+// ---- the algorithms -----------------------------------------------------------------------------
 
 enum method {
     IMPLICIT_GEMM,
@@ -44,7 +43,7 @@ static method method_of(cudnnConvolutionBwdFilterAlgo_t algo) {
     return methods[algo];
 }
 
-// NULL if the method can do the problem, else why not. Limits from the tables of supported
+// NULL if the method supports the problem, else why not. Limits from the tables of supported
 // algorithms in the documentation of cudnnConvolutionForward, ...BackwardData and
 // ...BackwardFilter; strides and dilations other than 1 do not come here.
 static const char *unsupported(method method, const problem &p) {
@@ -210,7 +209,7 @@ static void list(perf *results, int *returned, int requested, const problem &p,
     }
 }
 
-// The same as timing them would: those that do not run come last, and the times are made up.
+// As if they had been timed: those that do not run come last. The times are made up.
 template <typename perf, typename number, int count>
 static void list_timed(perf *results, int *returned, int requested, const problem &p,
                        const number (&rank)[count]) {
@@ -219,7 +218,7 @@ static void list_timed(perf *results, int *returned, int requested, const proble
     list(all, &ranked, count, p, rank);
     std::stable_partition(all, all + count,
                           [](const perf &a) { return a.status == CUDNN_STATUS_SUCCESS; });
-    if (all[1].status == CUDNN_STATUS_SUCCESS) // heuristics and times do not agree
+    if (all[1].status == CUDNN_STATUS_SUCCESS) // heuristics and times disagree
         std::swap(all[0], all[1]);
     for (int i = 0; i < count; i++)
         if (all[i].status == CUDNN_STATUS_SUCCESS)

@@ -8,7 +8,7 @@ using namespace cudasim;
 static unsigned
     calls_without_order; // of algorithms that are not deterministic; each sums in another order
 
-// ---- do the descriptors fit one another? --------------------------------------------------------
+// ---- whether descriptors fit one another --------------------------------------------------------
 
 static int out_size(int in, int pad, int filter, int dilation, int stride) {
     int reach = in + 2 * pad - ((filter - 1) * dilation + 1);
@@ -29,7 +29,7 @@ static cudnnStatus_t check_types(const char *call, const shape &x, const shape &
     return CUDNN_STATUS_SUCCESS;
 }
 
-// What cuDNN can do and this project does not.
+// What cuDNN supports and this project does not use.
 static cudnnStatus_t check_kind(const char *call, const shape &w, const cudnnConvolutionStruct &c) {
     if (c.mode != CUDNN_CROSS_CORRELATION)
         return refuse(CUDNN_STATUS_NOT_SUPPORTED, "%s: the stand-in has no CUDNN_CONVOLUTION",
@@ -195,8 +195,7 @@ static cudnnStatus_t begin(operation *op, const void *alpha, const void *beta,
     return CUDNN_STATUS_SUCCESS;
 }
 
-// Runs `loops` after all that the workspace held has been overwritten: it is the operation's from
-// end to end.
+// Overwrites the whole workspace, which belongs to the operation, and runs `loops`.
 static cudnnStatus_t run(const operation &op, std::vector<span> spans,
                          std::function<void(unsigned order)> loops) {
     void *workspace = op.workspace;

@@ -41,11 +41,11 @@ cudnnStatus_t refuse(cudnnStatus_t status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 // Each call begins with one of these two. The first is for calls without a handle; the second
-// refuses a handle that is NULL and fails the program for one that is gone.
+// refuses a handle that is NULL and fails the program for one that was destroyed.
 cudnnStatus_t enter(const char *call);
 cudnnStatus_t enter(const char *call, cudnnHandle_t handle);
 
-// Refuses a descriptor that is NULL or was never set; fails the program for one that is gone.
+// Refuses a descriptor that is NULL or was never set; fails the program for one that was destroyed.
 cudnnStatus_t known(const char *call, const cudnnTensorStruct *tensor);
 cudnnStatus_t known(const char *call, const cudnnFilterStruct *filter);
 cudnnStatus_t known(const char *call, const cudnnConvolutionStruct *convolution);
@@ -79,20 +79,20 @@ cudnnStatus_t problem_of(problem *p, const char *call, const cudnnTensorStruct *
                          const cudnnFilterStruct *w, const cudnnConvolutionStruct *convolution,
                          const cudnnTensorStruct *y);
 
-// What is known of an algorithm for a problem.
+// An algorithm for a problem.
 struct algorithm {
-    cudnnStatus_t status; // CUDNN_STATUS_SUCCESS if it can do it
+    cudnnStatus_t status; // CUDNN_STATUS_SUCCESS if it supports it
     const char *reason;   // why not
     size_t workspace;     // bytes
     bool deterministic;
 };
-// CUDNN_STATUS_BAD_PARAM for a number that is no algorithm.
+// CUDNN_STATUS_BAD_PARAM for a number that is not an algorithm.
 algorithm algorithm_for(const problem &p, direction direction, int algo);
 
 // The loops. Sums go in another order for each `order` but 0; only algorithms that are not
 // deterministic give one.
 struct blend {
-    float alpha, beta; // beta 0: what was there is not read
+    float alpha, beta; // beta 0: the old value is not read
 };
 void convolve(float *y, const float *x, const float *w, const problem &p, blend blend);
 void convolve_backward_data(float *dx, const float *w, const float *dy, const problem &p,

@@ -1,7 +1,7 @@
 // cudnn_loops.cpp: the stand-in for cuDNN: convolution of stride 1 as plain loops.
 //
-// Whole training runs are made on them, so the inner loops are long and the compiler can vectorize
-// them: an image is copied into planes with zero borders, and a plane is then treated as one row.
+// Whole training runs use them, so the inner loops are long and the compiler can vectorize them: an
+// image is copied into planes with zero borders, and a plane is then treated as one row.
 // An output map is computed with the planes' row length, too; what falls between its rows is
 // dropped.
 #include "cudnn_internal.hpp"
@@ -146,7 +146,7 @@ static float dot(const float *a, const float *b, size_t count, unsigned order) {
 }
 
 // sums[k][c][r][s] += what one image adds. dy has the row length of the planes of x and zeros
-// between its rows, so that what x has there does not count (unless it is no finite number).
+// between its rows, so that what x has there does not count (unless it is not finite).
 static void add_image(float *sums, const planes &x, const planes &dy, const problem &p,
                       unsigned order) {
     for (int k = 0; k < p.k; k++)

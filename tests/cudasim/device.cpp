@@ -1,5 +1,5 @@
-// device.cpp: which device the stand-in says it has, and the calls that allocate, free and copy at
-// once.
+// device.cpp: the device that the stand-in reports, and the calls that allocate, free and copy
+// synchronously.
 
 #include "runtime.hpp"
 
@@ -194,8 +194,7 @@ static cudaError_t allocate_for(void **memory, size_t bytes, place where, const 
     return call.end(cudaSuccess);
 }
 
-// An error that the test asks for does not keep the memory from being released: nobody could
-// release it later.
+// An error at the test's request still releases the memory: nothing could release it later.
 static cudaError_t release_for(void *memory, place where, const char *name) {
     api_call call(name);
     the_counts().allocations++;

@@ -1,4 +1,4 @@
-// faults.cpp: what happens when the program, or a kernel, touches memory that it may not touch.
+// faults.cpp: accesses of the program, or of a kernel, to memory that it may not touch.
 
 #include "runtime.hpp"
 
@@ -14,7 +14,7 @@ constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGILL, SIGTRAP};
 constexpr size_t SIGNAL_STACK = 256 << 10;
 
 struct fault_state {
-    struct sigaction before[4]; // who had each of SIGNALS
+    struct sigaction before[4]; // the handlers before ours
 };
 
 fault_state &the() {
@@ -22,7 +22,7 @@ fault_state &the() {
     return *state;
 }
 
-// Whether the fault was a read or a write, as far as the processor says.
+// Whether the fault was a read or a write, as far as the processor tells.
 enum class fault { read, write, unknown };
 
 fault kind_of(const void *context) {
@@ -59,7 +59,7 @@ std::string position(const allocation *a, const void *address) {
 void explain(int number, const siginfo_t *info, const void *context) {
     const void *address = info->si_addr;
     bool ours = work_runs_in_this_thread();
-    // x86 tells of an aligned instruction at a misaligned address by a fault without an address.
+    // x86 reports an aligned instruction at a misaligned address as a fault without an address.
     bool without_address = info->si_code == SI_KERNEL && !address;
     if (number == SIGILL || number == SIGTRAP || without_address) {
         if (ours)
@@ -98,7 +98,7 @@ void use_signal_stack() {
     if (sigaltstack(nullptr, &now) == 0 && !(now.ss_flags & SS_DISABLE))
         return;
     stack_t stack = {};
-    // As long as the thread; not by malloc, which a test may make fail.
+    // Lives as long as the thread; not from malloc, which a test may make fail.
     stack.ss_sp =
         mmap(nullptr, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     stack.ss_size = SIGNAL_STACK;

@@ -1,4 +1,4 @@
-// kernel.cpp: launches of the stand-in: what a launch may ask for, and a kernel run block by block,
+// kernel.cpp: launches of the stand-in: the limits of a launch, and a kernel run block by block,
 // forward and then, to find races, backward.
 
 #include "runtime.hpp"

@@ -32,8 +32,8 @@ inline span floats_out(const char *name, const void *start, size_t count) {
 
 // Enqueues work as cudasim::enqueue does, but first fails the program for what would be a memory
 // fault or a wrong result on a GPU: a span that is not device memory from end to end or is
-// misaligned, or overlaps one that is written. That memory still exists is looked at again when the
-// work runs.
+// misaligned, or overlaps one that is written. Whether the memory still exists is checked again
+// when the work runs.
 void enqueue_on(cudaStream_t stream, const char *name, std::vector<span> spans,
                 std::function<void()> work);
 

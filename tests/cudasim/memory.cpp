@@ -1,5 +1,6 @@
-// memory.cpp: device and pinned memory of the stand-in: each allocation in pages of its own, device
-// memory closed to the host, and the pages that a kernel writes saved, so that it can be run again.
+// memory.cpp: device and pinned memory of the stand-in. Each allocation has pages of its own,
+// device memory is closed to the host, and the pages that a kernel writes are saved, so that it can
+// be run again.
 
 #include "runtime.hpp"
 
@@ -77,7 +78,7 @@ const unsigned char *find_other(const unsigned char *from, const unsigned char *
     return nullptr;
 }
 
-// Those of the margins' bytes that lie between two addresses of the allocation's pages.
+// The bytes of the margins between two addresses of the allocation's pages.
 void fill_margins(const allocation *a, unsigned char *from, unsigned char *to,
                   const unsigned char *pattern) {
     fill(from, std::min(to, a->start), pattern);
@@ -204,8 +205,8 @@ void report_leaked_memory(std::vector<std::string> *lines) {
 
 // ---- work opens memory -------------------------------------------------------------------------
 
-// Device memory is closed (PROT_NONE), whoever touches it. While work runs, the handler of the
-// signal opens what is touched, granule by granule; when the work is done, it is closed again.
+// Device memory is closed (PROT_NONE). While work runs, the signal handler opens what is touched,
+// granule by granule; when the work is done, it is closed again.
 
 static void reserve_memory() {
     if (the().save_area)
@@ -272,8 +273,7 @@ bool in_second_run() {
     return the().running == run::second;
 }
 
-// Puts the old contents back, and other margins: the second run may write where the first did and
-// nowhere else.
+// Restores the old contents, with other margins: the second run may write only where the first did.
 void second_run_begins() {
     std::string who = who_runs();
     for (granule &g : the().touched) {

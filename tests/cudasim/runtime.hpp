@@ -1,4 +1,4 @@
-// runtime.hpp: what the files of the stand-in's runtime tell each other: calls (calls.cpp), memory
+// runtime.hpp: what the files of the stand-in's runtime share: calls (calls.cpp), memory
 // (memory.cpp, faults.cpp), streams (stream.cpp, capture.cpp) and kernels (kernel.cpp, block.cpp,
 // shared.cpp).
 #ifndef CUDASIM_RUNTIME_HPP
@@ -18,9 +18,8 @@ namespace cudasim {
 
 // ---- calls.cpp: what every call has in common --------------------------------------------------
 
-// Lives as long as a call of the CUDA runtime: holds the lock, and knows whether the call is to
-// fail whatever it does: because the test wants it to, after an error that lasts, or for want of a
-// device.
+// Lives as long as a call of the CUDA runtime: holds the lock, and knows whether the call must
+// fail: at the test's request, after a lasting error, or because there is no device.
 class api_call {
   public:
     explicit api_call(const char *name, bool needs_device = true);
@@ -47,8 +46,9 @@ void launch_ends(const char *name, cudaError_t result);
 enum class place { device, pinned };
 enum class opened : unsigned char { no, to_read, to_write };
 
-// Pages between guards that nobody may touch. The bytes given away end at most 255 bytes before the
-// second guard; what they leave of their pages (the margins) holds a pattern that is checked.
+// Pages between guards, which must not be touched. The bytes of the allocation end at most 255
+// bytes before the second guard; the rest of their pages (the margins) holds a pattern that is
+// checked.
 struct allocation {
     long number;
     place where;
@@ -83,13 +83,12 @@ bool in_second_run();
 
 // ---- faults.cpp --------------------------------------------------------------------------------
 
-// Signals come here from now on, whoever else (cmocka) asked for them since.
+// Installs the signal handlers again, in case something else (cmocka) has replaced them.
 void catch_faults();
 
 // ---- copy.cpp ----------------------------------------------------------------------------------
 
-// Fail unless device memory lies wholly in one allocation, and the direction is what the addresses
-// say.
+// Fail unless device memory lies wholly in one allocation, and the direction matches the addresses.
 void check_copy(const char *call, const void *to, const void *from, size_t bytes,
                 enum cudaMemcpyKind kind);
 void check_device_range(const char *call, const void *start, size_t bytes);
@@ -178,7 +177,7 @@ struct kernel_launch {
 size_t shared_opt_in_limit();
 bool has_kernel_image();
 
-// Runs work that is no kernel, and may touch device memory.
+// Runs work that is not a kernel and may touch device memory.
 void run_work(const std::string &name, const std::function<void()> &work);
 
 // The work that runs now, for messages: "kernel NAME, block (x,y,z), thread (x,y,z)"; empty: none.
@@ -190,8 +189,7 @@ void run_block(const kernel_launch &launch, bool reverse);
 std::string thread_name(int thread); // "thread (x,y,z)" of the running block
 int running_thread();
 
-// Order among accesses to shared memory: what happened before a barrier, happened before what comes
-// after.
+// Order among accesses to shared memory: those before a barrier happened before those after it.
 void shared_launch_begins(const kernel_launch &launch);
 void shared_block_begins();
 void shared_block_barrier();

@@ -1,5 +1,5 @@
-// shared.cpp: shared memory of the stand-in. Each access is checked: inside of the array, written
-// before it is read, and no race with another thread.
+// shared.cpp: shared memory of the stand-in. Each access is checked: it is inside the array, reads
+// what was written before, and does not race with another thread.
 //
 // A clock counts barriers. Two accesses of different threads are in order if a barrier of the
 // block, or of the warp that both are in, lies between: if the first one's time is before the time
@@ -83,7 +83,7 @@ void note_reader(element_state *e, int thread) {
     e->read = state.now;
 }
 
-// A reader that is not in order with a write of the thread now; -1: none.
+// A reader that races with a write of the thread now; -1: none.
 int racing_reader(const element_state *e, int thread) {
     if (e->read < state.block_since)
         return -1;

@@ -206,7 +206,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     need_stream(stream, "cudaStreamDestroy");
     if (stream->capture)
         fail("cudaStreamDestroy of a stream that is captured");
-    run_needed(stream, nullptr); // a real one is gone only when its work is done
+    run_needed(stream, nullptr); // a real stream lives until its work is done
     the().streams.erase(std::find(the().streams.begin(), the().streams.end(), stream));
     delete stream;
     return call.end(cudaSuccess);
@@ -311,8 +311,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     return call.end(error);
 }
 
-// Asking is waiting, too: each time one operation of the stream runs, so that a loop that asks
-// comes to its end.
+// Each query runs one operation of the stream, so that a loop of queries ends.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
     api_call call("cudaEventQuery");
     need_event(event, "cudaEventQuery");

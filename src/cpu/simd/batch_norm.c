@@ -6,6 +6,7 @@
  * dx (2 reads, 1 write); where dropout or a ReLU behind the norm has to be undone, the first pass
  * writes its result to dx. */
 #include "cpu/simd/planes.h"
+#include "operation_checks.h"
 
 #include <math.h>
 
@@ -68,16 +69,9 @@ static void running_statistics(const struct norm_args *a) {
     }
 }
 
-static enum status check_affine(struct error *error, const struct norm_args *a) {
-    if (!a->per_element)
-        return STATUS_OK;
-    return error_set(error, STATUS_FAILED,
-                     "batch norm: weight and bias are per channel, not per element");
-}
-
 enum status NAME(batch_norm_forward)(struct error *error, struct device *device,
                                      const struct norm_args *a) {
-    if (check_affine(error, a) != STATUS_OK)
+    if (check_batch_norm(error, a) != STATUS_OK)
         return error->status;
     if (a->training)
         batch_statistics(a, device->threads);
@@ -111,7 +105,7 @@ static void join_sums(const struct norm_args *a, const struct plane_sums *sums) 
 
 enum status NAME(batch_norm_backward)(struct error *error, struct device *device,
                                       const struct norm_args *a) {
-    if (check_affine(error, a) != STATUS_OK)
+    if (check_batch_norm(error, a) != STATUS_OK)
         return error->status;
     struct plane_sums *sums = a->workspace;
     int planes = a->batch * a->channels;

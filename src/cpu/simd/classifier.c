@@ -1,6 +1,6 @@
 /* classifier.c: what follows the last block: average over the map, linear layer, softmax
  * cross-entropy. Small work: one thread, sums in the order of the images. */
-#include "cpu/simd/operations.h"
+#include "cpu/simd/variant.h"
 
 #include <math.h>
 

@@ -13,6 +13,7 @@
  *
  * Floor: 2 * multiply-adds / peak; bench/ shows the share reached. */
 #include "cpu/simd/conv_layout.h"
+#include "operation_checks.h"
 
 #include <omp.h>
 
@@ -95,34 +96,25 @@ static inline __attribute__((always_inline)) void tile(const struct tile_job *jo
     }
 }
 
+/* Calls tile() with constants. A count above TILE_VECTORS does not occur; its case must compile all
+ * the same. */
 static void run_tile(const struct tile_job *job, int kernel, int count) {
-    enum { TWO = 2, THREE = TILE_VECTORS < 3 ? 2 : 3, FOUR = TILE_VECTORS < 4 ? 2 : 4 };
-    switch ((kernel == 3) * 4 + count - 1) {
-    case 0:
-        tile(job, 1, 1);
-        break;
-    case 1:
-        tile(job, 1, TWO);
-        break;
-    case 2:
-        tile(job, 1, THREE);
-        break;
-    case 3:
-        tile(job, 1, FOUR);
-        break;
-    case 4:
-        tile(job, 3, 1);
-        break;
-    case 5:
-        tile(job, 3, TWO);
-        break;
-    case 6:
-        tile(job, 3, THREE);
-        break;
-    case 7:
-        tile(job, 3, FOUR);
-        break;
+#define TILE_CASE(vectors)                                                                         \
+    case vectors: {                                                                                \
+        enum { COUNT = (vectors) < TILE_VECTORS ? (vectors) : TILE_VECTORS };                      \
+        if (kernel == 1)                                                                           \
+            tile(job, 1, COUNT);                                                                   \
+        else                                                                                       \
+            tile(job, 3, COUNT);                                                                   \
+        break;                                                                                     \
     }
+    switch (count) {
+        TILE_CASE(1)
+        TILE_CASE(2)
+        TILE_CASE(3)
+        TILE_CASE(4)
+    }
+#undef TILE_CASE
 }
 
 /* Copies (or adds) the long rows of `flat`, [channels][vectors * LANES], into maps without the
@@ -166,18 +158,6 @@ static void correlate(float *y, bool accumulate, const float *padded, const floa
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
-static enum status check_kernel(struct error *error, const struct conv_args *a) {
-    int smallest = a->height < a->width ? a->height : a->width;
-    if ((a->kernel == 1 || a->kernel == 3) && a->padding >= 0 && a->padding < a->kernel &&
-        smallest + 2 * a->padding >= a->kernel)
-        return STATUS_OK;
-    return error_set(
-        error, STATUS_FAILED,
-        "convolution: kernel %d with padding %d of a map of %d x %d; only kernels of 1 "
-        "and 3 with less padding than they are wide, on maps not smaller, are there",
-        a->kernel, a->padding, a->height, a->width);
-}
-
 /* Correlates each image of `from` with the packed filters into `to`, one image a task. */
 static void correlate_batch(float *to, bool accumulate, const float *from, int batch, int channels,
                             int out_channels, const struct geometry *g, const struct layout *l,
@@ -207,7 +187,7 @@ size_t NAME(conv_workspace)(struct device *device, const struct conv_args *a) {
 
 enum status NAME(conv_forward)(struct error *error, struct device *device,
                                const struct conv_args *a) {
-    if (check_kernel(error, a) != STATUS_OK)
+    if (check_conv(error, a) != STATUS_OK)
         return error->status;
     struct geometry g = geometry_of(a->height, a->width, a->kernel, a->padding);
     struct layout l = layout_of(device, a);
@@ -219,7 +199,7 @@ enum status NAME(conv_forward)(struct error *error, struct device *device,
 
 enum status NAME(conv_backward)(struct error *error, struct device *device,
                                 const struct conv_args *a) {
-    if (check_kernel(error, a) != STATUS_OK)
+    if (check_conv(error, a) != STATUS_OK)
         return error->status;
     struct geometry g = geometry_of(a->height, a->width, a->kernel, a->padding);
     struct layout l = layout_of(device, a);

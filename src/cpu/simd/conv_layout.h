@@ -3,7 +3,7 @@
 #ifndef CONV_LAYOUT_H
 #define CONV_LAYOUT_H
 
-#include "cpu/simd/operations.h"
+#include "cpu/simd/variant.h"
 
 enum {
     OUT_BLOCK = 4, /* output channels of a tile */
@@ -22,7 +22,7 @@ struct geometry {
     int left;     /* floats before a row's first pixel: the padding, and what aligns the pixels */
     int first;    /* from the start of a padded plane to the first tap of the first output */
     size_t plane; /* floats of a padded plane, with room to read one vector past its end */
-    bool in_rows; /* vectors lie in rows and are the output as it is */
+    bool in_rows; /* vectors lie in rows: together they are the output map */
     int vectors;  /* of one output map */
 };
 

@@ -1,6 +1,6 @@
 /* conv_weight.c: the gradient of a convolution's weights: taps x channels are held in registers
- * while the pixels of a few images run by. The images of a chunk are summed by one thread, the
- * chunks in their order: the same bits for any number of threads. */
+ * while the loop runs over the pixels of a few images. The images of a chunk are summed by one
+ * thread, the chunks in their order: the same bits for any number of threads. */
 #include "cpu/simd/conv_layout.h"
 
 #include <omp.h>

@@ -2,7 +2,7 @@
 #ifndef DROPOUT_H
 #define DROPOUT_H
 
-#include "cpu/simd/operations.h"
+#include "cpu/simd/variant.h"
 #include "philox.h"
 
 #include <math.h>
@@ -32,8 +32,8 @@ static inline wide_words multiply_even(words a, words b) {
 #endif
 }
 
-/* Upper and lower halves of the products of all lanes. (Lane 0 is the lower half of wide lane 0.)
- */
+/* Upper and lower halves of the products of all lanes. (Lane 0 is the lower half of wide lane
+ * 0.) */
 static inline void multiply(words *high, words *low, words a, words b) {
     wide_words even = multiply_even(a, b);
     wide_words odd = multiply_even((words)((wide_words)a >> 32), b);

@@ -1,5 +1,5 @@
 /* input.c: bytes to normalized floats, with random crop and flip. */
-#include "cpu/simd/operations.h"
+#include "cpu/simd/variant.h"
 #include "image_format.h"
 #include "philox.h"
 

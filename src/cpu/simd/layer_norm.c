@@ -1,6 +1,6 @@
 /* layer_norm.c: normalization over C, H and W for each image (Ba, Kiros and Hinton 2016): group
  * norm with one group, and weights for each channel or each element. */
-#include "cpu/simd/operations.h"
+#include "cpu/simd/variant.h"
 
 size_t NAME(layer_norm_workspace)(const struct device *device, const struct norm_args *args) {
     return NAME(group_norm_workspace)(device, args);

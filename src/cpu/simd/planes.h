@@ -8,7 +8,7 @@
 #define PLANES_H
 
 #include "cpu/simd/dropout.h"
-#include "cpu/simd/operations.h"
+#include "cpu/simd/variant.h"
 
 /* NaN passes, as in PyTorch: a broken value has to reach the loss to be noticed. */
 static inline float relu(float x) {

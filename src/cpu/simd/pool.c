@@ -1,13 +1,11 @@
 /* pool.c: [skip add, ReLU,] 2x2 max pooling. Forward reads x and skip once and writes y and a byte
  * for each output; backward reads dy and the bytes once and writes ds once. */
-#include "cpu/simd/operations.h"
+#include "cpu/simd/variant.h"
 
 enum {
-    POOL_DEAD = 4, /* the code of an output that ReLU stopped */
     PLANES = 32,   /* a task for a thread */
+    SEGMENT = 128, /* columns that are worked on at a time */
 };
-
-enum { SEGMENT = 128 }; /* columns that are worked on at a time */
 
 /* One step of a running maximum in which the first of equal values stays and a NaN wins. */
 static inline void take_larger(float *best, int *place, float candidate, int where) {
@@ -40,11 +38,11 @@ static void sum_row(float *restrict s, const float *restrict x, const float *res
     }
 }
 
-/* Codes from places; ReLU makes a maximum of zero dead, whichever place it had. */
+/* Codes from places; ReLU stops a maximum of zero, whichever place it had. */
 static void write_codes(uint8_t *restrict code, const int *restrict place, const float *restrict y,
                         int outputs, bool relu) {
     for (int i = 0; i < outputs; i++)
-        code[i] = (uint8_t)(relu && y[i] <= 0 ? POOL_DEAD : place[i]);
+        code[i] = (uint8_t)(relu && y[i] <= 0 ? POOL_STOPPED : place[i]);
 }
 
 static void pool_plane(float *y, uint8_t *code, const float *x, const float *skip,

@@ -1,5 +1,5 @@
 /* sgd.c: the optimizer, over the whole parameter arena: 3 reads and 2 writes an element. */
-#include "cpu/simd/operations.h"
+#include "cpu/simd/variant.h"
 
 /* A range with one weight decay. */
 static void step_range(const struct sgd_args *a, size_t first, size_t end, float decay) {

@@ -2,8 +2,8 @@
  * of a vector, the tile of the convolutions, and the suffix of every external name.
  *
  * Each file here is compiled once for each VARIANT (see the Makefile): baseline, avx2, avx512.
- * Vectors are GCC's generic ones; wider vectors than the machine's are split by the compiler badly,
- * so each variant has its own width. */
+ * Vectors are GCC's generic ones. The compiler splits vectors wider than the machine's badly, so
+ * each variant has its own width. */
 #ifndef VARIANT_H
 #define VARIANT_H
 
@@ -15,6 +15,7 @@
 #define VARIANT_PASTE(name, variant) VARIANT_PASTE2(name, variant)
 /* NAME(conv_forward) is conv_forward_avx512 in the AVX-512 compilation. */
 #define NAME(name) VARIANT_PASTE(name, VARIANT)
+#include "operations.h"
 
 #if defined(__AVX512F__)
 enum { LANES = 16, TILE_VECTORS = 4 }; /* 32 registers: 4 x 4 accumulators, 4 of x, 4 weights */
@@ -36,8 +37,8 @@ static inline void vector_store(float *p, vector v) {
     memcpy(p, &v, sizeof v);
 }
 
-/* Keeps a loaded vector in a register where the compiler would fold the load into each of its uses:
- * an unaligned load is worth two aligned ones. */
+/* Keeps a loaded vector in a register where the compiler would repeat the load at each use: an
+ * unaligned load costs as much as two aligned ones. */
 #if defined(__x86_64__)
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
 #else

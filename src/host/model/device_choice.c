@@ -1,5 +1,5 @@
-/* device_choice.c: the backends built into this program, and the choice of one. The only host file that
- * may ask at compile time whether CUDA is there. */
+/* device_choice.c: the backends built into this program, and the choice of one. The only host file
+ * that asks at compile time whether CUDA is built in. */
 #include "model/device_choice.h"
 
 #include <stdio.h>
@@ -20,8 +20,8 @@ static const struct backend *find(const struct backend *const *list, const char 
     return NULL;
 }
 
-/* Opens one backend and describes it; `why` says why no better one was taken, "" if none is better.
- */
+/* Opens one backend and describes it; `why` says why no better one was taken; "": none is
+ * better. */
 static enum status open_backend(struct error *error, struct device_choice *out,
                                 const struct backend *backend, const struct device_request *request,
                                 const char *why) {
@@ -34,6 +34,7 @@ static enum status open_backend(struct error *error, struct device_choice *out,
     if (backend->open(error, &out->device, &options) != STATUS_OK)
         return error->status;
     out->backend = backend;
+    out->threads = backend->threads == NULL ? 0 : backend->threads(out->device);
     const char *text = backend->describe(out->device);
     if (why[0] == '\0')
         snprintf(out->text, sizeof out->text, "%s", text);
@@ -48,7 +49,7 @@ static enum status open_first(struct error *error, struct device_choice *out,
     char why[sizeof error->text] = "";
     if (find(list, "cuda") == NULL)
         snprintf(why, sizeof why, "this build has no CUDA backend");
-    error_set(error, STATUS_NO_DEVICE, "this build has no backend at all");
+    error_set(error, STATUS_NO_DEVICE, "this build has no backend");
     for (; *list != NULL; list++) {
         if (open_backend(error, out, *list, request, why) == STATUS_OK)
             return STATUS_OK;
@@ -75,9 +76,8 @@ enum status device_choose(struct error *error, struct device_choice *out,
     if (backend == NULL)
         return error_set(
             error, STATUS_NO_DEVICE,
-            "--device %s: this build has no %s backend; use --device cpu, or build again "
-            "where `make` finds a CUDA toolkit",
-            name, strcmp(name, "cuda") == 0 ? "CUDA" : name);
+            "this build has no %s backend: build again where `make` finds a CUDA toolkit",
+            strcmp(name, "cuda") == 0 ? "CUDA" : name);
     return open_backend(error, out, backend, request, "");
 }
 

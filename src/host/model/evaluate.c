@@ -31,7 +31,7 @@ void softmax(double out[CLASS_COUNT], const float logits[CLASS_COUNT]) {
 /* Takes one batch through the model; its logits go to `logits`, unless that is NULL. */
 static enum status evaluate_batch(struct error *error, float *logits, struct model *model,
                                   struct feed *feed, const struct device_batch *batch) {
-    if (model_evaluate_step(error, model, batch) != STATUS_OK ||
+    if (model_step(error, model, batch, false) != STATUS_OK ||
         feed_release(error, feed) != STATUS_OK)
         return error->status;
     return logits == NULL ? STATUS_OK : model_logits(error, model, logits, batch->count);
@@ -40,7 +40,7 @@ static enum status evaluate_batch(struct error *error, float *logits, struct mod
 enum status evaluate(struct error *error, struct score *out, float *logits, struct model *model,
                      struct feed *feed) {
     memset(out, 0, sizeof *out);
-    const struct step_state state = {0}; /* nothing random and no update: neither number is read */
+    const struct step_state state = {0}; /* not read: nothing is random or updated */
     struct counters counters = {0};
     struct device_batch batch;
     if (model_set_counters(error, model, &counters) != STATUS_OK ||

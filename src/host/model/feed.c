@@ -1,8 +1,8 @@
 /* feed.c: two slots between the loader and the device.
  *
- * The life of a slot, with the event that ends each part:
+ * The stages of a slot, with what ends each:
  *     gathered   by the loader's thread                    (loader_next returns)
- *     copied     on STREAM_COPY, once `consumed` is there  (event `copied`)
+ *     copied     on STREAM_COPY, after `consumed`          (event `copied`)
  *     used       on STREAM_COMPUTE                         (event `consumed`)
  * The host half of the slot is free again after `copied`, the device half after `consumed`. */
 #include "model/feed.h"
@@ -28,9 +28,8 @@ struct feed {
     struct loader_batch batches[SLOT_COUNT]; /* the host halves as the loader knows them */
     struct slot slots[SLOT_COUNT];
     size_t images_offset; /* bytes from the start of a slot */
-    int copying; /* the slot whose host half may still be read by a copy; SLOT_NONE: there is none
-                  */
-    int in_use;  /* the slot handed out by feed_next */
+    int copying;          /* the slot whose host half a copy may still read; or SLOT_NONE */
+    int in_use;           /* the slot handed out by feed_next */
 };
 
 enum { LABELS_OFFSET = 64, ALIGNMENT = 64 };
@@ -87,8 +86,7 @@ enum status feed_create(struct error *error, struct feed **out, const struct bac
     return STATUS_OK;
 }
 
-/* Waits for the copy out of a host half, if there is one, and lets the loader fill that half again.
- */
+/* Waits for the copy from a host half, if one runs, and lets the loader fill that half again. */
 static enum status finish_copy(struct error *error, struct feed *feed) {
     if (feed->copying == SLOT_NONE)
         return STATUS_OK;
@@ -141,8 +139,8 @@ enum status feed_release(struct error *error, struct feed *feed) {
     return feed->backend->event_record(error, feed->device, consumed, STREAM_COMPUTE);
 }
 
-/* Waits for all work on both streams. A device that fails here has failed before, and that was
- * reported. */
+/* Waits for all work on both streams. A device that fails here has failed before, which was
+ * reported then. */
 static void drain(struct feed *feed) {
     struct error ignored;
     const enum stream streams[] = {STREAM_COPY, STREAM_COMPUTE};

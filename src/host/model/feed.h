@@ -16,14 +16,14 @@
 struct feed;
 
 /* Makes a feed over `set` with its slots and its loader thread. Backend, device and set must
- * outlive it. options->batch_size must not exceed the set. Errors: STATUS_FAILED (memory, thread).
- */
+ * outlive it. options->batch_size must not exceed the set. Errors: STATUS_FAILED (memory,
+ * thread). */
 enum status feed_create(struct error *error, struct feed **out, const struct backend *backend,
                         struct device *device, const struct image_set *set,
                         const struct loader_options *options);
 
-/* Begins epoch `epoch` (from 0) at batch `first_batch`; an epoch before it may have been cut short.
- */
+/* Begins epoch `epoch` (from 0) at batch `first_batch`; an epoch before it may have been cut
+ * short. */
 enum status feed_begin(struct error *error, struct feed *feed, int epoch, int first_batch);
 
 /* Brings the next batch to the device together with `state`; what is enqueued on STREAM_COMPUTE
@@ -31,7 +31,7 @@ enum status feed_begin(struct error *error, struct feed *feed, int epoch, int fi
 enum status feed_next(struct error *error, struct feed *feed, struct device_batch *out,
                       const struct step_state *state);
 
-/* Gives the batch back after everything that reads it was enqueued on STREAM_COMPUTE. */
+/* Releases the batch, after everything that reads it was enqueued on STREAM_COMPUTE. */
 enum status feed_release(struct error *error, struct feed *feed);
 
 /* Waits for the device and frees the feed; NULL is fine. */

@@ -36,33 +36,33 @@ void model_destroy(struct model *model);
 /* The network that it computes. */
 const struct network *model_network(const struct model *model);
 
+/* The shape of a convolution as its operation gets it; the pointers are NULL. */
+struct conv_args conv_shape_args(const struct layer *layer, int batch);
+
 /* Sets the initial weights: convolutions uniform in +-1/sqrt(fan_in) (PyTorch's Conv2d default:
  * kaiming_uniform with a = sqrt(5)) from Philox (seed, PHILOX_INITIAL_WEIGHTS + layer, 0, element /
  * 4), norm weights 1, biases 0, running means 0, running variances 1; velocity 0. */
 enum status model_initialize(struct error *error, struct model *model, uint64_t seed);
 
-/* One optimizer step: forward, loss into the counters, backward, SGD. Enqueued, not waited for.
- * From the second time that a batch has the same place and size the step is replayed, if the
- * options say so: the batch's addresses must then stay those of live memory. */
-enum status model_train_step(struct error *error, struct model *model,
-                             const struct device_batch *batch);
-
-/* Forward in evaluation mode, loss into the counters. Enqueued, not waited for. */
-enum status model_evaluate_step(struct error *error, struct model *model,
-                                const struct device_batch *batch);
+/* Takes a batch through the network. Training: one optimizer step, which is forward, loss into the
+ * counters, backward, SGD. Otherwise: forward in evaluation mode, loss into the counters. Enqueued,
+ * not waited for. From the second time that a batch has the same place and size the step is
+ * replayed, if the options say so: the batch's addresses must then stay those of live memory. */
+enum status model_step(struct error *error, struct model *model, const struct device_batch *batch,
+                       bool training);
 
 /* Copies the logits of the last batch, `count` images, to out[count][CLASS_COUNT]. Waits for the
  * device. */
 enum status model_logits(struct error *error, struct model *model, float *out, int count);
 
-/* What the steps have counted since the counters were set or taken. They go on from there, so that
- * a sum does not depend on how often it was looked at. Waits for the device. */
+/* What the steps have counted since the counters were set or taken. The counters keep counting, so
+ * a sum does not depend on how often it was read. Waits for the device. */
 enum status model_read_counters(struct error *error, struct model *model, struct counters *out);
 
 /* The same, and the counters are zero again. */
 enum status model_take_counters(struct error *error, struct model *model, struct counters *out);
 
-/* Lets the counters go on from `start`. Waits for the device. */
+/* Lets the counters count on from `start`. Waits for the device. */
 enum status model_set_counters(struct error *error, struct model *model,
                                const struct counters *start);
 
@@ -104,18 +104,18 @@ const struct tensor *tensor_list_not_finite(const struct tensor_list *list);
 /* Sets the weights and running statistics from `list`, which must hold every tensor of the network
  * with its exact shape and no other; only num_batches_tracked may be missing, which counts as 0.
  * Velocity becomes 0. Where filters are standardized, the model takes any filters and standardizes
- * them; those that model_export gave stay what they are, but for rounding. `path` names the list in
+ * them, which changes those of model_export by rounding only. `path` names the list in
  * messages. Waits for the device. Errors: STATUS_BAD_DATA naming the tensor, the model unchanged;
  * STATUS_FAILED. */
 enum status model_import(struct error *error, struct model *model, const struct tensor_list *list,
                          const char *path);
 
-/* All that the training goes on from, bit for bit: the weights as they are trained (filters not
+/* All that training resumes from, bit for bit: the weights as they are trained (filters not
  * standardized), running statistics, num_batches_tracked, and the velocity of each weight under
  * "velocity." and its name. The counters are not in it. Waits for the device. */
 enum status model_save_state(struct error *error, struct model *model, struct tensor_list *out);
 
-/* Goes back to what model_save_state gave. Errors: as model_import. */
+/* Restores what model_save_state gave. Errors: as model_import. */
 enum status model_restore_state(struct error *error, struct model *model,
                                 const struct tensor_list *list, const char *path);
 

@@ -7,7 +7,7 @@
 
 enum {
     MAX_REPLAYS = 16
-}; /* two slots of two feeds, each with two sizes of batch, and as much again */
+}; /* two slots of two feeds, each with two sizes of batch, and as many again */
 
 /* A step that was run before: what its operations depend on, and their recording. */
 struct replay {

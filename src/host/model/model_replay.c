@@ -1,12 +1,12 @@
 /* model_replay.c: a step, called operation by operation or replayed.
  *
- * The operations of a step depend on where its batch lies, on how many images it has and on whether
- * they are trained on; everything that changes from step to step they read from device memory. So
- * the first step of each kind is walked (libraries set themselves up in it), the second one is
- * recorded, and from then on the recording is replayed: one call instead of about a hundred. */
+ * The operations of a step depend on the address and size of its batch and on whether it trains;
+ * what changes from step to step they read from device memory. So the first step of each kind is
+ * walked (libraries set themselves up in it), the second one is recorded, and from then on the
+ * recording is replayed: one call instead of about a hundred. */
 #include "model/model_private.h"
 
-/* The entry of that kind of step; a new one if there is room, else NULL. */
+/* The entry of that kind of step; NULL: it was not run before. */
 static struct replay *find(struct model *model, const struct device_batch *batch, bool training) {
     for (int i = 0; i < model->replay_count; i++) {
         struct replay *replay = &model->replays[i];
@@ -17,7 +17,7 @@ static struct replay *find(struct model *model, const struct device_batch *batch
     return NULL;
 }
 
-/* Notes that this kind of step was walked; with no room left it is walked every time. */
+/* Notes that this kind of step was walked. Without room it is walked every time. */
 static void remember(struct model *model, const struct device_batch *batch, bool training) {
     if (model->replay_count < MAX_REPLAYS)
         model->replays[model->replay_count++] = (struct replay){.images = batch->images,
@@ -31,39 +31,30 @@ static enum status record(struct error *error, struct model *model, struct repla
     const struct backend *backend = model->backend;
     if (backend->record_begin(error, model->device) != STATUS_OK)
         return error->status;
-    struct error ignored; /* an error of the walk is the one to report */
     if (model_walk(error, model, batch, replay->training) != STATUS_OK) {
-        (void)backend->record_end(&ignored, model->device, &replay->recording);
+        backend->record_cancel(model->device);
         return error->status;
     }
     return backend->record_end(error, model->device, &replay->recording);
 }
 
-static enum status step(struct error *error, struct model *model, const struct device_batch *batch,
-                        bool training) {
-    if (!model->options.replay || model->backend->replay == NULL)
-        return model_walk(error, model, batch, training);
-    struct replay *replay = find(model, batch, training);
+enum status model_step(struct error *error, struct model *model, const struct device_batch *batch,
+                       bool training) {
+    bool replays = model->options.replay && model->backend->replay != NULL;
+    struct replay *replay = replays ? find(model, batch, training) : NULL;
+    enum status status;
     if (replay == NULL) {
-        remember(model, batch, training);
-        return model_walk(error, model, batch, training);
+        status = model_walk(error, model, batch, training);
+        if (replays)
+            remember(model, batch, training);
+    } else {
+        status = replay->recording == NULL ? record(error, model, replay, batch) : STATUS_OK;
+        if (status == STATUS_OK)
+            status = model->backend->replay(error, model->device, replay->recording);
     }
-    if (replay->recording == NULL && record(error, model, replay, batch) != STATUS_OK)
-        return error->status;
-    return model->backend->replay(error, model->device, replay->recording);
-}
-
-enum status model_train_step(struct error *error, struct model *model,
-                             const struct device_batch *batch) {
-    if (step(error, model, batch, true) != STATUS_OK)
-        return error->status;
-    model->batches_tracked++;
-    return STATUS_OK;
-}
-
-enum status model_evaluate_step(struct error *error, struct model *model,
-                                const struct device_batch *batch) {
-    return step(error, model, batch, false);
+    if (status == STATUS_OK && training)
+        model->batches_tracked++;
+    return status;
 }
 
 void model_replay_clear(struct model *model) {

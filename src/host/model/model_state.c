@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The largest workspace that any operation wants. */
+/* The largest workspace that any operation needs. */
 static size_t workspace_bytes(const struct model *model) {
     struct device_batch batch = {.count = model->plan.batch};
     size_t most = 1;
@@ -38,8 +38,8 @@ static size_t bytes_needed(const struct model *model, size_t workspace, int batc
            plan.activation_bytes + share * (size_t)batch + (size_t)4 * (size_t)batch * IMAGE_BYTES;
 }
 
-/* Whether it will fit, before anything is taken; a backend that does not know its memory is asked
- * by allocating. */
+/* Checks that the model fits before anything is allocated. If the backend does not know its memory,
+ * allocating tells. */
 static enum status check_memory(struct error *error, struct model *model, size_t workspace) {
     const double mebibyte = 1024.0 * 1024;
     size_t left = model->backend->memory_left(model->device);
@@ -54,13 +54,13 @@ static enum status check_memory(struct error *error, struct model *model, size_t
             fits += step;
     if (fits == 0)
         return error_set(error, STATUS_FAILED,
-                         "out of device memory: --batch-size %d needs %.1f MiB, %.1f MiB are free, "
-                         "of which a sixteenth is kept back, and no smaller batch fits; end what "
-                         "else runs on the device, or use --device cpu",
+                         "out of device memory: a batch of %d images needs %.1f MiB, %.1f MiB are "
+                         "free, of which a sixteenth is kept back, and no smaller batch fits: end "
+                         "what else runs on the device",
                          model->plan.batch, (double)needed / mebibyte, (double)left / mebibyte);
     return error_set(error, STATUS_FAILED,
-                     "out of device memory: --batch-size %d needs %.1f MiB, %.1f MiB are free, of "
-                     "which a sixteenth is kept back; --batch-size %d would fit",
+                     "out of device memory: a batch of %d images needs %.1f MiB, %.1f MiB are "
+                     "free, of which a sixteenth is kept back; a batch of %d would fit",
                      model->plan.batch, (double)needed / mebibyte, (double)left / mebibyte, fits);
 }
 
@@ -79,9 +79,8 @@ static enum status allocate(struct error *error, struct model *model) {
         backend->alloc(error, device, &model->statistics, statistics, "running statistics") ||
         backend->alloc(error, device, &model->counters, sizeof *model->counters, "counters") ||
         backend->alloc(error, device, &model->activations, model->plan.activation_bytes,
-                       "the activations (a smaller --batch-size needs less)") ||
-        backend->alloc(error, device, &model->workspace, workspace,
-                       "the workspace (a smaller --batch-size needs less)") ||
+                       "the activations of a batch") ||
+        backend->alloc(error, device, &model->workspace, workspace, "the workspace of a batch") ||
         backend->alloc_pinned(error, device, &model->counters_host, sizeof *model->counters_host,
                               "counters on the host") ||
         backend->alloc_pinned(error, device, &model->logits_host, logits, "logits on the host") ||

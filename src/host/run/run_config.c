@@ -60,7 +60,7 @@ static json_t *setting_json(const struct run_description *run) {
         "weights", options->weights[0] == '\0' ? json_null() : text_json(options->weights),
         "train_images", run->dataset->train.count, "test_images", run->dataset->test.count,
         "backend", run->device->backend->name, "device", run->device->text, "threads",
-        options->device.threads, "seed", text_json_uint64(options->seed), "shuffle",
+        run->device->threads, "seed", text_json_uint64(options->seed), "shuffle",
         !options->no_shuffle, "max_steps",
         options->max_steps == 0 ? json_null() : json_integer(options->max_steps), "steps_per_epoch",
         run->steps_per_epoch);

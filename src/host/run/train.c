@@ -1,7 +1,7 @@
 /* train.c: the command `train`: sets a run up, trains and evaluates epoch by epoch, and closes it.
  *
- * The way of a batch: feed_next brings it to the device, model_train_step walks the network forward
- * and backward and updates the weights, feed_release gives its slot back. Nothing in that loop
+ * The way of a batch: feed_next brings it to the device, model_step walks the network forward and
+ * backward and updates the weights, feed_release gives its slot back. Nothing in that loop
  * waits for the device; the counters are read at the end of an epoch, for the progress bar and for
  * checkpoints.
  *
@@ -18,6 +18,7 @@
 #include "network/schedule.h"
 #include "run/checkpoint.h"
 #include "run/console.h"
+#include "run/device_setup.h"
 #include "run/progress.h"
 #include "run/report.h"
 #include "run/run_folder.h"
@@ -67,7 +68,7 @@ static enum status check_inputs(struct error *error, struct training *training, 
                          "--batch-size %d: the training set of %s has %d images; at most that many "
                          "are allowed",
                          recipe->batch_size, dataset->name, dataset->train.count);
-    return device_choose(error, &training->device, backends, &options->device);
+    return device_set_up(error, &training->device, &options->device);
 }
 
 static enum status create_model(struct error *error, struct training *training,
@@ -82,8 +83,8 @@ static enum status create_model(struct error *error, struct training *training,
         .nesterov = recipe->nesterov,
         .replay = !options->no_graph,
     };
-    if (model_create(error, &training->model, training->device.backend, training->device.device,
-                     &training->network, &model_options) != STATUS_OK)
+    if (model_set_up(error, &training->model, &training->device, &training->network,
+                     &model_options) != STATUS_OK)
         return error->status;
     if (options->resume)
         return checkpoint_read(error, &training->at, training->model, training->checkpoint,
@@ -251,7 +252,7 @@ static enum status train_step(struct error *error, struct training *training, bo
     *more = batch.count > 0;
     if (!*more)
         return STATUS_OK;
-    if (model_train_step(error, training->model, &batch) != STATUS_OK ||
+    if (model_step(error, training->model, &batch, true) != STATUS_OK ||
         feed_release(error, training->train_feed) != STATUS_OK)
         return error->status;
     at->step++;

@@ -48,7 +48,7 @@ extern dim3 blockDim, gridDim;
 enum { warpSize = 32 };
 
 // ---- barriers and shuffles ---------------------------------------------------------------------
-// The place of the call is part of each: threads that meet must have come to the same one.
+// Each has the place of its call: threads that meet must be at the same one.
 
 namespace cudasim {
 
@@ -81,7 +81,7 @@ static inline void __syncwarp(unsigned mask = 0xffffffffu, CUDASIM_HERE) {
 }
 
 // The sources of the four follow "Warp Shuffle Functions" of the CUDA C++ Programming Guide:
-// `width` splits a warp into parts, and who asks beyond its part gets its own value.
+// `width` splits a warp into parts; a lane that asks beyond its part gets its own value.
 template <class T>
 T __shfl_sync(unsigned mask, T value, int source, int width = warpSize, CUDASIM_HERE) {
     int first = cudasim::lane() & ~(width - 1);

@@ -26,7 +26,7 @@ shared_array *shared_open(shared_site *site, size_t count, size_t element_bytes)
 void shared_read(void *to, shared_array *array, size_t index);
 void shared_write(shared_array *array, size_t index, const void *from);
 
-// An element: what `array[i]` is. It is read or written where it stands: `auto v = array[i]` would
+// An element: the type of `array[i]`. It must be read or written at once: `auto v = array[i]` would
 // keep the element instead of its value, and does not compile when v is used.
 template <class T> class shared_element {
   public:
@@ -67,7 +67,7 @@ template <class T> class shared_element {
     size_t index_;
 };
 
-// An array, and what a pointer into it would be.
+// An array, or a pointer into it.
 template <class T> class shared_pointer {
   public:
     static_assert(std::is_trivially_copyable<T>::value, "shared memory has no constructors");
@@ -92,7 +92,7 @@ template <class T> class shared_pointer {
 // ---- launches ----------------------------------------------------------------------------------
 
 // Checks the configuration and appends the kernel to the stream; `thread` runs one thread of it. An
-// error is found by the next cudaGetLastError, as that of a real launch.
+// error is found by the next cudaGetLastError, as with a real launch.
 void launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
             cudaStream_t stream, std::function<void()> thread);
 // Fails when argument `number` (from 0) of the kernel is not an address of device memory (or null).

@@ -1,6 +1,6 @@
 /* library_fixture.h: what the tests of the stand-ins for cuDNN and cuBLAS share: device arrays that
- * are freed after each test, the descriptors of a convolution, and failures of the whole program.
- */
+ * are freed after each test, the descriptors of a convolution, and failures of the whole
+ * program. */
 #ifndef LIBRARY_FIXTURE_H
 #define LIBRARY_FIXTURE_H
 

@@ -1,5 +1,5 @@
 // program.hpp: runs a small CUDA program in a process of its own, for the tests of the stand-in:
-// most of them are wrong on purpose, and must end with the right message.
+// most of them are wrong on purpose and must end with the right message.
 #ifndef PROGRAM_HPP
 #define PROGRAM_HPP
 
@@ -27,8 +27,8 @@ extern "C" {
 enum class ends { well, aborted, faulted, leaking };
 
 // One program: its end, and words of its message (null: none needed). It is run in each order of
-// streams for which a bit is set; ORDERS_ANY: it must end so in one of the three at least, and well
-// in the others.
+// streams for which a bit is set; ORDERS_ANY: it must end so in at least one of the three, and
+// succeed in the others.
 enum { LATEST = 1, EARLIEST = 2, OTHER = 4, EACH_ORDER = 7, ORDERS_ANY = 8 };
 
 struct program {

@@ -1,6 +1,5 @@
-/* test_backend_cuda.c: the C side of the CUDA backend where only the stand-in can look: what
- * opening says when there is nothing to open, errors of every kind, recordings, and which
- * algorithms are taken. */
+/* test_backend_cuda.c: the C side of the CUDA backend, as far as only the stand-in can test it:
+ * opening without a device, errors of every kind, recordings, and the choice of algorithms. */
 #include "compare.h"
 #include "cudasim.h"
 #include "device_fixture.h"
@@ -39,8 +38,7 @@ static void no_driver(void **state) {
     setenv("CUDASIM_DRIVER", "none", 1);
     struct error error = open_failure(0);
     unsetenv("CUDASIM_DRIVER");
-    FAILED(error.status, STATUS_NO_DEVICE, &error, "no NVIDIA driver", "nvidia-smi",
-           "--device cpu");
+    FAILED(error.status, STATUS_NO_DEVICE, &error, "no NVIDIA driver", "nvidia-smi");
 }
 
 static void old_driver(void **state) {
@@ -49,7 +47,7 @@ static void old_driver(void **state) {
     struct error error = open_failure(0);
     unsetenv("CUDASIM_DRIVER");
     FAILED(error.status, STATUS_NO_DEVICE, &error, "driver is too old", "CUDA up to 11.8",
-           "built with CUDA 13.0", "--device cpu");
+           "built with CUDA 13.0", "update the driver");
 }
 
 static void no_device(void **state) {
@@ -57,8 +55,7 @@ static void no_device(void **state) {
     setenv("CUDASIM_DEVICES", "0", 1);
     struct error error = open_failure(0);
     unsetenv("CUDASIM_DEVICES");
-    FAILED(error.status, STATUS_NO_DEVICE, &error, "lists no GPU", "CUDA_VISIBLE_DEVICES",
-           "--device cpu");
+    FAILED(error.status, STATUS_NO_DEVICE, &error, "lists no GPU", "CUDA_VISIBLE_DEVICES");
 }
 
 static void device_out_of_range(void **state) {
@@ -74,7 +71,7 @@ static void device_out_of_range(void **state) {
     FAILED(error.status, STATUS_NO_DEVICE, &error, "not cuda:-1");
 }
 
-/* --device cuda:1 is device 1, not another one under its name. */
+/* Index 1 is device 1, not another one under its name. */
 static void device_by_number(void **state) {
     (void)state;
     struct error error;
@@ -98,7 +95,7 @@ static void device_too_old(void **state) {
     struct error error = open_failure(0);
     unsetenv("CUDASIM_ARCH");
     FAILED(error.status, STATUS_NO_DEVICE, &error, "compute capability 7.0", "are for 7.5",
-           "CUDA_ARCH=70", "--device cpu");
+           "CUDA_ARCH=70");
 }
 
 /* The parts of a description that a bug report needs. */
@@ -116,7 +113,7 @@ static void description(void **state) {
     cuda_backend.close(device);
 }
 
-/* Each call of open fails once; the message names it and where it stands in the repository.
+/* Each call of open fails once; the message names it and its place in the repository.
  * (The stand-in ends the program if something is left at its end.) */
 static int open_with_failures(void (*inject)(long, int), int code) {
     for (int call = 1; call < 100; call++) {
@@ -165,7 +162,7 @@ static void out_of_memory(void **state) {
     size_t left = cuda_backend.memory_left(f->device);
     assert_true(left > 0);
     FAILED(cuda_backend.alloc(&f->error, f->device, &memory, left + 4096, "the activations"),
-           STATUS_FAILED, &f->error, "out of GPU memory", "for the activations", "--batch-size");
+           STATUS_FAILED, &f->error, "out of GPU memory", "for the activations", "nvidia-smi");
     assert_null(memory);
     char number[32];
     snprintf(number, sizeof number, "%zu", cuda_backend.memory_left(f->device));
@@ -181,7 +178,7 @@ static void out_of_memory(void **state) {
     case_end(f);
 }
 
-/* What is left is what the device has less what was taken, not all that it has. */
+/* memory_left is what is free, not all that the device has. */
 static void memory_left_is_what_is_free(void **state) {
     struct fixture *f = fixture_of(state);
     const size_t taken = 64 << 20;
@@ -193,7 +190,7 @@ static void memory_left_is_what_is_free(void **state) {
     assert_true(cuda_backend.memory_left(f->device) > before - taken);
 }
 
-/* alloc gives back what it could not clear. */
+/* alloc frees memory that it could not clear. */
 static void alloc_fails_at_each_call(void **state) {
     struct fixture *f = fixture_of(state);
     size_t left = cuda_backend.memory_left(f->device);
@@ -243,7 +240,7 @@ static void after_a_fault(struct fixture *f) {
     expect(strstr(f->error.text, "cudaEventSynchronize (src/kernels/backend_cuda.c:") != NULL, f,
            2);
     expect(strstr(f->error.text, "cudaErrorIllegalAddress") != NULL, f, 3);
-    expect(strstr(f->error.text, "--no-graph and CUDA_LAUNCH_BLOCKING=1") != NULL, f, 4);
+    expect(strstr(f->error.text, "recorded steps and with CUDA_LAUNCH_BLOCKING=1") != NULL, f, 4);
     expect(strstr(f->error.text, "compute-sanitizer") != NULL, f, 5);
     struct average_args a = {.batch = 1, .channels = 1, .pixels = 1};
     f->error = (struct error){0};
@@ -341,10 +338,10 @@ static void record_and_replay(void **state) {
     case_end(f);
 }
 
-/* A refused operation inside: CUDA knows nothing of it, and record_end fails all the same. */
+/* CUDA does not notice a refused operation, so the recording is cancelled: nothing of it runs, and
+ * the next recording is whole. */
 static void refusal_while_recording(void **state) {
     struct fixture *f = fixture_of(state);
-    struct recording *recording = (struct recording *)f;
     case_begin(f, "a refused operation while recording");
     struct accumulation a = accumulation_of(f);
     struct conv_args refused = example;
@@ -352,9 +349,7 @@ static void refusal_while_recording(void **state) {
     must(f, "record_begin", cuda_backend.record_begin(&f->error, f->device));
     assert_refused(f, f->ops->conv_forward(&f->error, f->device, &refused));
     RUN(f, conv_backward, &a.conv);
-    FAILED(cuda_backend.record_end(&f->error, f->device, &recording), STATUS_FAILED, &f->error,
-           "not recorded");
-    assert_null(recording);
+    cuda_backend.record_cancel(f->device);
     RUN(f, conv_backward, &a.conv);
     check_accumulated(f, &a, 1);
     case_end(f);
@@ -407,7 +402,7 @@ static const char *last_choice(struct fixture *f) {
     return last;
 }
 
-/* By default nothing that varies is taken, though the stand-in ranks it first. */
+/* By default no algorithm whose results vary is taken, though the stand-in ranks it first. */
 static void reproducible_choice(void **state) {
     (void)state;
     struct fixture f;
@@ -488,8 +483,8 @@ static struct conv_case conv_case_of(struct fixture *f, const struct conv_args *
     return c;
 }
 
-/* Sums of up to 252 products of numbers in [-1, 1]: 1e-5 is what float32 gives and TF32 does not.
- */
+/* Sums of up to 252 products of numbers in [-1, 1]: 1e-5 is what float32 gives and TF32 does
+ * not. */
 static void check_conv_case(struct fixture *f, struct conv_case *c, double tolerance) {
     double *y = doubles(c->y), *dx = doubles(c->x), *dweight = doubles(c->weight);
     RUN(f, conv_forward, &c->args);
@@ -619,10 +614,10 @@ static void workspace_failure_is_not_lost(void **state) {
     assert_int_equal(f.ops->conv_workspace(f.device, &a), 0);
     cudasim_fail_library_call(0, 0);
     FAILED(f.ops->conv_forward(&f.error, f.device, &a), STATUS_FAILED, &f.error, "cudnn",
-           "(src/kernels/cudnn_plans.c:");
+           "(src/kernels/cudnn_choices.c:");
     f.error = (struct error){0};
     FAILED(f.ops->conv_backward(&f.error, f.device, &a), STATUS_FAILED, &f.error,
-           "(src/kernels/cudnn_plans.c:");
+           "(src/kernels/cudnn_choices.c:");
     fixture_close(&f);
 }
 
@@ -697,7 +692,7 @@ static struct norm_args batch_norm_example(struct fixture *f, struct norm_tensor
     *host = (struct norm_tensors){.x = random_doubles(BN_COUNT, -1, 3),
                                   .dy = random_doubles(BN_COUNT, -1, 1),
                                   .weight = random_doubles(BN_CHANNELS, 1, 2),
-                                  .bias = random_doubles(BN_CHANNELS, 8, 9), /* ReLU lets all by */
+                                  .bias = random_doubles(BN_CHANNELS, 8, 9), /* ReLU passes all */
                                   .y = doubles(BN_COUNT),
                                   .before_relu = doubles(BN_COUNT),
                                   .mean = doubles(BN_CHANNELS),

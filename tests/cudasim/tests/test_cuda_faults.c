@@ -27,8 +27,8 @@ static bool is_one_of(const char *name, const char *const *names, size_t count) 
     return false;
 }
 
-/* Releasing, about which nobody could do anything; and the question how much memory is free, where
- * no answer means that allocating will show it. */
+/* Releasing, where nothing could be done about a failure; and the query for free memory: without an
+ * answer, allocating tells. */
 static bool harmless_anywhere(const char *name) {
     static const char *const names[] = {
         "cudaFree",         "cudaFreeHost",         "cudaEventDestroy", "cudaStreamDestroy",
@@ -36,7 +36,7 @@ static bool harmless_anywhere(const char *name) {
     return is_one_of(name, names, sizeof names / sizeof names[0]);
 }
 
-/* What waits for the streams before their memory is released; nothing comes after but releasing. */
+/* The wait for the streams before their memory is released; only releasing follows. */
 static bool harmless_at_the_end(const char *name) {
     static const char *const names[] = {"cudaEventRecord", "cudaEventSynchronize"};
     return is_one_of(name, names, sizeof names / sizeof names[0]);

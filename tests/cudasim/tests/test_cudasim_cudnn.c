@@ -213,7 +213,7 @@ static void tf32(void **unused) {
     CUDNN(cudnnDestroy(handle));
 }
 
-/* All of the workspace that a call is given is the operation's, whatever it asks for. */
+/* The operation may use all of the workspace that it is given, whatever it asks for. */
 static void workspace_is_overwritten(void **unused) {
     (void)unused;
     case_name("workspace");

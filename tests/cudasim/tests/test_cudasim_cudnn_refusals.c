@@ -90,7 +90,7 @@ static void conv_arguments(void **unused) {
     conv_drop(&v);
 }
 
-/* Descriptors that do not fit one another, or ask for what is not there. */
+/* Descriptors that do not fit one another, or ask for something unsupported. */
 static void conv_descriptors(void **unused) {
     size_t bytes;
     (void)unused;
@@ -166,7 +166,7 @@ static void setters(void **unused) {
     CUDNN(cudnnDestroyTensorDescriptor(v.x));
 }
 
-/* What a GPU would answer with a memory fault, or not at all. */
+/* What is a memory fault on a GPU, or goes unnoticed. */
 static void conv_faults(void **unused) {
     (void)unused;
     case_name("faults");
@@ -177,7 +177,7 @@ static void conv_faults(void **unused) {
     ABORTS(x, x + 1, "x (");               /* ends one float too late */
     ABORTS(x, (const char *)x - 4, "x ("); /* begins too early */
     ABORTS(w, (const char *)w + 2, "w ("); /* misaligned, and too long */
-    ABORTS(x, on_host, "x (");             /* no device memory */
+    ABORTS(x, on_host, "x (");             /* not device memory */
     ABORTS(workspace, (char *)c.workspace + 16, "the workspace (");
     ABORTS(y, (void *)(size_t)c.x, "x and y overlap");
     ABORTS(y, c.workspace, "y and the workspace overlap");
@@ -229,8 +229,8 @@ static void captured_and_freed(void **unused) {
 
 /* ---- lists of algorithms --------------------------------------------------------------------- */
 
-/* The same for the three directions: what a caller must filter out is there, in front of what it
- * wants, and each entry says what the other calls say. */
+/* The same for the three directions: what a caller must filter out comes first in the list, and
+ * each entry agrees with the other calls. */
 #define CHECK_LIST(results, returned, count, deterministic_only)                                   \
     do {                                                                                           \
         int good = -1, varying = -1, unsupported = -1;                                             \

@@ -116,7 +116,7 @@ __global__ void turn(float *y, const float *x) {
     reinterpret_cast<float4 *>(y)[t] = make_float4(v.w, v.z, v.y, v.x);
 }
 
-// 64 KB of shared memory are for those who ask.
+// 64 KB of shared memory need opting in.
 void dynamic_shared_memory() {
     arrays a = begin(4096);
     LAUNCH(turn, 1, 1024, 65536, a.stream, a.y, a.x);
@@ -170,7 +170,7 @@ __global__ void add_index(float *y) {
         (float)(threadIdx.z * 100 + threadIdx.y * 10 + threadIdx.x);
 }
 
-// What is added up in place is so in both runs of a kernel.
+// A sum in place is right in both runs of a kernel.
 void in_place_and_three_dimensions() {
     arrays a = begin(12);
     OK(cudaMemsetAsync(a.y, 0, 48, a.stream));

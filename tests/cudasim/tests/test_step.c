@@ -51,10 +51,7 @@ static struct cudasim_counts step(struct run *run, const struct device_batch *ba
                                   bool training) {
     struct error error;
     cudasim_reset_counts();
-    if (training)
-        assert_succeeded(model_train_step(&error, run->model, batch), &error);
-    else
-        assert_succeeded(model_evaluate_step(&error, run->model, batch), &error);
+    assert_succeeded(model_step(&error, run->model, batch, training), &error);
     return cudasim_counts();
 }
 
@@ -110,6 +107,62 @@ static void counts_of_a_step(void **state) {
         }
 }
 
+/* ---- a failure while a step is recorded ------------------------------------------------------ */
+
+static const struct operations *true_operations;
+static int refusals; /* loss calls still to refuse */
+
+static enum status refuse_loss(struct error *error, struct device *device,
+                               const struct loss_args *a) {
+    if (refusals > 0 && refusals-- > 0)
+        return error_set(error, STATUS_FAILED, "the loss is refused");
+    return true_operations->loss(error, device, a);
+}
+
+static const struct operations *refusing_operations(const struct device *device) {
+    static struct operations operations;
+    operations = *(true_operations = cuda_backend.operations(device));
+    operations.loss = refuse_loss;
+    return &operations;
+}
+
+/* The recording that lacks an operation is dropped: the same step, taken again, has the loss of a
+ * step that was never recorded. */
+static void refusal_while_recording(void **state) {
+    (void)state;
+    struct error error;
+    const struct step_state step_state = {.step = 1, .learning_rate = 0.01f};
+    struct backend refusing = cuda_backend;
+    refusing.operations = refusing_operations;
+    double losses[2];
+    for (int refused = 0; refused < 2; refused++) {
+        struct run run;
+        struct device_batch batch;
+        struct counters counters;
+        const struct model_options options = {.batch = BATCH, .seed = 3, .replay = true};
+        run_open(&run, RECIPE_TUNED, NORM_GROUP, true);
+        model_destroy(run.model);
+        assert_succeeded(
+            model_create(&error, &run.model, &refusing, run.device, &run.network, &options),
+            &error);
+        assert_succeeded(model_initialize(&error, run.model, 3), &error);
+        assert_succeeded(feed_begin(&error, run.feed, 0, 0), &error);
+        assert_succeeded(feed_next(&error, run.feed, &batch, &step_state), &error);
+        assert_succeeded(model_step(&error, run.model, &batch, false), &error); /* walked */
+        refusals = refused;
+        if (refused)
+            FAILED(model_step(&error, run.model, &batch, false), STATUS_FAILED, &error,
+                   "the loss is refused");
+        for (int i = 0; i < 2; i++) /* recorded and replayed */
+            assert_succeeded(model_step(&error, run.model, &batch, false), &error);
+        assert_succeeded(model_take_counters(&error, run.model, &counters), &error);
+        assert_int_equal(counters.images, 3 * BATCH);
+        losses[refused] = counters.loss;
+        run_close(&run);
+    }
+    assert_true(losses[0] == losses[1]);
+}
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static enum status model_of(struct error *error, struct run *run, int batch) {
@@ -128,11 +181,11 @@ static void memory_too_small(void **state) {
     cudasim_set_memory((size_t)100 << 20);
     assert_succeeded(cuda_backend.open(&error, &run.device, &options), &error);
     FAILED(model_of(&error, &run, 5000), STATUS_FAILED, &error, "out of device memory",
-           "--batch-size 5000 needs", "MiB are free", "would fit");
+           "a batch of 5000 images needs", "MiB are free", "would fit");
     assert_null(run.model);
-    const char *text = strstr(error.text, "; --batch-size ");
+    const char *text = strstr(error.text, "; a batch of ");
     assert_non_null(text);
-    int fits = atoi(text + strlen("; --batch-size "));
+    int fits = atoi(text + strlen("; a batch of "));
     assert_in_range(fits, 10, 100);
     assert_succeeded(model_of(&error, &run, fits), &error);
     model_destroy(run.model);
@@ -150,7 +203,7 @@ static void no_memory_at_all(void **state) {
     assert_succeeded(cuda_backend.open(&error, &run.device, &options), &error);
     cudasim_set_memory(((size_t)2 << 30) - cuda_backend.memory_left(run.device) + (1 << 20));
     FAILED(model_of(&error, &run, 64), STATUS_FAILED, &error, "out of device memory",
-           "no smaller batch fits", "--device cpu");
+           "no smaller batch fits");
     cuda_backend.close(run.device);
     cudasim_set_memory((size_t)2 << 30);
 }
@@ -158,6 +211,7 @@ static void no_memory_at_all(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_of_a_step),
+        cmocka_unit_test(refusal_while_recording),
         cmocka_unit_test(memory_too_small),
         cmocka_unit_test(no_memory_at_all),
     };

@@ -1,5 +1,5 @@
-/* cudnn_plans.c: the choice of cuDNN's algorithms for the convolutions. */
-#include "kernels/cudnn_plans.h"
+/* cudnn_choices.c: the choice of cuDNN's algorithms for the convolutions. */
+#include "kernels/cudnn_choices.h"
 
 #include "kernels/check.h"
 
@@ -246,70 +246,70 @@ static bool same_but_batch(const struct conv_shape *a, const struct conv_shape *
            a->out_channels == b->out_channels && a->kernel == b->kernel && a->padding == b->padding;
 }
 
-static struct conv_plan *find(struct cudnn_state *state, const struct conv_shape *shape) {
-    for (int i = 0; i < state->plan_count; i++)
-        if (state->plans[i].shape.batch == shape->batch &&
-            same_but_batch(&state->plans[i].shape, shape))
-            return &state->plans[i];
+static struct conv_choice *find(struct cudnn_state *state, const struct conv_shape *shape) {
+    for (int i = 0; i < state->choice_count; i++)
+        if (state->choices[i].shape.batch == shape->batch &&
+            same_but_batch(&state->choices[i].shape, shape))
+            return &state->choices[i];
     return NULL;
 }
 
-/* The granted plan of the next larger batch, whose workspace a caller may have; NULL: none. Larger
- * batches were granted no less. */
-static const struct conv_plan *find_granted(const struct cudnn_state *state,
-                                            const struct conv_shape *shape) {
-    const struct conv_plan *best = NULL;
-    for (int i = 0; i < state->plan_count; i++) {
-        const struct conv_plan *plan = &state->plans[i];
-        if (plan->granted && plan->shape.batch >= shape->batch &&
-            same_but_batch(&plan->shape, shape) &&
-            (best == NULL || plan->shape.batch < best->shape.batch))
-            best = plan;
+/* The granted choice of the next larger batch, whose workspace a caller may have; NULL: none.
+ * Larger batches were granted no less. */
+static const struct conv_choice *find_granted(const struct cudnn_state *state,
+                                              const struct conv_shape *shape) {
+    const struct conv_choice *best = NULL;
+    for (int i = 0; i < state->choice_count; i++) {
+        const struct conv_choice *choice = &state->choices[i];
+        if (choice->granted && choice->shape.batch >= shape->batch &&
+            same_but_batch(&choice->shape, shape) &&
+            (best == NULL || choice->shape.batch < best->shape.batch))
+            best = choice;
     }
     return best;
 }
 
 /* From now on callers may come with `granted_bytes` for this batch and every smaller one. */
-static void grant(struct cudnn_state *state, struct conv_plan *plan) {
-    plan->granted = true;
-    plan->granted_bytes = plan->bytes;
-    for (int i = 0; i < state->plan_count; i++) {
-        const struct conv_plan *other = &state->plans[i];
-        if (same_but_batch(&other->shape, &plan->shape) && other->shape.batch < plan->shape.batch &&
-            other->bytes > plan->granted_bytes)
-            plan->granted_bytes = other->bytes;
+static void grant(struct cudnn_state *state, struct conv_choice *choice) {
+    choice->granted = true;
+    choice->granted_bytes = choice->bytes;
+    for (int i = 0; i < state->choice_count; i++) {
+        const struct conv_choice *other = &state->choices[i];
+        if (same_but_batch(&other->shape, &choice->shape) &&
+            other->shape.batch < choice->shape.batch && other->bytes > choice->granted_bytes)
+            choice->granted_bytes = other->bytes;
     }
 }
 
-static void describe_plan(struct conv_plan *plan) {
-    const struct conv_shape *s = &plan->shape;
+static void describe_choice(struct conv_choice *choice) {
+    const struct conv_shape *s = &choice->shape;
     int shrink = s->kernel - 1 - 2 * s->padding;
     char workspace[48] = "no workspace";
-    if (plan->bytes >= 1 << 20)
+    if (choice->bytes >= 1 << 20)
         snprintf(workspace, sizeof workspace, "workspace %.1f MiB",
-                 (double)plan->bytes / (1 << 20));
-    else if (plan->bytes > 0)
+                 (double)choice->bytes / (1 << 20));
+    else if (choice->bytes > 0)
         snprintf(workspace, sizeof workspace, "workspace %.1f KiB",
-                 (double)plan->bytes / (1 << 10));
-    snprintf(plan->text, sizeof plan->text,
+                 (double)choice->bytes / (1 << 10));
+    snprintf(choice->text, sizeof choice->text,
              "conv %dx%dx%d -> %dx%dx%d, %dx%d, batch %d: forward %s, backward data %s, backward "
              "filter %s, %s",
              s->in_channels, s->height, s->width, s->out_channels, s->height - shrink,
              s->width - shrink, s->kernel, s->kernel, s->batch,
-             algorithm_name(CONV_FORWARD, plan->algorithm[CONV_FORWARD].number),
-             algorithm_name(CONV_BACKWARD_DATA, plan->algorithm[CONV_BACKWARD_DATA].number),
-             algorithm_name(CONV_BACKWARD_FILTER, plan->algorithm[CONV_BACKWARD_FILTER].number),
+             algorithm_name(CONV_FORWARD, choice->algorithm[CONV_FORWARD].number),
+             algorithm_name(CONV_BACKWARD_DATA, choice->algorithm[CONV_BACKWARD_DATA].number),
+             algorithm_name(CONV_BACKWARD_FILTER, choice->algorithm[CONV_BACKWARD_FILTER].number),
              workspace);
 }
 
-/* Appends the plan of a shape that has none yet; NULL: the error says why not. */
-static struct conv_plan *make_plan(struct error *error, struct cudnn_state *state,
-                                   const struct conv_shape *shape, bool granted) {
-    const struct conv_plan *larger = find_granted(state, shape);
-    struct conv_plan plan = {.shape = *shape};
-    if (state->plan_count == MAX_CONV_PLANS) {
+/* Appends the choice of a shape that has none yet; NULL: the error says why not. */
+static struct conv_choice *make_choice(struct error *error, struct cudnn_state *state,
+                                       const struct conv_shape *shape, bool granted) {
+    const struct conv_choice *larger = find_granted(state, shape);
+    struct conv_choice choice = {.shape = *shape};
+    if (state->choice_count == MAX_CONV_CHOICES) {
         error_set(error, STATUS_FAILED, "more than %d different convolutions on one device",
-                  MAX_CONV_PLANS);
+                  MAX_CONV_CHOICES);
         return NULL;
     }
     for (int pass = 0; pass < CONV_PASSES; pass++) {
@@ -320,25 +320,25 @@ static struct conv_plan *make_plan(struct error *error, struct cudnn_state *stat
                      : granted      ? SIZE_MAX
                                     : 0,
         };
-        if (choose(error, &plan.algorithm[pass], state, shape, (enum conv_pass)pass, &wish) !=
+        if (choose(error, &choice.algorithm[pass], state, shape, (enum conv_pass)pass, &wish) !=
             STATUS_OK)
             return NULL;
-        if (plan.algorithm[pass].bytes > plan.bytes)
-            plan.bytes = plan.algorithm[pass].bytes;
+        if (choice.algorithm[pass].bytes > choice.bytes)
+            choice.bytes = choice.algorithm[pass].bytes;
     }
-    describe_plan(&plan);
-    state->plans[state->plan_count] = plan;
-    return &state->plans[state->plan_count++];
+    describe_choice(&choice);
+    state->choices[state->choice_count] = choice;
+    return &state->choices[state->choice_count++];
 }
 
-const struct conv_plan *conv_plan_for(struct error *error, struct cudnn_state *state,
-                                      const struct conv_args *a, bool granted) {
+const struct conv_choice *conv_choice_for(struct error *error, struct cudnn_state *state,
+                                          const struct conv_args *a, bool granted) {
     struct conv_shape shape = {a->batch,        a->in_channels, a->height, a->width,
                                a->out_channels, a->kernel,      a->padding};
-    struct conv_plan *plan = find(state, &shape);
-    if (plan == NULL)
-        plan = make_plan(error, state, &shape, granted);
-    if (plan != NULL && granted && !plan->granted)
-        grant(state, plan);
-    return plan;
+    struct conv_choice *choice = find(state, &shape);
+    if (choice == NULL)
+        choice = make_choice(error, state, &shape, granted);
+    if (choice != NULL && granted && !choice->granted)
+        grant(state, choice);
+    return choice;
 }

@@ -1,0 +1,18 @@
+/* device_setup.h: the device and the model that the options ask for. What fails names the option
+ * that helps. */
+#ifndef DEVICE_SETUP_H
+#define DEVICE_SETUP_H
+
+#include "model/device_choice.h"
+#include "model/model.h"
+
+/* As device_choose, out of all backends of this build. */
+enum status device_set_up(struct error *error, struct device_choice *out,
+                          const struct device_request *request);
+
+/* As model_create, on that device. */
+enum status model_set_up(struct error *error, struct model **out,
+                         const struct device_choice *device, const struct network *network,
+                         const struct model_options *options);
+
+#endif
