@@ -5,6 +5,7 @@
 #include "base/output.h"
 #include "data/dataset.h"
 #include "memory.h"
+#include "model/weights.h"
 #include "option_values.h"
 #include "suggest.h"
 
@@ -284,10 +285,15 @@ static enum status parse_command(struct error *error, struct options *out, int a
     return unknown_command(error, argv[1]);
 }
 
-/* The folder of the data set where --data is not given: that of CIFAR10_DIR, if it is set and not
- * empty. */
-static enum status default_data(struct error *error, struct options *out) {
+/* The data set where --data is not given: the synthetic one that the weights were trained on, or
+ * the folder of CIFAR10_DIR, if it is set and not empty. */
+static enum status default_data(struct error *error, struct options *out,
+                                const struct weights_settings *file) {
     const char *folder = getenv("CIFAR10_DIR");
+    if (file->synthetic) {
+        snprintf(out->data, sizeof out->data, "synthetic:%" PRIu64, file->seed);
+        return STATUS_OK;
+    }
     if (folder == NULL || folder[0] == '\0')
         folder = "data/cifar-10-batches-bin";
     if (strlen(folder) >= sizeof out->data)
@@ -412,29 +418,64 @@ static enum status parse_over_row(struct error *error, struct options *out, enum
     return STATUS_OK;
 }
 
+/* What the file of --weights says of its settings. A file that cannot be read says nothing here: the
+ * command reads it again and reports why. */
+static enum status read_settings(struct error *error, struct weights_settings *out,
+                                 const struct options *options) {
+    json_t *metadata;
+    *out = (struct weights_settings){.known = false};
+    if (options->weights[0] == '\0' || options->help || options->version)
+        return STATUS_OK;
+    enum status status = weights_read_metadata(error, &metadata, options->weights);
+    if (status == STATUS_OK)
+        *out = weights_metadata_settings(metadata);
+    json_decref(metadata);
+    return status == STATUS_BAD_DATA ? STATUS_OK : status;
+}
+
+/* Reads all words over the rows of the recipe that norm and recipe name: `compare` wants those of
+ * all norms. What is not given is the weights file's, or else the row's. */
+static enum status parse_over_rows(struct error *error, struct options *out,
+                                   const struct weights_settings *file, uint64_t *given, int first,
+                                   int argc, char *const argv[]) {
+    if (file->known && !was_given(*given, "norm"))
+        out->recipe.norm = file->norm;
+    if (file->known && !was_given(*given, "recipe"))
+        out->recipe.kind = file->recipe;
+    enum norm_kind norm = out->recipe.norm;
+    for (int row = 0; row < NORM_COUNT && out->command == COMMAND_COMPARE; row++) {
+        if (parse_over_row(error, out, (enum norm_kind)row, given, first, argc, argv) != STATUS_OK)
+            return error->status;
+        out->recipes[row] = out->recipe;
+    }
+    if (parse_over_row(error, out, norm, given, first, argc, argv) != STATUS_OK)
+        return error->status;
+    bool same = file->known && file->norm == norm && file->recipe == out->recipe.kind;
+    if (same && file->groups > 0 && !was_given(*given, "groups"))
+        out->recipe.groups = file->groups;
+    return STATUS_OK;
+}
+
 static enum status parse(struct error *error, struct options *out, int argc, char *const argv[]) {
     _Static_assert(OPTION_COUNT <= 64, "one bit of `given` for each option");
+    struct weights_settings file;
     set_defaults(out);
     if (parse_command(error, out, argc, argv) != STATUS_OK)
         return error->status;
     int first = out->command_named ? 2 : 1;
     uint64_t given = 0;
-    /* The first walk checks everything and finds recipe and norm; the later ones put the other
-     * values over the row that these name: `compare` wants those of all norms. */
+    /* The first pass checks everything and finds norm, recipe and weights file, which say what the
+     * other values go over. */
     if (parse_all(error, out, &given, first, argc, argv) != STATUS_OK)
         return error->status;
     if (out->word_count > 0 && memory_alloc(error, &out->words, (size_t)out->word_count,
                                             sizeof *out->words, "the paths") != STATUS_OK)
         return error->status;
-    enum norm_kind norm = out->recipe.norm;
-    for (int row = 0; row < NORM_COUNT && out->command == COMMAND_COMPARE; row++) {
-        if (parse_over_row(error, out, (enum norm_kind)row, &given, first, argc, argv) != STATUS_OK)
-            return error->status;
-        out->recipes[row] = out->recipe;
-    }
-    if (parse_over_row(error, out, norm, &given, first, argc, argv) != STATUS_OK ||
-        check_together(error, out, given) != STATUS_OK ||
-        (!was_given(given, "data") && default_data(error, out) != STATUS_OK))
+    if (read_settings(error, &file, out) != STATUS_OK ||
+        parse_over_rows(error, out, &file, &given, first, argc, argv) != STATUS_OK ||
+        check_together(error, out, given) != STATUS_OK)
+        return error->status;
+    if (!was_given(given, "data") && default_data(error, out, &file) != STATUS_OK)
         return error->status;
     if (!was_given(given, "out"))
         default_out(out);

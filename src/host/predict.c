@@ -181,7 +181,7 @@ static enum status run(struct error *error, struct predictions *p, const struct 
     size_t count = (size_t)p->dataset.test.count;
     float *logits = NULL;
     struct score unused; /* the labels mean nothing */
-    if (inference_open(error, &p->inference, options, &p->dataset.test) != STATUS_OK ||
+    if (inference_open(error, &p->inference, options, &p->dataset.test, NULL) != STATUS_OK ||
         memory_alloc(error, &p->list, count, sizeof *p->list, "the predictions") != STATUS_OK ||
         memory_alloc(error, &logits, count, CLASS_COUNT * sizeof *logits, "the logits") !=
             STATUS_OK)
