@@ -442,7 +442,7 @@ fails "predict: an image cut short" 4 "'cut.png' is cut short" -- "${small_predi
 fails "predict: bad weights" 4 "cut.safetensors" -- predict --weights cut.safetensors red.png
 run "${small_predict[@]}" --weights nan.safetensors red.png
 [ "$status" -eq 4 ] && [ ! -s out ] && [ "$(wc -l <err)" -eq 2 ] && grep -q "^train_gpu: warning: .*'convblock11.0.weight'" err &&
-    grep -q "^train_gpu: weights file 'nan.safetensors' gives no finite number for image 'red.png'" err
+    grep -q "^train_gpu: weights file 'nan.safetensors' gives values that are not finite for image 'red.png'" err
 ok "predict: weights with a NaN" $?
 
 # ---- a run that goes wrong ------------------------------------------------------------------------

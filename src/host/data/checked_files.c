@@ -15,7 +15,7 @@ enum { LINE_CAPACITY = 160, TEXT_BYTES = MAX_CHECKED * LINE_CAPACITY };
 
 /* ---- where ----------------------------------------------------------------------------------- */
 
-/* The folder of what this program remembers; false: the environment names none. */
+/* The folder of this program's cache; false: the environment names none, or too long a one. */
 static bool memory_folder(char out[PATH_CAPACITY]) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int length = PATH_CAPACITY;
@@ -26,7 +26,7 @@ static bool memory_folder(char out[PATH_CAPACITY]) {
     return length < PATH_CAPACITY;
 }
 
-/* The file that remembers a folder, "" if there can be none. */
+/* The path of the file with a folder's sums, "" if there is none. */
 static void find_memory(char out[PATH_CAPACITY], const char *folder) {
     char memory[PATH_CAPACITY], name[MD5_TEXT + 4];
     char *path = realpath(folder, NULL);

@@ -12,14 +12,14 @@
 
 enum { MAX_CHECKED = 8, CHECKED_NAME = 24 };
 
-/* A file as it is at a time. */
+/* A file at one moment. */
 struct checked_file {
     char name[CHECKED_NAME], md5[MD5_TEXT];
     int64_t size, modified, changed; /* in bytes; mtime and ctime in nanoseconds */
 };
 
 struct checked_files {
-    char memory[PATH_CAPACITY]; /* the file that remembers; "": none can */
+    char memory[PATH_CAPACITY]; /* path of the file with the sums; "": there is none */
     int count;
     struct checked_file files[MAX_CHECKED];
     bool unsaved;

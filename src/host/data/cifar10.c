@@ -47,7 +47,7 @@ struct folder_reader {
 
 static const char default_folder[] = "data/cifar-10-batches-bin"; /* that of `make data` */
 
-/* What puts the official files into the folder. */
+/* The command that puts the official files into the folder. */
 static enum status advise_fetching(struct error *error, const char *folder) {
     if (strcmp(folder, default_folder) == 0)
         return error_append(error, "; `make data` fetches it");
@@ -65,8 +65,10 @@ static enum status advise_other_data(struct error *error) {
 
 static enum status cannot_open(struct error *error, const struct file_reader *file,
                                const char *folder) {
+    if (file->reason == EISDIR || file->reason == ENOTSUP)
+        return advise_fetching(error, folder);
     if (file->reason != ENOENT)
-        return error_append(error, "; the binary files of CIFAR-10 are needed");
+        return error->status;
     if (cifar_folder_explain_link(error, file->path, file->kind) != STATUS_OK ||
         cifar_folder_explain(error, folder) != STATUS_OK)
         return error->status;
@@ -181,7 +183,7 @@ static enum status read_sets(struct error *error, struct folder_reader *reader,
     return read_file(error, reader, test, &test_file);
 }
 
-/* A missing folder is told apart from a folder that lacks a file. */
+/* Tells a missing folder from a folder that lacks a file. */
 static enum status check_folder(struct error *error, const char *folder) {
     struct stat found;
     if (stat(folder, &found) != 0) {

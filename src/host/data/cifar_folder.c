@@ -12,8 +12,8 @@
 #define CIFAR_100                                                                                  \
     "these networks are for CIFAR-10: `make data` fetches it into data/cifar-10-batches-bin"
 
-/* What a name in the folder says. The advice is `before`, then, if there is an `after`, the folder and
- * that. The first one that is there counts. */
+/* What a name in the folder means. The advice is `before`; if there is an `after`, the folder and that
+ * follow. The first name that exists counts. */
 static const struct {
     const char *name, *what, *before, *after;
 } contents[] = {
@@ -36,7 +36,7 @@ static const struct {
     {"cifar-100-python.tar.gz", "holds CIFAR-100", CIFAR_100, NULL},
 };
 
-/* What the last part of a path that is a file says. */
+/* What the last part of a file's path means. */
 static const struct {
     const char *name, *what, *advice;
 } files[] = {
@@ -82,7 +82,7 @@ enum status cifar_folder_explain_link(struct error *error, const char *path, con
         return STATUS_OK;
     target[length] = '\0';
     return error_set(error, STATUS_BAD_DATA,
-                     "%s '%s' is a broken link: it leads to '%s', which is not there; mount or "
-                     "restore that, or make the link again",
+                     "%s '%s' is a broken link: it leads to '%s', which does not exist; "
+                     "mount or restore that, or correct the link",
                      kind, path, target);
 }

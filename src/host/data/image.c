@@ -1,7 +1,7 @@
-/* image.c: PNG files, row by row. libpng makes 16-bit red, green, blue and alpha of every kind of
- * PNG; image_area.c adds up what it gives. An interlaced image comes as seven smaller ones
+/* image.c: PNG files, row by row. libpng converts every kind of PNG to 16-bit red, green, blue and
+ * alpha; image_area.c adds the pixels up. An interlaced image comes as seven smaller ones
  * (https://www.w3.org/TR/png-3/#8InterlaceMethods), whose rows are added where they belong, so that
- * none has to be put together. */
+ * the image is never assembled. */
 #include "data/image.h"
 
 #include "base/file_read.h"
@@ -20,13 +20,12 @@
  * 64 KiB. All others are left out. */
 enum { SIGNATURE_BYTES = 8, MAX_CHUNK = 1 << 20, MAX_CACHED_CHUNKS = 1 };
 
-/* A file being read. libpng leaves by longjmp: what must outlive that is kept here, not in locals.
- */
+/* A file being read. libpng leaves by longjmp: what must survive that is kept here, not in locals. */
 struct reader {
     const char *path;
     struct file_reader file;
     struct error *error;
-    bool told; /* the error says already why libpng has to give up */
+    bool told; /* the error already says why libpng must give up */
     png_structp png;
     png_infop info;
     unsigned char *row;
@@ -42,7 +41,7 @@ static enum status cut_short(struct reader *reader) {
                      reader->path, reader->file.done);
 }
 
-/* Tells other files from damaged ones. */
+/* Tells files of another kind from damaged ones. */
 static enum status check_signature(struct reader *reader) {
     unsigned char bytes[SIGNATURE_BYTES];
     size_t got;
@@ -61,7 +60,7 @@ static enum status check_signature(struct reader *reader) {
 
 /* ---- what libpng calls ----------------------------------------------------------------------- */
 
-/* libpng cannot go on: `reason` is its own words, or ours were said before. Must not return. */
+/* libpng cannot continue: `reason` is its own message, unless ours is set already. Must not return. */
 static void on_error(png_structp png, png_const_charp reason) {
     struct reader *reader = png_get_error_ptr(png);
     if (!reader->told)
@@ -71,7 +70,7 @@ static void on_error(png_structp png, png_const_charp reason) {
     png_longjmp(png, 1);
 }
 
-/* Warnings are about what does not keep an image from being read. */
+/* Warnings: the image can be read all the same. */
 static void on_warning(png_structp png, png_const_charp reason) {
     (void)png, (void)reason;
 }
@@ -91,7 +90,7 @@ static void on_read(png_structp png, png_bytep out, size_t bytes) {
 static png_voidp on_alloc(png_structp png, png_alloc_size_t bytes) {
     struct reader *reader = png_get_mem_ptr(png);
     void *block;
-    if (bytes > MAX_CHUNK) /* a chunk: rows take half of that; libpng goes on without it */
+    if (bytes > MAX_CHUNK) /* a chunk, for a row takes half of that; libpng leaves it out */
         return NULL;
     if (memory_alloc(reader->error, &block, 1, bytes, "reading an image") != STATUS_OK)
         reader->told = true;
@@ -105,20 +104,21 @@ static void on_free(png_structp png, png_voidp block) {
 
 /* ---- decoding -------------------------------------------------------------------------------- */
 
-/* What the file may cost is decided here, before anything is allocated by its width. */
+/* Limits the cost of a file, before anything is allocated by its width. */
 static enum status check_size(const struct reader *reader, uint32_t width, uint32_t height) {
     if (width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE &&
         (uint64_t)width * height <= IMAGE_MAX_PIXELS)
         return STATUS_OK;
     return error_set(reader->error, STATUS_BAD_DATA,
                      "image '%s' is too large: %" PRIu32 " x %" PRIu32
-                     " pixels; up to %d a side and %d in all are taken: make it smaller",
+                     " pixels; at most %d per side and %d in total are supported: make it smaller",
                      reader->path, width, height, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS);
 }
 
 static void set_limits(png_structp png) {
     static const png_byte exif[] = "eXIf";
-    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* check_size has better words */
+    png_set_user_limits(png, PNG_UINT_31_MAX,
+                        PNG_UINT_31_MAX); /* check_size has a better message */
     png_set_chunk_malloc_max(png, MAX_CHUNK);
     png_set_chunk_cache_max(png, MAX_CACHED_CHUNKS);
     /* -1: all chunks but those that make the pixels, profiles and texts among them; then the one
@@ -159,7 +159,7 @@ static void read_pixels(struct reader *reader, int width, int height) {
     png_read_end(reader->png, reader->info); /* the rest of the file must be whole, too */
 }
 
-/* EXIF data may stand before the pixels and behind them. */
+/* EXIF data may come before or after the pixels. */
 static int read_orientation(const struct reader *reader) {
     png_uint_32 bytes;
     png_bytep exif;
@@ -188,7 +188,7 @@ static enum status decode(struct reader *reader) {
     return STATUS_OK;
 }
 
-/* The one place that libpng jumps back to; no local is changed between there and here. */
+/* The only place that libpng jumps back to; no local changes in between. */
 static enum status decode_guarded(struct reader *reader) {
     if (setjmp(png_jmpbuf(reader->png)) != 0)
         return reader->error->status;
@@ -207,7 +207,7 @@ static enum status read_png(struct reader *reader) {
         status = reader->error->status;
     else
         status = error_set(reader->error, STATUS_FAILED,
-                           "libpng %s does not start; the program was built with %s",
+                           "libpng %s cannot be used: the program was built with version %s",
                            png_get_libpng_ver(NULL), PNG_LIBPNG_VER_STRING);
     png_destroy_read_struct(&reader->png, &reader->info, NULL);
     memory_free(reader->row);
@@ -217,8 +217,9 @@ static enum status read_png(struct reader *reader) {
 enum status image_read(struct error *error, uint8_t out[IMAGE_BYTES], const char *path) {
     struct reader reader = {.path = path, .error = error, .orientation = 1};
     if (file_open(error, &reader.file, path, "image") != STATUS_OK)
-        return reader.file.reason == ENOENT ? error->status
-                                            : error_append(error, "; give PNG files");
+        return reader.file.reason == EISDIR || reader.file.reason == ENOTSUP
+                   ? error_append(error, "; give PNG files")
+                   : error->status;
     enum status status = check_signature(&reader);
     if (status == STATUS_OK)
         status = read_png(&reader);

@@ -11,7 +11,7 @@
 
 enum { ALIGNMENT = 8, SHAPE_CAPACITY = 128 };
 
-/* What a list holds: what a network computes with, or all that a training goes on from. */
+/* What a list holds: what a network computes with, or all that training needs to continue. */
 enum extent { EXTENT_WEIGHTS, EXTENT_STATE };
 
 static const char velocity_prefix[] = "velocity.";
@@ -133,7 +133,7 @@ static void add_statistics(struct state *state, const struct layer *layer,
     add(state, "", layer, "num_batches_tracked", NULL, 0, NULL);
 }
 
-/* All of them, in the order of the layers. */
+/* All tensors, in the order of the layers. */
 static void list_state(struct state *out, const struct model *model, enum extent extent) {
     const struct staging staging = model_staging(model);
     const struct layer *layers = model->network.layers;
@@ -329,9 +329,9 @@ static int64_t tracked(const struct tensor_list *list) {
     return 0;
 }
 
-/* Takes a list of that extent; what it does not hold becomes 0. Standardized filters go in like
- * others: standardizing them again changes nothing, and their mean and norm, which were lost, never
- * reach the output. */
+/* Takes a list of that extent; what it does not hold becomes 0. Standardized filters are copied
+ * like others: standardizing them again changes nothing, and their original mean and norm, which are
+ * lost, have no effect on the output. */
 static enum status copy_in(struct error *error, struct model *model, const struct tensor_list *list,
                            const char *path, enum extent extent) {
     struct state state;

@@ -14,7 +14,7 @@
 
 enum { SHOWN = 64 }; /* bytes of a name that a message repeats */
 
-/* A header being read: the tensors so far, by rising place of their data. */
+/* A header being read: the tensors so far, in the order of their data. */
 struct header {
     const char *path;
     uint64_t data_bytes;
