@@ -28,7 +28,7 @@ static bool memory_folder(char out[PATH_CAPACITY]) {
 
 /* The path of the file with a folder's sums, "" if there is none. */
 static void find_memory(char out[PATH_CAPACITY], const char *folder) {
-    char memory[PATH_CAPACITY], name[MD5_TEXT + 4];
+    char memory[PATH_CAPACITY], sum[MD5_TEXT], name[MD5_TEXT + 4];
     char *path = realpath(folder, NULL);
     struct error ignored;
     struct md5 md5;
@@ -36,8 +36,8 @@ static void find_memory(char out[PATH_CAPACITY], const char *folder) {
     if (path != NULL && memory_folder(memory)) {
         md5_begin(&md5);
         md5_add(&md5, path, strlen(path));
-        md5_finish(name, &md5);
-        strcat(name, ".md5");
+        md5_finish(sum, &md5);
+        snprintf(name, sizeof name, "%s.md5", sum);
         if (path_join(&ignored, out, memory, name) != STATUS_OK)
             out[0] = '\0';
     }

@@ -209,7 +209,7 @@ static enum status read_data(struct error *error, struct tensor_list *list,
 static enum status read_parts(struct error *error, struct tensor_list *out, json_t **metadata,
                               const char *path, bool with_data) {
     struct file_reader file;
-    enum stored_type stored[MAX_TENSORS];
+    enum stored_type stored[MAX_TENSORS] = {STORED_F32};
     memset(out, 0, sizeof *out);
     *metadata = NULL;
     if (open_weights(error, &file, path) != STATUS_OK)
