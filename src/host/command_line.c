@@ -55,22 +55,21 @@ static const char *const precision_words[] = {"fp32", "tf32", NULL}; /* enum pre
 
 /* clang-format off */
 static const struct option table[] = {
-    {"norm", "bn|gn|ln", "normalization: batch, group or layer norm (that of --weights, else gn)",
+    {"norm", "bn|gn|ln", "normalization: batch, group or layer norm (gn, or that of --weights)",
      ONE_NORM, VALUE_WORD, AT(recipe.norm), norm_words, 0, 0},
     {"recipe", "tuned|reference", "reference: the published network and hyper-parameters; tuned: ours "
-     "(that of --weights, else tuned)",
+     "(tuned, or that of --weights)",
      ALL, VALUE_WORD, AT(recipe.kind), recipe_words, 0, 0},
     {"data", "DIR|synthetic[:SEED]", "folder with the six binary files of CIFAR-10; or a built-in data "
-     "set for trying things out, made from SEED, else --seed ($CIFAR10_DIR, else data/cifar-10-batches-bin; "
-     "with --weights trained on the built-in set: that)",
+     "set for trying things out, made from SEED, else --seed ($CIFAR10_DIR, else data/cifar-10-batches-bin)",
      TRAIN | EVAL | COMPARE, VALUE_PATH, AT(data), NULL, 0, 0},
     {"device", "auto|cuda|cuda:N|cpu", "where to compute (auto: on a GPU if there is one, else on the CPU)",
      TRAIN | EVAL | PREDICT | COMPARE, VALUE_DEVICE, AT(device), NULL, 0, 0},
     {"epochs", "N", "passes over the training set (the recipe's)",
      TRAIN | COMPARE, VALUE_INT, AT(recipe.epochs), NULL, 1, 100000},
-    {"batch-size", "N", "images per batch, in training per optimizer step (the recipe's)",
+    {"batch-size", "N", "images per batch; in training, per optimizer step (the recipe's)",
      TRAIN | EVAL | PREDICT | COMPARE | INFO, VALUE_INT, AT(recipe.batch_size), NULL, 1, 50000},
-    {"lr", "X", "peak learning rate; the schedule stays the recipe's (the recipe's)",
+    {"lr", "X", "peak learning rate of the schedule (the recipe's)",
      TRAIN | COMPARE, VALUE_POSITIVE, AT(recipe.learning_rate), NULL, 0, 0},
     {"momentum", "X", "momentum of SGD (the recipe's)",
      TRAIN | COMPARE, VALUE_FRACTION, AT(recipe.momentum), NULL, 0, 0},
@@ -78,7 +77,7 @@ static const struct option table[] = {
      TRAIN | COMPARE, VALUE_NOT_NEGATIVE, AT(recipe.weight_decay), NULL, 0, 0},
     {"dropout", "P", "probability that dropout zeroes an element (the recipe's)",
      TRAIN | COMPARE | SUMMARY, VALUE_FRACTION, AT(recipe.dropout), NULL, 0, 0},
-    {"groups", "G", "number of channel groups; group norm only (that of --weights, else the recipe's)",
+    {"groups", "G", "number of channel groups; group norm only (the recipe's, or that of --weights)",
      TRAIN | EVAL | PREDICT | COMPARE | SUMMARY, VALUE_INT, AT(recipe.groups), NULL, 1, 512},
     {"seed", "N", "seed of everything random (1)",
      TRAIN | EVAL | COMPARE, VALUE_UINT64, AT(seed), NULL, 0, UINT64_MAX},
