@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "data/dataset.h"
+#include "data/md5.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,20 @@
 
 enum { RECORDS = 10000, RECORD = 1 + IMAGE_BYTES, FILE_BYTES = RECORDS * RECORD };
 enum { SIZE_BYTES = 4, POKE_BYTES = 5, MAX_POKES = 64 };
+
+/* In place of the real ones, which would take most of the time; the sum decides the name alone. */
+void md5_begin(struct md5 *md5) {
+    *md5 = (struct md5){.bytes = 0};
+}
+
+void md5_add(struct md5 *md5, const void *data, size_t bytes) {
+    (void)data;
+    md5->bytes += bytes;
+}
+
+void md5_finish(char out[MD5_TEXT], struct md5 *md5) {
+    snprintf(out, MD5_TEXT, "%032llx", (unsigned long long)md5->bytes);
+}
 
 /* The one folder of this process, and the file in it, open for changes. */
 static struct {
