@@ -95,7 +95,7 @@ static const struct option table[] = {
     {"no-graph", NULL, "GPU: launch every operation by itself instead of replaying a CUDA graph (for "
      "debugging)",
      TRAIN | COMPARE, VALUE_NONE, AT(no_graph), NULL, 0, 0},
-    {"threads", "N", "threads of the CPU backend (one per core)",
+    {"threads", "N", "threads of the CPU backend ($OMP_NUM_THREADS, or one per core)",
      TRAIN | EVAL | PREDICT | COMPARE, VALUE_INT, AT(device.threads), NULL, 1, 1024},
     {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED; compare: runs/compare-RECIPE, with "
      "--runs runs/compared-RECIPE)",
@@ -553,8 +553,8 @@ enum status command_line_help(struct error *error, const struct options *options
     if (output_print(
             error, "\nexit status: 0 success; 1 failure while running; 2 wrong usage; 3 no usable "
                    "device;\n4 bad or missing data, weights, images or checkpoint; 5 training "
-                   "diverged;\n130/143 stopped by SIGINT/SIGTERM, after saving a checkpoint\n") !=
-        STATUS_OK)
+                   "diverged;\n129, 130, 138, 143 stopped by SIGHUP, SIGINT, SIGUSR1, SIGTERM, "
+                   "after saving a checkpoint\n") != STATUS_OK)
         return error->status;
     return output_flush(error);
 }
