@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "command_line.h"
+#include "model/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -356,7 +357,7 @@ static void unknown_names(void **state) {
     REJECTS("--Lr 3", "did you mean --lr?");
     REJECTS("--learning-rate-of-the-optimizer 3", "unknown option", "--help");
     REJECTS("--zzzzzzzz", "unknown option --zzzzzzzz", "--help");
-    REJECTS("--=3", "names no option");
+    REJECTS("--=3", "is not an option");
     REJECTS("---", "unknown option");
     REJECTS("sumary", "unknown command 'sumary'", "did you mean summary?");
     REJECTS("dance", "unknown command 'dance'", "--help");
@@ -414,10 +415,10 @@ static void images(void **state) {
     command_line_free(&options);
     assert_true(parse_ok("predict --help").help); /* without images and --weights */
     assert_true(parse_ok("predict --version").version);
-    REJECTS("predict --weights w", "predict needs an image");
-    REJECTS("predict --weights w --", "predict needs an image");
+    REJECTS("predict --weights w", "predict needs at least one image");
+    REJECTS("predict --weights w --", "predict needs at least one image");
     REJECTS("predict a.png", "predict needs --weights FILE");
-    REJECTS("predict --weights w ~", "'' names no image", "1 to 1023 bytes");
+    REJECTS("predict --weights w ~", "'' is not the path of an image", "1 to 1023 bytes");
     REJECTS("predict --weights w a.png -x", "unexpected argument '-x'", "after --");
     REJECTS("predict --weights w a.png -", "unexpected argument '-'");
     REJECTS("predict --weights w a.png --batch-size 0", "--batch-size"); /* and frees the list */
@@ -450,6 +451,54 @@ static void many_images(void **state) {
     argv[WORDS - 1] = longer;
     FAILED(command_line_parse(&error, &options, WORDS, argv), STATUS_USAGE, &error,
            "1 to 1023 bytes");
+}
+
+/* Writes a weights file without tensors; returns a command with it. */
+static const char *with_weights(const char *folder, const char *command,
+                                const struct recipe *recipe, const struct dataset *dataset,
+                                const char *more) {
+    static char line[2048];
+    struct error error;
+    const struct tensor_list none = {.count = 0};
+    const struct weights_origin origin = {recipe, dataset};
+    const char *path = in_folder(folder, "w.safetensors");
+    assert_succeeded(weights_write(&error, path, &none, &origin, NULL), &error);
+    snprintf(line, sizeof line, "%s --weights %s %s", command, path, more);
+    return line;
+}
+
+/* What is not given is what the weights file says; what is given stands, for the command to compare. */
+static void settings_of_the_weights(void **state) {
+    static const char *const commands[] = {"eval", "train", "predict a.png"};
+    struct recipe recipe = *recipe_find(RECIPE_REFERENCE, NORM_GROUP);
+    struct dataset dataset = dataset_named("synthetic");
+    struct options options;
+    recipe.groups = 2;
+    dataset.seed = 9;
+    for (size_t i = 0; i < 3; i++) {
+        options = parse_ok(with_weights(*state, commands[i], &recipe, &dataset, "--batch-size 5"));
+        struct recipe due = recipe;
+        due.batch_size = 5;
+        assert_memory_equal(&options.recipe, &due, sizeof due);
+        command_line_free(&options);
+    }
+    options = parse_ok(with_weights(*state, "train", &recipe, &dataset, "--seed 3 --epochs 7"));
+    assert_string_equal(options.data, "synthetic:9");
+    assert_string_equal(options.out, "runs/gn-reference-3");
+    assert_int_equal(options.recipe.epochs, 7);
+    options = parse_ok(
+        with_weights(*state, "eval", &recipe, &dataset, "--groups 4 --data synthetic --seed 3"));
+    assert_int_equal(options.recipe.groups, 4);
+    assert_string_equal(options.data, "synthetic:3");
+    options = parse_ok(with_weights(*state, "eval", &recipe, &dataset, "--recipe tuned"));
+    assert_int_equal(options.recipe.kind, RECIPE_TUNED);
+    assert_int_equal(options.recipe.groups, 4); /* 2 was said of another network */
+    options =
+        parse_ok(with_weights(*state, "eval", recipe_find(RECIPE_TUNED, NORM_LAYER), NULL, ""));
+    assert_int_equal(options.recipe.norm, NORM_LAYER);
+    assert_string_equal(options.data, "data/cifar-10-batches-bin");
+    REJECTS(with_weights(*state, "eval", recipe_find(RECIPE_TUNED, NORM_LAYER), NULL, "--groups 2"),
+            "--groups", "not --norm ln");
 }
 
 static void groups(void **state) {
@@ -515,9 +564,9 @@ static void comparison_of_runs(void **state) {
     assert_int_equal(options.word_count, 3);
     assert_string_equal(options.out, ""); /* as the recipe of the runs says */
     command_line_free(&options);
-    REJECTS("compare --runs", "--runs", "folders");
+    REJECTS("compare --runs", "--runs", "folder");
     REJECTS("compare --runs a --epochs 3", "--epochs", "--runs");
-    REJECTS("compare --runs ~", "names no folder");
+    REJECTS("compare --runs ~", "is not the path of a folder");
     REJECTS("train --runs a", "train", "does not take --runs");
 }
 
@@ -540,6 +589,8 @@ int main(void) {
         cmocka_unit_test(unknown_names),
         cmocka_unit_test(options_of_other_commands),
         cmocka_unit_test(eval_without_weights),
+        cmocka_unit_test_setup_teardown(settings_of_the_weights, temporary_folder_make,
+                                        temporary_folder_remove),
         cmocka_unit_test(images),
         cmocka_unit_test(many_images),
         cmocka_unit_test(groups),

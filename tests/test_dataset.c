@@ -7,6 +7,7 @@
 
 #include "data/dataset.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -100,7 +101,7 @@ static void bytes_come_to_their_places(void **state) {
             file_poke(in_folder(*state, names[i]), offset + RECORD - 1, &tail, 1);
         }
     assert_succeeded(dataset_open(&error, &set, *state), &error);
-    assert_string_equal(set.name, "CIFAR-10");
+    assert_string_equal(set.name, "CIFAR-10 (modified)");
     assert_string_equal(set.class_names[0], "airplane");
     assert_string_equal(set.class_names[9], "truck");
     assert_int_equal(set.train.count, 5 * RECORDS);
@@ -153,6 +154,7 @@ static void the_real_set_is_balanced(void **state) {
     if (stat(folder, &found) != 0)
         skip_because("no CIFAR-10 here (make data fetches it)");
     assert_succeeded(dataset_open(&error, &set, folder), &error);
+    assert_string_equal(set.name, "CIFAR-10"); /* all six have their official MD5 */
     assert_string_equal(set.class_names[set.train.labels[0]], "frog");
     count_classes(counts, &set.train);
     for (int i = 0; i < CLASS_COUNT; i++)
@@ -169,6 +171,7 @@ static void the_synthetic_set_opens_by_name(void **state) {
     struct dataset set;
     assert_succeeded(dataset_open(&error, &set, "synthetic:1"), &error);
     assert_string_equal(set.name, "synthetic");
+    assert_true(set.synthetic && set.seed == 1);
     assert_ptr_equal(set.class_names, synthetic_class_names);
     assert_int_equal(set.train.count, 10000);
     assert_int_equal(set.test.count, 2000);
@@ -181,10 +184,10 @@ static void names_without_images(void **state) {
     struct dataset set = dataset_named("synthetic");
     assert_string_equal(set.name, "synthetic");
     assert_ptr_equal(set.class_names, synthetic_class_names);
-    const char *const others[] = {"CIFAR-10", "another set", "", NULL};
-    for (int i = 0; i < 4; i++) {
+    const char *const others[] = {"CIFAR-10 (modified)", "CIFAR-10", "another set", "", NULL};
+    for (int i = 0; i < 5; i++) {
         set = dataset_named(others[i]);
-        assert_string_equal(set.name, "CIFAR-10");
+        assert_string_equal(set.name, i == 0 ? others[0] : "CIFAR-10");
         assert_string_equal(set.class_names[9], "truck");
         assert_null(set.test.images);
     }
@@ -219,16 +222,140 @@ static void test_images_alone(void **state) {
     dataset_close(&whole);
 }
 
+/* ---- what is remembered ---------------------------------------------------------------------- */
+
+/* Puts the official MD5 of each file into what is remembered of the folder. */
+static void forge_memory(const char *memory) {
+    static const char *const official[] = {
+        "5dd7e06a14cb22eb9f671a540d1b7c25", "5ea93a67294ea407fff1d09f752e9692",
+        "942cd6a4bcdd0dd3c604fbe906cb4421", "ae636b3ba5c66a11e91e8cb52e771fcb",
+        "53f37980c15c3d472c316c40844f3f0d", "803d5f7f4d78ea53de84dbe85f74fb6d"};
+    char text[2048];
+    FILE *file = fopen(memory, "r");
+    assert_non_null(file);
+    size_t bytes = fread(text, 1, sizeof text, file);
+    assert_int_equal(fclose(file), 0);
+    const char *line = text;
+    for (int i = 0; i < FILES; i++) {
+        file_poke(memory, (size_t)(line - text), official[i], 32);
+        line = (const char *)memchr(line, '\n', bytes - (size_t)(line - text)) + 1;
+    }
+    assert_ptr_equal(line, text + bytes); /* a line a file */
+}
+
+/* The path of the one file in a folder. */
+static const char *only_file(const char *folder) {
+    DIR *entries = opendir(folder);
+    const char *path = NULL;
+    assert_non_null(entries);
+    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;) {
+        if (entry->d_name[0] == '.')
+            continue;
+        assert_null(path);
+        path = in_folder(folder, entry->d_name);
+    }
+    closedir(entries);
+    return path;
+}
+
+static const char *name_of(const char *folder) {
+    struct error error;
+    struct dataset set;
+    assert_succeeded(dataset_open(&error, &set, folder), &error);
+    const char *name = set.name;
+    dataset_close(&set);
+    return name;
+}
+
+/* The sums are taken once, and again for a file that has changed. */
+static void sums_are_remembered(void **state) {
+    const char *cache = in_folder(*state, "cache");
+    setenv("XDG_CACHE_HOME", cache, 1);
+    assert_string_equal(name_of(*state), "CIFAR-10 (modified)");
+    const char *memory = only_file(in_folder(cache, "train_gpu"));
+    forge_memory(memory);
+    assert_string_equal(name_of(*state), "CIFAR-10");
+    file_poke(in_folder(*state, names[3]), 1, "\1", 1);
+    assert_string_equal(name_of(*state), "CIFAR-10 (modified)");
+    forge_memory(memory);
+    assert_string_equal(name_of(*state), "CIFAR-10");
+    file_put(memory, "nonsense\n", 9); /* what cannot be read is not believed */
+    assert_string_equal(name_of(*state), "CIFAR-10 (modified)");
+    forge_memory(memory);
+    assert_string_equal(name_of(*state), "CIFAR-10");
+    unsetenv("XDG_CACHE_HOME");
+}
+
+/* Without a place to remember anything, every start sums the files. */
+static void nothing_can_be_remembered(void **state) {
+    static const char *const places[] = {"/dev/null", "/nonexistent", "not/absolute", ""};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        setenv("XDG_CACHE_HOME", places[i], 1);
+        assert_string_equal(name_of(*state), "CIFAR-10 (modified)");
+    }
+    unsetenv("XDG_CACHE_HOME");
+}
+
+/* ---- other data ------------------------------------------------------------------------------ */
+
+/* What people have in place of the six files. */
+static void recognized_folders(void **state) {
+    static const char *const cases[][3] = {
+        {"data_batch_1.bin.gz", "holds compressed files", "gunzip"},
+        {"cifar-10-binary.tar.gz", "holds the archive of CIFAR-10", "tar -xzf"},
+        {"data_batch_1", "holds the Python version of CIFAR-10", "make data"},
+        {"cifar-10-batches-py", "holds the Python version of CIFAR-10", "make data"},
+        {"data_batch_1.mat", "holds the Matlab version of CIFAR-10", "make data"},
+        {"train.bin", "holds CIFAR-100", "networks are for CIFAR-10"},
+        {"cifar-100-binary", "holds CIFAR-100", "networks are for CIFAR-10"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *path = in_folder(*state, cases[i][0]);
+        file_put(path, "", 0);
+        REFUSED(*state, *state, cases[i][1], cases[i][2]);
+        assert_int_equal(unlink(path), 0);
+    }
+    const char *inner = in_folder(*state, "cifar-10-batches-bin");
+    assert_int_equal(mkdir(inner, 0777), 0);
+    file_put(in_folder(inner, "data_batch_1.bin"), "", 0);
+    REFUSED(*state, "one folder below", inner);
+}
+
+static void recognized_files(void **state) {
+    static const char *const cases[][3] = {
+        {"cifar-10-binary.tar.gz", "is the archive of CIFAR-10", "tar -xzf"},
+        {"cifar-10-python.tar.gz", "is the Python version", "make data"},
+        {"cifar-100-binary.tar.gz", "is CIFAR-100", "networks are for CIFAR-10"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *path = in_folder(*state, cases[i][0]);
+        file_put(path, "", 0);
+        REFUSED(path, path, cases[i][1], cases[i][2]);
+    }
+}
+
+static void broken_links(void **state) {
+    const char *folder = in_folder(*state, "folder"), *file = in_folder(*state, names[4]);
+    assert_int_equal(symlink("/nowhere/cifar", folder), 0);
+    REFUSED(folder, folder, "broken link", "'/nowhere/cifar'");
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(symlink("elsewhere.bin", file), 0);
+    REFUSED(*state, file, "broken link", "'elsewhere.bin'");
+}
+
 /* ---- bad data -------------------------------------------------------------------------------- */
 
 static void a_missing_folder(void **state) {
     const char *folder = in_folder(*state, "absent");
-    REFUSED(folder, folder, strerror(ENOENT), "make data", "--data DIR", "--data synthetic");
+    REFUSED(folder, folder, strerror(ENOENT), "make data", "synthetic");
 }
 
 static void a_file_as_folder(void **state) {
     const char *folder = in_folder(*state, names[0]);
-    REFUSED(folder, folder, "not a folder", "--data DIR");
+    REFUSED(folder, folder, "is one of the six files", "give the folder");
+    folder = in_folder(*state, "some file");
+    file_put(folder, "x", 1);
+    REFUSED(folder, folder, "not a folder", "make data");
 }
 
 static void an_empty_name(void **state) {
@@ -240,7 +367,7 @@ static void a_missing_file(void **state) {
     for (int i = 0; i < FILES; i += FILES - 1) { /* the first and the last */
         const char *path = in_folder(*state, names[i]), *aside = in_folder(*state, "aside");
         assert_int_equal(rename(path, aside), 0);
-        REFUSED(*state, path, "no data file", "make data", "--data DIR", "--data synthetic");
+        REFUSED(*state, path, "no data file", "make data", "synthetic");
         assert_int_equal(rename(aside, path), 0);
     }
 }
@@ -248,7 +375,12 @@ static void a_missing_file(void **state) {
 static void a_short_file(void **state) {
     const char *path = in_folder(*state, "data_batch_2.bin");
     assert_int_equal(truncate(path, WHOLE - 1), 0);
-    REFUSED(*state, path, "cut short", "30729999 bytes", "30730000 expected", "make data");
+    char advice[200];
+    snprintf(advice, sizeof advice, "`tools/fetch-cifar10 '%s'` fetches it", (char *)*state);
+    REFUSED(*state, path, "cut short", "30729999 bytes", "30730000 expected", advice);
+    assert_int_equal(truncate(path, WHOLE), 0);
+    file_poke(path, 0, "\12", 1);
+    REFUSED(*state, path, "damaged", advice);
 }
 
 static void a_long_file(void **state) {
@@ -337,7 +469,12 @@ static void no_memory(void **state) {
 #define WITH_DATA(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, data_folder_make, temporary_folder_remove)
 
+#define IN_FOLDER(test)                                                                            \
+    cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
+
 int main(void) {
+    unsetenv("XDG_CACHE_HOME"); /* nothing of the tests is remembered but where one asks for it */
+    unsetenv("HOME");
     const struct CMUnitTest tests[] = {
         WITH_DATA(bytes_come_to_their_places),
         WITH_DATA(reading_goes_on_after_signals_and_short_reads),
@@ -345,6 +482,11 @@ int main(void) {
         cmocka_unit_test(the_synthetic_set_opens_by_name),
         cmocka_unit_test(names_without_images),
         WITH_DATA(test_images_alone),
+        WITH_DATA(sums_are_remembered),
+        WITH_DATA(nothing_can_be_remembered),
+        IN_FOLDER(recognized_folders),
+        IN_FOLDER(recognized_files),
+        WITH_DATA(broken_links),
         WITH_DATA(a_missing_folder),
         WITH_DATA(a_file_as_folder),
         cmocka_unit_test(an_empty_name),

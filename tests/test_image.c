@@ -594,6 +594,113 @@ static void other_chunks(void **state) {
     free(file);
 }
 
+/* ---- EXIF orientation ------------------------------------------------------------------------ */
+
+enum { EXIF_CAPACITY = 64 };
+
+/* EXIF data whose second entry is the orientation; returns its size. */
+static size_t exif_of(uint8_t out[EXIF_CAPACITY], unsigned orientation, bool big_endian) {
+    const struct {
+        unsigned value;
+        int bytes;
+    } fields[] = {{42, 2},    {10, 4}, /* the place of the directory */
+                  {0, 2},     {2, 2},  /* entries: the width and the orientation */
+                  {0x100, 2}, {4, 2},  {1, 4},           {77, 4}, {0x112, 2},
+                  {3, 2},     {1, 4},  {orientation, 2}, {0, 2},  {0, 4}};
+    size_t size = 2;
+    memcpy(out, big_endian ? "MM" : "II", 2);
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        for (int k = 0; k < fields[i].bytes; k++) {
+            int shift = 8 * (big_endian ? fields[i].bytes - 1 - k : k);
+            out[size++] = (uint8_t)(fields[i].value >> shift);
+        }
+    return size;
+}
+
+/* Puts the PNG with an eXIf chunk before the pixels or behind them. */
+static void put_with_exif(const char *path, const struct buffer *png, const void *exif,
+                          size_t bytes, bool behind) {
+    enum { HEAD = 8 + 13 + PNG_CHUNK_EXTRA };
+    uint8_t *file = malloc(png->size + bytes + PNG_CHUNK_EXTRA);
+    size_t place = behind ? png->size - PNG_CHUNK_EXTRA : HEAD;
+    assert_non_null(file);
+    memcpy(file, png->bytes, place);
+    size_t chunk = png_chunk_put(file + place, "eXIf", exif, bytes);
+    memcpy(file + place + chunk, png->bytes + place, png->size - place);
+    file_put(path, file, png->size + chunk);
+    free(file);
+}
+
+/* Mirrors left and right, mirrors top and bottom, or exchanges rows and columns. */
+static void change(uint8_t image[IMAGE_BYTES], char what) {
+    uint8_t from[IMAGE_BYTES];
+    memcpy(from, image, sizeof from);
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < 32; y++)
+            for (int x = 0; x < 32; x++) {
+                int from_y = what == 'v' ? 31 - y : what == 't' ? x : y;
+                int from_x = what == 'h' ? 31 - x : what == 't' ? y : x;
+                image[1024 * c + 32 * y + x] = from[1024 * c + 32 * from_y + from_x];
+            }
+}
+
+/* What makes an image of each orientation upright: of 6, a turn to the right. */
+static const char *const changes[] = {"", "", "h", "hv", "v", "t", "th", "thv", "tv"};
+
+static void orientations(void **state) {
+    const char *path = in_folder(*state, "camera.png");
+    const int widths[] = {32, 48, 32}, heights[] = {32, 32, 100};
+    for (int i = 0; i < 3 * 9 * 4; i++) {
+        struct picture p = {
+            widths[i % 3], heights[i % 3], PNG_COLOR_TYPE_RGB, 8, i % 4 == 3, false, NOISE, 5};
+        int orientation = i / 3 % 9; /* 0 is none */
+        uint8_t exif[EXIF_CAPACITY], due[IMAGE_BYTES], out[IMAGE_BYTES];
+        struct buffer png = png_of(&p);
+        file_put(path, png.bytes, png.size);
+        read_ok(due, path);
+        for (const char *what = changes[orientation]; *what != '\0'; what++)
+            change(due, *what);
+        size_t bytes = exif_of(exif, (unsigned)orientation, i / 27 % 2 == 0);
+        put_with_exif(path, &png, exif, bytes, i / 27 / 2 == 1);
+        read_ok(out, path);
+        assert_memory_equal(out, due, IMAGE_BYTES);
+        free(png.bytes);
+    }
+}
+
+/* EXIF data that is cut anywhere or changed leaves the image as it is, or turns it. */
+static void damaged_exif(void **state) {
+    const char *path = in_folder(*state, "camera.png");
+    struct picture p = {32, 32, PNG_COLOR_TYPE_RGB, 8, false, false, NOISE, 6};
+    struct buffer png = png_of(&p);
+    uint8_t right[EXIF_CAPACITY], plain[IMAGE_BYTES], turned[IMAGE_BYTES], out[IMAGE_BYTES];
+    size_t bytes = exif_of(right, 6, false);
+    file_put(path, png.bytes, png.size);
+    read_ok(plain, path);
+    memcpy(turned, plain, sizeof turned);
+    change(turned, 't');
+    change(turned, 'h');
+    for (size_t cut = 0; cut < bytes; cut++) {
+        put_with_exif(path, &png, right, cut, false);
+        read_ok(out, path);
+        assert_memory_equal(out, cut < bytes - 4 ? plain : turned, IMAGE_BYTES);
+    }
+    static const struct {
+        size_t place;
+        uint8_t byte;
+    } damage[] = {{0, 'X'},   {2, 43}, {4, 200}, {7, 255}, {10, 0},
+                  {24, 0x13}, {26, 4}, {32, 9},  {33, 1}};
+    for (size_t i = 0; i < sizeof damage / sizeof damage[0]; i++) {
+        uint8_t exif[EXIF_CAPACITY];
+        memcpy(exif, right, sizeof exif);
+        exif[damage[i].place] = damage[i].byte;
+        put_with_exif(path, &png, exif, bytes, false);
+        read_ok(out, path);
+        assert_memory_equal(out, plain, IMAGE_BYTES);
+    }
+    free(png.bytes);
+}
+
 /* ---- calls that fail ------------------------------------------------------------------------- */
 
 static void failing_reads(void **state) {
@@ -642,6 +749,8 @@ int main(void) {
         IN_FOLDER(large),
         IN_FOLDER(solid_colors),
         cmocka_unit_test(largest_square),
+        IN_FOLDER(orientations),
+        IN_FOLDER(damaged_exif),
         cmocka_unit_test(rounding),
         IN_FOLDER(same_size_is_unchanged),
         IN_FOLDER(no_image),

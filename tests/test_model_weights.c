@@ -165,7 +165,7 @@ static int64_t batches_tracked(struct tensor_list *list) {
 static void refuse_changes(struct trial *trial, const struct tensor_list *right) {
     struct tensor_list list = *right;
     drop(&list, "convblock3.0.weight");
-    REFUSED(trial, &list, "'convblock3.0.weight'", "missing", "--norm bn --recipe reference");
+    REFUSED(trial, &list, "'convblock3.0.weight'", "missing", "norm bn, recipe reference");
     list = *right;
     drop(&list, "convblock10.2.running_var");
     REFUSED(trial, &list, "'convblock10.2.running_var'", "missing");
@@ -174,6 +174,7 @@ static void refuse_changes(struct trial *trial, const struct tensor_list *right)
     REFUSED(trial, &list, "'convblock3.0.weights'", "not known");
     list = *right;
     strcpy(list.tensors[list.count].name, "convblock12.0.weight");
+    list.tensors[list.count].bytes = sizeof(float);
     list.count++;
     REFUSED(trial, &list, "'convblock12.0.weight'", "not known");
     list = *right;
@@ -239,6 +240,57 @@ static void without_counts(void **state) {
     tensor_list_free(&after);
     tensor_list_free(&later);
     close_trial(&source);
+    close_trial(&trial);
+}
+
+static void put_before(struct tensor_list *list, const char *prefix) {
+    for (int i = 0; i < list->count; i++) {
+        char *name = list->tensors[i].name;
+        memmove(name + strlen(prefix), name, strlen(name) + 1);
+        memcpy(name, prefix, strlen(prefix));
+    }
+}
+
+static void check_names(const struct tensor_list *actual, const struct tensor_list *expected) {
+    assert_int_equal(actual->count, expected->count);
+    for (int i = 0; i < expected->count; i++)
+        assert_string_equal(actual->tensors[i].name, expected->tensors[i].name);
+}
+
+/* The prefixes of PyTorch's wrappers go, if all names have them; empty tensors do no harm. */
+static void prefixes(void **state) {
+    static const char *const goes[] = {"module.", "_orig_mod.", "_orig_mod.module.", "a.b c."};
+    struct trial trial;
+    struct fixture *f = fixture_of(state);
+    char prefix[TENSOR_NAME_CAPACITY];
+    case_name("prefixes");
+    open_trial(&trial, f, RECIPE_REFERENCE, NORM_BATCH, 1);
+    const struct tensor_list right = weights_of(&trial);
+    struct tensor_list list = right, before;
+    for (size_t i = 0; i < sizeof goes / sizeof goes[0]; i++) {
+        put_before(&list, goes[i]);
+        model_strip_prefix(prefix, &list, trial.model);
+        assert_string_equal(prefix, goes[i]);
+        check_names(&list, &right);
+    }
+    model_strip_prefix(prefix, &list, trial.model);
+    assert_string_equal(prefix, "");
+    put_before(&list, "module.");
+    strcpy(list.tensors[list.count - 1].name, right.tensors[list.count - 1].name);
+    before = list;
+    model_strip_prefix(prefix, &list, trial.model);
+    assert_string_equal(prefix, "");
+    check_names(&list, &before);
+    list = right;
+    put_before(&list, "my");
+    model_strip_prefix(prefix, &list, trial.model);
+    assert_string_equal(prefix, "");
+    REFUSED(&trial, &list, "'myconvblock1.0.weight'", "not known");
+    list = right;
+    strcpy(list.tensors[list.count++].name, "nothing");
+    import_ok(&trial, &list);
+    list = right;
+    tensor_list_free(&list);
     close_trial(&trial);
 }
 
@@ -314,10 +366,10 @@ static void other_networks(void **state) {
     open_trial(&tuned, f, RECIPE_TUNED, NORM_LAYER, 1);
     struct tensor_list of_bn = weights_of(&bn), of_gn = weights_of(&gn), of_ln = weights_of(&ln);
     struct tensor_list of_tuned = weights_of(&tuned);
-    REFUSED(&gn, &of_bn, "'convblock1.2.running_mean'", "not known", "--norm gn");
-    REFUSED(&bn, &of_gn, "'convblock1.2.running_mean'", "missing", "--norm bn");
-    REFUSED(&tuned, &of_ln, "'convblock1.0.weight'", "[8, 3, 3, 3]", "--recipe tuned");
-    REFUSED(&ln, &of_tuned, "'convblock1.0.weight'", "[8, 3, 3, 3]", "--recipe reference");
+    REFUSED(&gn, &of_bn, "'convblock1.2.running_mean'", "not known", "norm gn");
+    REFUSED(&bn, &of_gn, "'convblock1.2.running_mean'", "missing", "norm bn");
+    REFUSED(&tuned, &of_ln, "'convblock1.0.weight'", "[8, 3, 3, 3]", "recipe tuned");
+    REFUSED(&ln, &of_tuned, "'convblock1.0.weight'", "[8, 3, 3, 3]", "recipe reference");
     tensor_list_free(&of_bn);
     tensor_list_free(&of_gn);
     tensor_list_free(&of_ln);
@@ -330,11 +382,17 @@ static void other_networks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_batch_norm),    cmocka_unit_test(reference_group_norm),
-        cmocka_unit_test(reference_layer_norm),    cmocka_unit_test(tuned_batch_norm),
-        cmocka_unit_test(tuned_group_norm),        cmocka_unit_test(tuned_layer_norm),
-        cmocka_unit_test(refusals_change_nothing), cmocka_unit_test(without_counts),
-        cmocka_unit_test(other_networks),          cmocka_unit_test(states),
+        cmocka_unit_test(reference_batch_norm),
+        cmocka_unit_test(reference_group_norm),
+        cmocka_unit_test(reference_layer_norm),
+        cmocka_unit_test(tuned_batch_norm),
+        cmocka_unit_test(tuned_group_norm),
+        cmocka_unit_test(tuned_layer_norm),
+        cmocka_unit_test(refusals_change_nothing),
+        cmocka_unit_test(without_counts),
+        cmocka_unit_test(prefixes),
+        cmocka_unit_test(other_networks),
+        cmocka_unit_test(states),
         cmocka_unit_test(states_and_weights),
     };
     return run_on_backends(tests, sizeof tests / sizeof tests[0]);

@@ -13,6 +13,7 @@ published=$root/../shared/seed/batch_norm.safetensors # the published weights, i
 work=$(mktemp -d) && cd "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 unset CIFAR10_DIR NO_COLOR
+export XDG_CACHE_HOME=$work/cache
 small=(--norm ln --recipe reference --data synthetic --batch-size 8 --max-steps 2 --threads 1)
 count=0 bad=0
 
@@ -72,7 +73,7 @@ fails "unknown command" 2 "unknown command 'dance'" -- dance
 fails "command that is nearly one" 2 "unknown command 'compere'" "did you mean compare?" -- compere
 fails "compare: a norm is chosen" 2 "compare does not take --norm" -- compare --norm gn
 fails "compare: folders without --runs" 2 "unexpected argument 'a'" "--runs" -- compare a
-fails "compare --runs of nothing" 2 "--runs needs folders" -- compare --runs
+fails "compare --runs of nothing" 2 "--runs needs the folder" -- compare --runs
 fails "compare --runs of a folder that is none" 4 "absent/config.json" -- compare --runs absent
 fails "compare: batch sizes that fall" 2 "--batch-sizes" "'4,2'" -- compare --batch-sizes 4,2
 fails "option without value" 2 "--epochs" "needs a value" -- --epochs
@@ -272,8 +273,55 @@ ok "eval as text" $?
 fails "eval without --weights" 2 "eval needs --weights FILE" -- "${small_eval[@]}"
 fails "eval: no such file" 4 "nothing.safetensors" -- "${small_eval[@]}" --weights nothing.safetensors
 fails "eval: a folder" 4 "runs" "is a folder" -- "${small_eval[@]}" --weights runs
-fails "eval: another network's weights" 4 "$trained" "convblock1.0.weight" "--norm gn --recipe tuned" -- \
-    eval --data synthetic --weights "$trained"
+run eval --threads 1 --weights "$trained" --json
+[ "$status" -eq 0 ] && [ ! -s err ] && cmp -s out before
+ok "eval finds norm, recipe and data set in the weights file" $?
+run --norm gn --data synthetic --threads 1 --quiet --max-steps 2 --groups 2 --no-report --out two-groups
+run eval --threads 1 --weights two-groups/model.safetensors --json
+[ "$status" -eq 0 ] && [ ! -s err ] &&
+    [ "$(value test_accuracy)" = "$(sed -E 's/.*"test_accuracy": ([0-9.]+).*/\1/' two-groups/metrics.jsonl)" ]
+ok "eval finds the groups in the weights file" $?
+fails "eval: --groups that contradict the weights file" 2 "two-groups/model.safetensors" "trained with groups 2, not 4" -- \
+    eval --threads 1 --weights two-groups/model.safetensors --groups 4
+fails "eval: --norm that contradicts the weights file" 2 "$trained" "trained with norm ln, not gn" -- \
+    eval --data synthetic --norm gn --weights "$trained"
+fails "training: --recipe that contradicts the weights file" 2 "$trained" "trained with recipe reference, not tuned" -- \
+    --data synthetic --recipe tuned --out from --weights "$trained"
+run --weights two-groups/model.safetensors --threads 1 --quiet --max-steps 1 --no-report --out on
+[ "$status" -eq 0 ] && grep -q '"groups": 2,' on/config.json && grep -q '"data": "synthetic:1",' on/config.json
+ok "training from weights with their settings" $?
+# As files from elsewhere: without metadata, and from a wrapped module.
+python3 - "$trained" 2>/dev/null <<'END'
+import json, struct, sys
+raw = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", raw[:8])[0]
+header, data = json.loads(raw[8:8 + size]), raw[8 + size:]
+def save(name, header):
+    text = json.dumps(header).encode()
+    open(name, "wb").write(struct.pack("<Q", len(text)) + text + data)
+del header["__metadata__"]
+save("bare.safetensors", header)
+save("wrapped.safetensors", {"_orig_mod.module." + name: entry for name, entry in header.items()})
+END
+if [ -s wrapped.safetensors ]; then
+    run "${small_eval[@]}" --seed 7 --weights bare.safetensors --json
+    [ "$status" -eq 0 ] && [ ! -s err ] && cmp -s out before
+    ok "eval of a file without metadata, with the options" $?
+    run "${small_eval[@]}" --seed 7 --weights wrapped.safetensors --json
+    [ "$status" -eq 0 ] && message "note" "wrapped.safetensors" "'_orig_mod.module.'" && cmp -s out before
+    ok "eval of a file from a wrapped module: a note" $?
+    fails "eval: another network's weights" 4 "bare.safetensors" "convblock1.0.weight" "norm gn, recipe tuned" \
+        "settings that it was trained with" -- eval --data synthetic --weights bare.safetensors
+else
+    skip "weights files from elsewhere" "no python3"
+fi
+mkdir fake && truncate -s 30730000 fake/data_batch_{1..5}.bin fake/test_batch.bin
+run "${small_eval[@]}" --data fake --weights "$trained" --json
+[ "$status" -eq 0 ] && [ "$(value dataset)" = "CIFAR-10 (modified)" ] && [ "$(wc -l <err)" -eq 2 ] &&
+    grep -q "warning: data file 'fake/test_batch.bin' is not the one of CIFAR-10" err &&
+    grep -q "warning: weights file '$trained' was trained on synthetic and is used with CIFAR-10 (modified)" err
+ok "other data than CIFAR-10, and than the weights were trained on, is said" $?
+rm -r fake
 mkfifo pipe
 fails "eval: a pipe is no file" 4 "pipe" -- "${small_eval[@]}" --weights pipe
 head -c 1000 "$trained" >cut.safetensors
@@ -283,7 +331,7 @@ printf '\21\0\0\0\0\0\0\0%s' '{"a\nb\u001bc":1}' >hostile.safetensors
 fails "eval: a hostile file's name stays on one line" 4 "'a?b?c'" -- \
     "${small_eval[@]}" --weights hostile.safetensors
 fails "training from bad weights" 4 "cut.safetensors" -- "${small[@]}" --out from --weights cut.safetensors
-run "${small[@]}" --out from --weights "$trained" --lr 1e-30
+run "${small[@]}" --data synthetic:7 --out from --weights "$trained" --lr 1e-30
 [ "$status" -eq 0 ] && grep -q "^weights: $trained\$" out && cmp -s from/model.safetensors "$trained"
 ok "training from weights, at a rate that changes none of them" $?
 cp "$trained" nan.safetensors
@@ -379,12 +427,11 @@ run "${small_predict[@]}" -- --json
 [ "$status" -eq 0 ] && grep -q '^--json  ' out
 ok "predict: a name that looks like an option, after --" $?
 LC_ALL=C sed 's/"norm":"ln"/"norm":"gn"/' "$trained" >other.safetensors # as long as before
-run "${small_predict[@]}" --weights other.safetensors red.png
-[ "$status" -eq 0 ] && message "warning" "other.safetensors" "trained with --norm gn --recipe reference" "used with --norm ln"
-ok "predict: a warning about weights of another network" $?
+fails "predict: weights that say they are another network's" 2 "other.safetensors" "trained with norm gn, not ln" -- \
+    "${small_predict[@]}" --weights other.safetensors red.png
 fails "predict without --weights" 2 "predict needs --weights FILE" -- predict red.png
-fails "predict without an image" 2 "predict needs an image" -- "${small_predict[@]}"
-fails "predict: --groups that do not divide" 2 "--groups 5" -- predict --groups 5 --weights "$trained" red.png
+fails "predict without an image" 2 "predict needs at least one image" -- "${small_predict[@]}"
+fails "predict: --groups that do not divide" 2 "--groups 5" -- predict --groups 5 --weights two-groups/model.safetensors red.png
 fails "predict: no such image" 4 "no image 'nothing.png'" -- "${small_predict[@]}" red.png nothing.png
 fails "predict: the first of two bad images is named" 4 "config.json' is not a PNG" "convert" -- \
     "${small_predict[@]}" red.png runs/ln-reference-7/config.json nothing.png
@@ -395,7 +442,7 @@ fails "predict: an image cut short" 4 "'cut.png' is cut short" -- "${small_predi
 fails "predict: bad weights" 4 "cut.safetensors" -- predict --weights cut.safetensors red.png
 run "${small_predict[@]}" --weights nan.safetensors red.png
 [ "$status" -eq 4 ] && [ ! -s out ] && [ "$(wc -l <err)" -eq 2 ] && grep -q "^train_gpu: warning: .*'convblock11.0.weight'" err &&
-    grep -q "^train_gpu: weights file 'nan.safetensors' gives no finite number for image 'red.png'" err
+    grep -q "^train_gpu: weights file 'nan.safetensors' gives values that are not finite for image 'red.png'" err
 ok "predict: weights with a NaN" $?
 
 # ---- a run that goes wrong ------------------------------------------------------------------------

@@ -230,7 +230,7 @@ static double checkpoint_number(const char *folder, const char *key) {
 
 /* Writes the checkpoint again with another value in its metadata; NULL: without the entry. */
 static void change_checkpoint(const char *folder, const char *key, const char *value) {
-    static const struct weights_origin origin = {NORM_GROUP, RECIPE_TUNED, "synthetic"};
+    const struct weights_origin origin = {recipe_find(RECIPE_TUNED, NORM_GROUP), NULL};
     struct error error;
     struct tensor_list list;
     json_t *metadata;
@@ -705,7 +705,7 @@ static void weights_not_finite(void **state) {
     struct error error;
     struct tensor_list list;
     struct options options = slim_run(*state, "run", NORM_GROUP);
-    const struct weights_origin origin = {NORM_GROUP, RECIPE_TUNED, "synthetic"};
+    const struct weights_origin origin = {&options.recipe, NULL};
     child_ok(&options);
     assert_succeeded(weights_read(&error, &list, NULL, in_folder(options.out, "model.safetensors")),
                      &error);

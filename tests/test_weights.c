@@ -99,7 +99,16 @@ static struct tensor_list example(void) {
     return list;
 }
 
-static const struct weights_origin origin = {NORM_BATCH, RECIPE_REFERENCE, "synthetic"};
+static struct dataset dataset;
+static struct weights_origin origin;
+
+/* cmocka set-up: a folder, and what the weights come from. */
+static int prepare(void **state) {
+    dataset = dataset_named("synthetic");
+    dataset.seed = 18446744073709551615u;
+    origin = (struct weights_origin){recipe_find(RECIPE_REFERENCE, NORM_BATCH), &dataset};
+    return temporary_folder_make(state);
+}
 
 static void written_file(void **state) {
     struct error error;
@@ -115,10 +124,23 @@ static void written_file(void **state) {
         total += check_tensor(&file, header, &list.tensors[i]);
     assert_int_equal(file.size, 8 + header_length(&file) + total); /* no hole, nothing behind */
     const json_t *metadata = json_object_get(header, "__metadata__");
-    assert_string_equal(json_string_value(json_object_get(metadata, "format")), "pt");
-    assert_string_equal(json_string_value(json_object_get(metadata, "norm")), "bn");
-    assert_string_equal(json_string_value(json_object_get(metadata, "recipe")), "reference");
-    assert_string_equal(json_string_value(json_object_get(metadata, "dataset")), "synthetic");
+    static const char *const expected[][2] = {
+        {"format", "pt"},
+        {"norm", "bn"},
+        {"recipe", "reference"},
+        {"groups", "1"},
+        {"channels", "16,32,16,24,28,32,16,20,26,32"},
+        {"mean", "0.49139968,0.48215827,0.44653124"},
+        {"std", "0.24703233,0.24348505,0.26158768"},
+        {"dataset", "synthetic"},
+        {"dataset_seed", "18446744073709551615"},
+        {"classes", "[\"disc\",\"ring\",\"square\",\"triangle\",\"cross\",\"horizontal stripes\","
+                    "\"vertical stripes\",\"diagonal stripes\",\"checks\",\"dots\"]"},
+    };
+    assert_int_equal(json_object_size(metadata), 10);
+    for (size_t i = 0; i < 10; i++)
+        assert_string_equal(json_string_value(json_object_get(metadata, expected[i][0])),
+                            expected[i][1]);
     json_decref(header);
     free(file.bytes);
 }
@@ -183,8 +205,7 @@ static void folder_missing(void **state) {
 }
 
 int main(void) {
-#define IN_FOLDER(test)                                                                            \
-    cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, prepare, temporary_folder_remove)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(written_file), IN_FOLDER(same_bytes_again), IN_FOLDER(empty_list),
         IN_FOLDER(full_list),    IN_FOLDER(folder_missing),

@@ -1,10 +1,11 @@
 /* command_line.c: the command line. One table says everything about an option: its help, the commands
- * that take it, what it allows and where its value goes. A new option is a row there. */
+ * that accept it, its values and where they are stored. A new option is a new row. */
 #include "command_line.h"
 
 #include "base/output.h"
 #include "data/dataset.h"
 #include "memory.h"
+#include "model/weights.h"
 #include "option_values.h"
 #include "suggest.h"
 
@@ -18,21 +19,21 @@
 
 static const struct {
     const char *name, *help;
-    const char *words; /* that it takes anywhere among the options, for the help; NULL: none */
+    const char *words; /* arguments besides options, as the help shows them; NULL: none */
 } commands[COMMAND_COUNT] = {
     [COMMAND_TRAIN] = {"train", "train one network (the default command)", NULL},
     [COMMAND_EVAL] = {"eval", "print loss and accuracy of saved weights on the test set", NULL},
-    [COMMAND_PREDICT] = {"predict", "print what saved weights see in PNG images", "IMAGE.png ..."},
+    [COMMAND_PREDICT] = {"predict", "classify PNG images with saved weights", "IMAGE.png ..."},
     [COMMAND_COMPARE] = {"compare",
                          "train all three norms with several seeds and report how they differ",
                          "[--runs DIR ...]"},
     [COMMAND_SUMMARY] = {"summary", "print the layer table and the parameter count", NULL},
     [COMMAND_INFO] = {"info",
-                      "print version, backends, devices with the algorithms they choose, libraries",
+                      "print the version, backends, devices and their algorithms, and libraries",
                       NULL},
 };
 
-/* Commands that take an option. */
+/* The commands that accept an option. */
 enum {
     TRAIN = 1 << COMMAND_TRAIN,
     EVAL = 1 << COMMAND_EVAL,
@@ -51,73 +52,74 @@ static const char *const precision_words[] = {"fp32", "tf32", NULL}; /* enum pre
 
 /* clang-format off */
 static const struct option table[] = {
-    {"norm", NULL, "normalization: batch, group or layer norm (gn)",
+    {"norm", NULL, "normalization: batch, group or layer norm (gn, or that of --weights)",
      ONE_NORM, VALUE_WORD, AT(recipe.norm), norm_words, 0, 0},
-    {"recipe", NULL, "reference: the published network and hyper-parameters; "
-     "tuned: ours (tuned)",
+    {"recipe", NULL, "reference: the published network and hyper-parameters; tuned: ours "
+     "(tuned, or that of --weights)",
      ALL, VALUE_WORD, AT(recipe.kind), recipe_words, 0, 0},
-    {"data", "DIR|synthetic[:SEED]", "folder of the six CIFAR-10 binary files, or a built-in set for "
-     "trying things out, made from --seed or SEED ($CIFAR10_DIR, else data/cifar-10-batches-bin)",
+    {"data", "DIR|synthetic[:SEED]", "folder with the six binary files of CIFAR-10; or a built-in data "
+     "set for trying things out, made from SEED, else --seed ($CIFAR10_DIR, else data/cifar-10-batches-bin)",
      TRAIN | EVAL | COMPARE, VALUE_PATH, AT(data), NULL, 0, 0},
-    {"device", "auto|cuda|cuda:N|cpu", "what to compute on (auto: the best that this machine has)",
+    {"device", "auto|cuda|cuda:N|cpu", "where to compute (auto: on a GPU if there is one, else on the CPU)",
      TRAIN | EVAL | PREDICT | COMPARE, VALUE_DEVICE, AT(device), NULL, 0, 0},
     {"epochs", "N", "passes over the training set (the recipe's)",
      TRAIN | COMPARE, VALUE_INT, AT(recipe.epochs), NULL, 1, 100000},
-    {"batch-size", "N", "images computed at once, in training those of an optimizer step (the recipe's)",
+    {"batch-size", "N", "images per batch; in training, per optimizer step (the recipe's)",
      TRAIN | EVAL | PREDICT | COMPARE | INFO, VALUE_INT, AT(recipe.batch_size), NULL, 1, 50000},
-    {"lr", "X", "peak learning rate; the schedule stays the recipe's (the recipe's)",
+    {"lr", "X", "peak learning rate of the schedule (the recipe's)",
      TRAIN | COMPARE, VALUE_POSITIVE, AT(recipe.learning_rate), NULL, 0, 0},
     {"momentum", "X", "momentum of SGD (the recipe's)",
      TRAIN | COMPARE, VALUE_FRACTION, AT(recipe.momentum), NULL, 0, 0},
     {"weight-decay", "X", "weight decay of the convolutions (the recipe's)",
      TRAIN | COMPARE, VALUE_NOT_NEGATIVE, AT(recipe.weight_decay), NULL, 0, 0},
-    {"dropout", "P", "probability that dropout makes an element zero (the recipe's)",
+    {"dropout", "P", "probability that dropout zeroes an element (the recipe's)",
      TRAIN | COMPARE | SUMMARY, VALUE_FRACTION, AT(recipe.dropout), NULL, 0, 0},
-    {"groups", "G", "groups of channels, of group norm only (the recipe's)",
+    {"groups", "G", "number of channel groups; group norm only (the recipe's, or that of --weights)",
      TRAIN | EVAL | PREDICT | COMPARE | SUMMARY, VALUE_INT, AT(recipe.groups), NULL, 1, 512},
     {"seed", "N", "seed of everything random (1)",
      TRAIN | EVAL | COMPARE, VALUE_UINT64, AT(seed), NULL, 0, UINT64_MAX},
     {"augment", NULL, "random changes to the training images (the recipe's)",
      TRAIN | COMPARE, VALUE_WORD, AT(recipe.augment), augment_words, 0, 0},
-    {"no-shuffle", NULL, "take the training images in file order",
+    {"no-shuffle", NULL, "use the training images in file order",
      TRAIN | COMPARE, VALUE_NONE, AT(no_shuffle), NULL, 0, 0},
     {"max-steps", "N", "stop after N optimizer steps (no limit)",
      TRAIN, VALUE_INT64, AT(max_steps), NULL, 1, 1000000000000},
     {"precision", NULL, "matrix arithmetic on the GPU (fp32)",
      TRAIN | EVAL | PREDICT | COMPARE | INFO, VALUE_WORD, AT(device.precision), precision_words, 0, 0},
-    {"fast-algorithms", NULL, "GPU: time all convolution algorithms and take the fastest, even where its "
-     "last bits differ from run to run",
+    {"fast-algorithms", NULL, "GPU: time all convolution algorithms and use the fastest, even if its last "
+     "bits differ from run to run",
      TRAIN | EVAL | PREDICT | COMPARE | INFO, VALUE_NONE, AT(device.fast_algorithms), NULL, 0, 0},
-    {"no-graph", NULL, "GPU: issue every step call by call instead of replaying a recorded CUDA graph "
-     "(for debugging)",
+    {"no-graph", NULL, "GPU: launch every operation by itself instead of replaying a CUDA graph (for "
+     "debugging)",
      TRAIN | COMPARE, VALUE_NONE, AT(no_graph), NULL, 0, 0},
-    {"threads", "N", "threads of the CPU backend ($OMP_NUM_THREADS, or one a core)",
+    {"threads", "N", "threads of the CPU backend ($OMP_NUM_THREADS, or one per core)",
      TRAIN | EVAL | PREDICT | COMPARE, VALUE_INT, AT(device.threads), NULL, 1, 1024},
-    {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED; compare: runs/compare-RECIPE, with --runs runs/compared-RECIPE)",
+    {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED; compare: runs/compare-RECIPE, with "
+     "--runs runs/compared-RECIPE)",
      TRAIN | COMPARE, VALUE_PATH, AT(out), NULL, 0, 0},
-    {"seeds", "K", "compare: runs of each norm, with K seeds from --seed on (3)",
+    {"seeds", "K", "compare: runs of each norm, with K seeds starting at --seed (3)",
      COMPARE, VALUE_INT, AT(seeds), NULL, 1, 100},
-    {"batch-sizes", "LIST", "compare: also train with these batch sizes, as 2,4,8,16,32,64,128, the "
-     "learning rate in proportion (none)",
+    {"batch-sizes", "LIST", "compare: also train with these batch sizes, such as 2,4,8,16,32,64,128, and "
+     "learning rates in proportion (none)",
      COMPARE, VALUE_INTS, AT(batch_sizes), NULL, 1, 50000},
-    {"runs", NULL, "compare: train nothing, read the finished runs in the folders that are named",
+    {"runs", NULL, "compare: train nothing; read the finished runs in the folders given",
      COMPARE, VALUE_NONE, AT(runs), NULL, 0, 0},
     {"weights", "FILE", "train: start from these weights; eval, predict: use them; a safetensors file of "
      "a run or of PyTorch (none)",
      TRAIN | EVAL | PREDICT, VALUE_PATH, AT(weights), NULL, 0, 0},
-    {"force", NULL, "overwrite a run in that folder",
+    {"force", NULL, "overwrite the run in the folder",
      TRAIN | COMPARE, VALUE_NONE, AT(force), NULL, 0, 0},
-    {"resume", NULL, "go on with the run in --out from its last checkpoint; the other options must be the "
-     "same as when it was started",
+    {"resume", NULL, "resume the run in --out from its last checkpoint; the other options must be the same "
+     "as when it started",
      TRAIN, VALUE_NONE, AT(resume), NULL, 0, 0},
-    {"checkpoint-seconds", "X", "save a checkpoint within an epoch every X seconds; 0: after each epoch "
-     "only (60)",
+    {"checkpoint-seconds", "X", "save a checkpoint every X seconds within an epoch; 0: only after each "
+     "epoch (60)",
      TRAIN | COMPARE, VALUE_NOT_NEGATIVE, AT(checkpoint_seconds), NULL, 0, 0},
-    {"misclassified", "N", "images that the report shows of those misclassified, ten a page (10)",
+    {"misclassified", "N", "number of misclassified images in the report, ten per page (10)",
      TRAIN | COMPARE, VALUE_INT, AT(misclassified), NULL, 1, 10000},
-    {"no-report", NULL, "write no report.md and no pictures of a run at its end",
+    {"no-report", NULL, "write no report.md and no pictures at the end of a run",
      TRAIN | COMPARE, VALUE_NONE, AT(no_report), NULL, 0, 0},
-    {"tensorboard", NULL, "write an event file for TensorBoard into that folder as well",
+    {"tensorboard", NULL, "also write an event file for TensorBoard",
      TRAIN | COMPARE, VALUE_NONE, AT(tensorboard), NULL, 0, 0},
     {"json", NULL, "print one JSON object instead of text",
      EVAL | PREDICT | COMPARE | SUMMARY | INFO, VALUE_NONE, AT(json), NULL, 0, 0},
@@ -125,7 +127,7 @@ static const struct option table[] = {
      SUMMARY, VALUE_PATH, AT(png), NULL, 0, 0},
     {"quiet", NULL, "print errors only",
      TRAIN | COMPARE, VALUE_NONE, AT(quiet), NULL, 0, 0},
-    {"no-progress", NULL, "draw no progress bar (one is drawn on a terminal only)",
+    {"no-progress", NULL, "draw no progress bar (only a terminal gets one)",
      TRAIN | COMPARE, VALUE_NONE, AT(no_progress), NULL, 0, 0},
     {"help", NULL, "print this help; -h for short",
      ALL, VALUE_NONE, AT(help), NULL, 0, 0},
@@ -135,8 +137,7 @@ static const struct option table[] = {
 /* clang-format on */
 enum { OPTION_COUNT = sizeof table / sizeof table[0] };
 
-/* ---- unknown names -----------------------------------------------------------------------------
- */
+/* ---- unknown names --------------------------------------------------------------------------- */
 
 enum { SHOWN = 64 }; /* bytes of an unknown name or a wrong value that a message repeats */
 
@@ -187,7 +188,7 @@ static enum status parse_one(struct error *error, struct options *out, uint64_t 
     int length = equals != NULL ? (int)(equals - name) : (int)strlen(name);
     const struct option *option = NULL;
     if (length == 0)
-        return error_set(error, STATUS_USAGE, "'%.*s' names no option", SHOWN, argv[*place]);
+        return error_set(error, STATUS_USAGE, "'%.*s' is not an option", SHOWN, argv[*place]);
     if (find_option(error, &option, name, length, out->command) != STATUS_OK)
         return error->status;
     *given |= UINT64_C(1) << (option - table);
@@ -219,13 +220,13 @@ static enum status unexpected(struct error *error, const char *text, bool takes_
         takes_words ? "a file whose name begins with one comes after --" : "a command comes first");
 }
 
-/* Takes one word that is no option. The first walk counts the words, the later ones list them. */
+/* Takes one argument that is not an option. The first pass counts them, the later ones list them. */
 static enum status take_word(struct error *error, struct options *out, const char *text) {
     size_t length = strlen(text);
     if (length == 0 || length >= PATH_CAPACITY)
-        return error_set(error, STATUS_USAGE, "'%.*s' names no %s; a path has 1 to %d bytes", SHOWN,
-                         text, out->command == COMMAND_COMPARE ? "folder" : "image",
-                         PATH_CAPACITY - 1);
+        return error_set(
+            error, STATUS_USAGE, "'%.*s' is not the path of %s; a path has 1 to %d bytes", SHOWN,
+            text, out->command == COMMAND_COMPARE ? "a folder" : "an image", PATH_CAPACITY - 1);
     if (out->words != NULL)
         out->words[out->word_count] = text;
     out->word_count++;
@@ -236,7 +237,7 @@ static bool names_option(const char *text) {
     return strncmp(text, "--", 2) == 0 && text[2] != '\0';
 }
 
-/* Reads all words from argv[first] on. */
+/* Reads all arguments from argv[first] on. */
 static enum status parse_all(struct error *error, struct options *out, uint64_t *given, int first,
                              int argc, char *const argv[]) {
     bool takes_words = commands[out->command].words != NULL, options_end = false;
@@ -281,10 +282,15 @@ static enum status parse_command(struct error *error, struct options *out, int a
     return unknown_command(error, argv[1]);
 }
 
-/* The folder of the data set where --data is not given: that of CIFAR10_DIR, if it is set and not
- * empty. */
-static enum status default_data(struct error *error, struct options *out) {
+/* The data set where --data is not given: the synthetic one that the weights were trained on, or
+ * the folder of CIFAR10_DIR, if it is set and not empty. */
+static enum status default_data(struct error *error, struct options *out,
+                                const struct weights_settings *file) {
     const char *folder = getenv("CIFAR10_DIR");
+    if (file->synthetic) {
+        snprintf(out->data, sizeof out->data, "synthetic:%" PRIu64, file->seed);
+        return STATUS_OK;
+    }
     if (folder == NULL || folder[0] == '\0')
         folder = "data/cifar-10-batches-bin";
     if (strlen(folder) >= sizeof out->data)
@@ -295,7 +301,7 @@ static enum status default_data(struct error *error, struct options *out) {
     return STATUS_OK;
 }
 
-/* The synthetic set is named with its seed, which is --seed unless one is given, in one way. */
+/* Writes the synthetic set as "synthetic:SEED", where SEED is --seed unless one is given. */
 static enum status resolve_data(struct error *error, struct options *out) {
     static const char alone[] = "synthetic", seeded[] = "synthetic:";
     uint64_t seed = out->seed;
@@ -311,14 +317,14 @@ static enum status resolve_data(struct error *error, struct options *out) {
     return STATUS_OK;
 }
 
-/* What `compare` alone can be wrong about. */
+/* Checks what concerns `compare` alone. */
 static enum status check_compare(struct error *error, const struct options *options,
                                  uint64_t given) {
     static const char *const of_reading[] = {"runs",        "out",       "json", "quiet",
                                              "no-progress", "no-report", NULL};
     if (!options->runs && options->word_count > 0)
         return error_set(error, STATUS_USAGE,
-                         "unexpected argument '%.*s'; folders of runs to compare want --runs",
+                         "unexpected argument '%.*s'; give --runs to compare the runs in folders",
                          SHOWN, options->words[0]);
     if (!options->runs && options->seed > UINT64_MAX - (uint64_t)(options->seeds - 1))
         return error_set(error, STATUS_USAGE,
@@ -328,21 +334,22 @@ static enum status check_compare(struct error *error, const struct options *opti
     if (!options->runs)
         return STATUS_OK;
     if (options->word_count == 0)
-        return error_set(error, STATUS_USAGE, "--runs needs folders of finished runs, one or more");
+        return error_set(error, STATUS_USAGE,
+                         "--runs needs the folder of at least one finished run");
     for (int i = 0; i < OPTION_COUNT; i++) {
         bool allowed = (given >> i & 1) == 0;
         for (int k = 0; of_reading[k] != NULL; k++)
             allowed = allowed || strcmp(table[i].name, of_reading[k]) == 0;
         if (!allowed)
             return error_set(error, STATUS_USAGE,
-                             "--%s says how to train, but with --runs nothing is trained; leave "
-                             "out one of them",
+                             "--%s is for training, but --runs trains nothing; leave out one of "
+                             "them",
                              table[i].name);
     }
     return STATUS_OK;
 }
 
-/* What no option is wrong about alone. */
+/* Checks options against each other. */
 static enum status check_together(struct error *error, const struct options *options,
                                   uint64_t given) {
     if (was_given(given, "groups") && options->command != COMMAND_COMPARE &&
@@ -351,7 +358,7 @@ static enum status check_together(struct error *error, const struct options *opt
                          norm_option(options->recipe.norm));
     if (options->resume && options->force)
         return error_set(error, STATUS_USAGE,
-                         "--resume goes on with a run and --force begins anew; give one of them");
+                         "--resume resumes a run and --force starts over; give only one of them");
     if (options->help || options->version)
         return STATUS_OK;
     bool needs_weights = options->command == COMMAND_EVAL || options->command == COMMAND_PREDICT;
@@ -361,14 +368,12 @@ static enum status check_together(struct error *error, const struct options *opt
                          "a run, or weights saved with PyTorch's safetensors",
                          commands[options->command].name);
     if (options->command == COMMAND_PREDICT && options->word_count == 0)
-        return error_set(error, STATUS_USAGE, "%s needs an image: one PNG file or more",
+        return error_set(error, STATUS_USAGE, "%s needs at least one image, a PNG file",
                          commands[options->command].name);
     return options->command == COMMAND_COMPARE ? check_compare(error, options, given) : STATUS_OK;
 }
 
-/* The folder of the results where --out is not given; `compare --runs` has to read the recipe
- * first.
- */
+/* The folder of the results without --out; `compare --runs` has to read the recipe first. */
 static void default_out(struct options *out) {
     const char *recipe = recipe_option(out->recipe.kind);
     if (out->runs)
@@ -390,7 +395,7 @@ static void set_defaults(struct options *out) {
     out->recipe.norm = NORM_GROUP;
 }
 
-/* Reads all words once more, over the row of one norm. */
+/* Reads all arguments once more, over the row of one norm. */
 static enum status parse_over_row(struct error *error, struct options *out, enum norm_kind norm,
                                   uint64_t *given, int first, int argc, char *const argv[]) {
     const struct recipe *row = recipe_find(out->recipe.kind, norm);
@@ -402,29 +407,64 @@ static enum status parse_over_row(struct error *error, struct options *out, enum
     return STATUS_OK;
 }
 
+/* The settings in the file of --weights. A file that cannot be read has none: the command will read it
+ * again and say why. */
+static enum status read_settings(struct error *error, struct weights_settings *out,
+                                 const struct options *options) {
+    json_t *metadata;
+    *out = (struct weights_settings){.known = false};
+    if (options->weights[0] == '\0' || options->help || options->version)
+        return STATUS_OK;
+    enum status status = weights_read_metadata(error, &metadata, options->weights);
+    if (status == STATUS_OK)
+        *out = weights_metadata_settings(metadata);
+    json_decref(metadata);
+    return status == STATUS_BAD_DATA ? STATUS_OK : status;
+}
+
+/* Reads all arguments over the row of norm and recipe; for `compare`, over those of all norms. What
+ * is not given comes from the weights file, else from the row. */
+static enum status parse_over_rows(struct error *error, struct options *out,
+                                   const struct weights_settings *file, uint64_t *given, int first,
+                                   int argc, char *const argv[]) {
+    if (file->known && !was_given(*given, "norm"))
+        out->recipe.norm = file->norm;
+    if (file->known && !was_given(*given, "recipe"))
+        out->recipe.kind = file->recipe;
+    enum norm_kind norm = out->recipe.norm;
+    for (int row = 0; row < NORM_COUNT && out->command == COMMAND_COMPARE; row++) {
+        if (parse_over_row(error, out, (enum norm_kind)row, given, first, argc, argv) != STATUS_OK)
+            return error->status;
+        out->recipes[row] = out->recipe;
+    }
+    if (parse_over_row(error, out, norm, given, first, argc, argv) != STATUS_OK)
+        return error->status;
+    bool same = file->known && file->norm == norm && file->recipe == out->recipe.kind;
+    if (same && file->groups > 0 && !was_given(*given, "groups"))
+        out->recipe.groups = file->groups;
+    return STATUS_OK;
+}
+
 static enum status parse(struct error *error, struct options *out, int argc, char *const argv[]) {
     _Static_assert(OPTION_COUNT <= 64, "one bit of `given` for each option");
+    struct weights_settings file;
     set_defaults(out);
     if (parse_command(error, out, argc, argv) != STATUS_OK)
         return error->status;
     int first = out->command_named ? 2 : 1;
     uint64_t given = 0;
-    /* The first walk checks everything and finds recipe and norm; the later ones put the other
-     * values over the row that these name: `compare` wants those of all norms. */
+    /* The first pass checks everything and finds norm, recipe and weights file, which say what the
+     * other values go over. */
     if (parse_all(error, out, &given, first, argc, argv) != STATUS_OK)
         return error->status;
     if (out->word_count > 0 && memory_alloc(error, &out->words, (size_t)out->word_count,
                                             sizeof *out->words, "the paths") != STATUS_OK)
         return error->status;
-    enum norm_kind norm = out->recipe.norm;
-    for (int row = 0; row < NORM_COUNT && out->command == COMMAND_COMPARE; row++) {
-        if (parse_over_row(error, out, (enum norm_kind)row, &given, first, argc, argv) != STATUS_OK)
-            return error->status;
-        out->recipes[row] = out->recipe;
-    }
-    if (parse_over_row(error, out, norm, &given, first, argc, argv) != STATUS_OK ||
-        check_together(error, out, given) != STATUS_OK ||
-        (!was_given(given, "data") && default_data(error, out) != STATUS_OK))
+    if (read_settings(error, &file, out) != STATUS_OK ||
+        parse_over_rows(error, out, &file, &given, first, argc, argv) != STATUS_OK ||
+        check_together(error, out, given) != STATUS_OK)
+        return error->status;
+    if (!was_given(given, "data") && default_data(error, out, &file) != STATUS_OK)
         return error->status;
     if (!was_given(given, "out"))
         default_out(out);
@@ -492,18 +532,18 @@ enum status command_line_help(struct error *error, const struct options *options
     else
         status = print_commands(error);
     if (status != STATUS_OK ||
-        output_print(error, "\noptions (and what holds without them):\n") != STATUS_OK)
+        output_print(error, "\noptions (defaults in parentheses):\n") != STATUS_OK)
         return error->status;
     for (int i = 0; i < OPTION_COUNT; i++) {
         bool taken = (table[i].takers & 1u << options->command) != 0;
         if ((taken || !options->command_named) && print_option(error, &table[i]) != STATUS_OK)
             return error->status;
     }
-    if (output_print(error,
-                     "\nexit status: 0 done; 1 failed while running; 2 wrong usage; 3 no usable "
-                     "device;\n4 bad or missing data, weights, images or checkpoint; 5 training "
-                     "diverged;\n130/143 "
-                     "stopped by SIGINT/SIGTERM, after a checkpoint was saved\n") != STATUS_OK)
+    if (output_print(
+            error, "\nexit status: 0 success; 1 failure while running; 2 wrong usage; 3 no usable "
+                   "device;\n4 bad or missing data, weights, images or checkpoint; 5 training "
+                   "diverged;\n129, 130, 138, 143 stopped by SIGHUP, SIGINT, SIGUSR1, SIGTERM, "
+                   "after saving a checkpoint\n") != STATUS_OK)
         return error->status;
     return output_flush(error);
 }

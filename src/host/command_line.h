@@ -5,7 +5,9 @@
 #include "error.h"
 #include "run/options.h"
 
-/* Reads the command line; argv[0] is skipped. An option given twice: the last one counts.
+/* Reads the command line; argv[0] is skipped. An option given twice: the last one counts. Norm,
+ * recipe, groups and the synthetic data set that are not given are those that the file of --weights
+ * names.
  * Errors: STATUS_USAGE naming the option, the value and what is allowed; STATUS_FAILED: no memory.
  */
 enum status command_line_parse(struct error *error, struct options *out, int argc,

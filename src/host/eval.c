@@ -39,7 +39,7 @@ static json_t *score_json(const struct evaluation *e) {
 enum status eval_on(struct error *error, const struct options *options,
                     const struct dataset *dataset) {
     struct evaluation e = {.dataset = dataset};
-    enum status status = inference_open(error, &e.inference, options, &dataset->test);
+    enum status status = inference_open(error, &e.inference, options, &dataset->test, dataset);
     if (status == STATUS_OK)
         status = evaluate(error, &e.score, NULL, e.inference.model, e.inference.feed);
     if (status == STATUS_OK)

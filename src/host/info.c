@@ -1,4 +1,4 @@
-/* info.c: what this program is made of and what it finds on this machine. Both outputs come from
+/* info.c: what the program was built with and what it finds on this machine. Text and JSON come from
  * one JSON object. */
 #include "info.h"
 
@@ -19,8 +19,8 @@ static const char compiler[] = __VERSION__; /* "Debian Clang 14.0.6" */
 static const char compiler[] = "gcc " __VERSION__;
 #endif
 
-/* What the device chooses for the convolutions of the network: asking for their workspace makes it
- * choose. NULL where it has no choice. */
+/* The algorithms that the device chooses for the network's convolutions: asking for their workspace
+ * makes it choose. NULL: the device has no choice. */
 static json_t *choices_json(const struct backend *backend, struct device *device,
                             const struct network *network, int batch) {
     for (int i = 0; i < network->layer_count; i++) {

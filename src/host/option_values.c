@@ -1,6 +1,5 @@
-/* option_values.c: the strict reading of values. What is not wholly a value of its kind is none:
- * there are no signs where no negative number is allowed, no trailing letters, no rounding to zero
- * or to infinity. */
+/* option_values.c: strict reading of values. The whole text must be a value: no signs where negative
+ * numbers are not allowed, no trailing letters, no rounding to zero or infinity. */
 #include "option_values.h"
 
 #include "base/files.h"

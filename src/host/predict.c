@@ -1,4 +1,4 @@
-/* predict.c: the command `predict`: what saved weights see in PNG images. */
+/* predict.c: the command `predict`: the classes of PNG images. */
 #include "predict.h"
 
 #include "base/output.h"
@@ -55,16 +55,17 @@ static void rank(struct prediction *p) {
     memcpy(p->best, order, sizeof p->best);
 }
 
-/* From the logits of all images to their predictions. */
+/* Turns the logits of all images into predictions. */
 static enum status take_logits(struct error *error, struct predictions *p, const float *logits) {
     const struct options *options = p->inference.options;
     for (int i = 0; i < options->word_count; i++, logits += CLASS_COUNT) {
         for (int c = 0; c < CLASS_COUNT; c++)
             if (!isfinite(logits[c]))
-                return error_set(error, STATUS_BAD_DATA,
-                                 "weights file '%s' gives no finite number for image '%s'; use "
-                                 "other weights",
-                                 options->weights, options->words[i]);
+                return error_set(
+                    error, STATUS_BAD_DATA,
+                    "weights file '%s' gives values that are not finite for image '%s'; use "
+                    "other weights",
+                    options->weights, options->words[i]);
         softmax(p->list[i].probabilities, logits);
         rank(&p->list[i]);
     }
@@ -73,7 +74,7 @@ static enum status take_logits(struct error *error, struct predictions *p, const
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
-/* Columns that UTF-8 takes: a byte 10xxxxxx goes on with a character. */
+/* Columns of UTF-8 text: a byte 10xxxxxx continues a character. */
 static int columns(const char *text) {
     int count = 0;
     for (; *text != '\0'; text++)
@@ -81,7 +82,7 @@ static int columns(const char *text) {
     return count;
 }
 
-/* The width of the column that the texts stand in. */
+/* The width of the widest text within the limit. */
 static int widest(const char *const *texts, int count, int limit) {
     int most = 0;
     for (int i = 0; i < count; i++) {
@@ -123,8 +124,8 @@ static enum status print_text(struct error *error, const struct predictions *p) 
     return STATUS_OK;
 }
 
-/* The class at place `place` of the likeliest ones. Here and below NULL: there is no memory, which
- * json_pack passes on. */
+/* The class at `place` among the likeliest. Here and below NULL means no memory; json_pack passes it
+ * on. */
 static json_t *top_json(const struct predictions *p, int image, int place) {
     int class = p->list[image].best[place];
     return json_pack("{s:s, s:f}", "class", p->dataset.class_names[class], "probability",
@@ -168,7 +169,7 @@ static json_t *predictions_json(const struct predictions *p) {
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* The name of the set that the weights were trained on, if their file says it. */
+/* The name of the data set that the weights were trained on; NULL: the file does not say. */
 static const char *trained_on(const struct inference *inference) {
     return json_string_value(json_object_get(inference->metadata, "dataset"));
 }
@@ -177,7 +178,7 @@ static enum status run(struct error *error, struct predictions *p, const struct 
     size_t count = (size_t)p->dataset.test.count;
     float *logits = NULL;
     struct score unused; /* the labels mean nothing */
-    if (inference_open(error, &p->inference, options, &p->dataset.test) != STATUS_OK ||
+    if (inference_open(error, &p->inference, options, &p->dataset.test, NULL) != STATUS_OK ||
         memory_alloc(error, &p->list, count, sizeof *p->list, "the predictions") != STATUS_OK ||
         memory_alloc(error, &logits, count, CLASS_COUNT * sizeof *logits, "the logits") !=
             STATUS_OK)

@@ -1,9 +1,9 @@
-/* suggest.c: which known name was meant by one that is not known. */
+/* suggest.c: the known name that an unknown one may have meant. */
 #include "suggest.h"
 
 #include <string.h>
 
-enum { MAX_NAME = 32 }; /* longer ones are like nothing */
+enum { MAX_NAME = 32 }; /* longer ones match nothing */
 
 /* Insertions, deletions, replacements and swaps of neighbours that make `b` of the first `m` bytes
  * of `a` (the restricted Damerau-Levenshtein distance). */
@@ -32,7 +32,7 @@ static int distance(const char *a, int m, const char *b) {
     return rows[m][n];
 }
 
-/* How far a name is from what was typed; the start of a name is as good as the name. */
+/* The distance of a name from what was typed; the start of a name counts as the name. */
 static int misfit(const struct suggestion *suggestion, const char *name) {
     if (suggestion->length >= 2 &&
         strncmp(suggestion->typed, name, (size_t)suggestion->length) == 0)
@@ -41,7 +41,7 @@ static int misfit(const struct suggestion *suggestion, const char *name) {
 }
 
 struct suggestion suggestion_for(const char *typed, int length) {
-    /* Names that differ in more than two or three places are no help. */
+    /* Names that differ in more places would not help. */
     int limit = length < 5 ? 2 : 3;
     return (struct suggestion){.typed = typed, .length = length, .misfit = limit + 1};
 }

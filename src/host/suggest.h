@@ -1,4 +1,4 @@
-/* suggest.h: which known name was meant by one that is not known. */
+/* suggest.h: the known name that an unknown one may have meant. */
 #ifndef SUGGEST_H
 #define SUGGEST_H
 
@@ -6,14 +6,14 @@
 struct suggestion {
     const char *typed;
     int length;       /* bytes of `typed` that count */
-    const char *name; /* NULL: none is near enough to be meant */
+    const char *name; /* NULL: none is close enough */
     int misfit;
 };
 
-/* A suggestion that waits for names. */
+/* A suggestion without names yet. */
 struct suggestion suggestion_for(const char *typed, int length);
 
-/* Offers a name; the nearest one stays, the first one of equals. */
+/* Offers a name; the closest one is kept, the first of equally close ones. */
 void suggestion_offer(struct suggestion *suggestion, const char *name);
 
 #endif

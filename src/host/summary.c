@@ -82,7 +82,7 @@ static json_t *network_json(const struct network *network) {
 
 /* ---- picture --------------------------------------------------------------------------------- */
 
-/* The data set is the one that the recipes are for; a summary reads none. */
+/* The recipes are for CIFAR-10; a summary reads no data. */
 static enum status draw(struct error *error, const char *path, const struct network *network,
                         const struct recipe *recipe) {
     struct caption caption = {0};

@@ -5,7 +5,7 @@
 #include "error.h"
 #include "run/options.h"
 
-/* Prints the layer table of the network, as text or as one JSON object, after drawing it where
+/* Prints the layer table of the network, as text or as one JSON object, and draws it first if
  * --png is given. Errors: STATUS_USAGE (groups), STATUS_FAILED. */
 enum status summary(struct error *error, const struct options *options);
 

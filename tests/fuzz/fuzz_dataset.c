@@ -7,13 +7,29 @@
 
 #include "base/files.h"
 #include "data/dataset.h"
+#include "data/md5.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { RECORDS = 10000, RECORD = 1 + IMAGE_BYTES, FILE_BYTES = RECORDS * RECORD };
 enum { SIZE_BYTES = 4, POKE_BYTES = 5, MAX_POKES = 64 };
+
+/* In place of the real ones, which would take most of the time; the sum decides the name alone. */
+void md5_begin(struct md5 *md5) {
+    *md5 = (struct md5){.bytes = 0};
+}
+
+void md5_add(struct md5 *md5, const void *data, size_t bytes) {
+    (void)data;
+    md5->bytes += bytes;
+}
+
+void md5_finish(char out[MD5_TEXT], struct md5 *md5) {
+    snprintf(out, MD5_TEXT, "%032llx", (unsigned long long)md5->bytes);
+}
 
 /* The one folder of this process, and the file in it, open for changes. */
 static struct {
@@ -26,6 +42,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
     static const char *const names[] = {"test_batch.bin", NULL};
     (void)argc, (void)argv;
+    unsetenv("XDG_CACHE_HOME"); /* nothing is remembered of these files */
+    unsetenv("HOME");
     place.folder = fuzz_folder(&place.handle, names);
     snprintf(place.path, sizeof place.path, "%s/%s", place.folder, names[0]);
     return 0;
@@ -47,7 +65,7 @@ static uint8_t byte_at(const struct image_set *set, off_t offset) {
 
 /* A later poke may have changed the same byte, so the file says what is due. */
 static void check_set(const struct dataset *set, const uint8_t *pokes, int count) {
-    require(strcmp(set->name, "CIFAR-10") == 0 && set->class_names != NULL);
+    require(strcmp(set->name, "CIFAR-10 (modified)") == 0 && set->class_names != NULL);
     require(set->train.count == 0 && set->train.images == NULL);
     require(set->test.count == RECORDS);
     for (int i = 0; i < RECORDS; i++)

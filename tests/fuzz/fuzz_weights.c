@@ -2,7 +2,9 @@
 #include "fuzz.h"
 
 #include "model/weights.h"
+#include "model/weights_header.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
@@ -14,6 +16,7 @@ static size_t data_bytes(const uint8_t *data, size_t size) {
     return size - LENGTH_BYTES - (size_t)header;
 }
 
+/* `expected`: what the file has in its place, if it is stored as it is in memory. */
 static void check_tensor(const struct tensor *tensor, const uint8_t *expected) {
     size_t bytes = tensor_type_bytes(tensor->type);
     require(memchr(tensor->name, '\0', sizeof tensor->name) != NULL);
@@ -24,20 +27,31 @@ static void check_tensor(const struct tensor *tensor, const uint8_t *expected) {
     }
     require(tensor->bytes == bytes);
     require((uintptr_t)tensor->data % ALIGNMENT == 0);
-    require(bytes == 0 || memcmp(tensor->data, expected, bytes) == 0);
+    require(bytes == 0 || expected == NULL || memcmp(tensor->data, expected, bytes) == 0);
 }
 
 /* The tensors fill the data exactly, one behind the other, and are what stands there. */
 static void check_list(const struct tensor_list *list, const uint8_t *data, size_t size) {
     size_t total = data_bytes(data, size), place = size - total;
+    enum stored_type stored[MAX_TENSORS];
+    struct tensor_list again;
+    struct error error;
+    json_t *metadata;
     require(memchr(data + LENGTH_BYTES, '\0', place - LENGTH_BYTES) == NULL); /* no byte of JSON */
     require(list->count >= 0 && list->count <= MAX_TENSORS);
+    require(weights_parse_header(&error, &again, stored, &metadata,
+                                 (const char *)data + LENGTH_BYTES, place - LENGTH_BYTES, total,
+                                 "") == STATUS_OK);
+    json_decref(metadata);
     for (int i = 0; i < list->count; i++) {
-        require(list->tensors[i].bytes <= size - place);
-        check_tensor(&list->tensors[i], data + place);
-        place += list->tensors[i].bytes;
+        const struct tensor *tensor = &list->tensors[i];
+        size_t count = tensor->bytes / tensor_type_bytes(tensor->type);
+        bool as_stored = stored[i] == STORED_F32 || stored[i] == STORED_I64;
+        require(count * stored_type_bytes(stored[i]) <= size - place);
+        check_tensor(tensor, as_stored ? data + place : NULL);
+        place += count * stored_type_bytes(stored[i]);
         for (int k = 0; k < i; k++)
-            require(strcmp(list->tensors[i].name, list->tensors[k].name) != 0);
+            require(strcmp(tensor->name, list->tensors[k].name) != 0);
     }
     require(place == size);
 }

@@ -41,15 +41,25 @@ void output_message(const char *text) {
     fputc('\n', stderr);
 }
 
-void output_warning(const char *format, ...) {
-    static const char prefix[] = "warning: ";
+static void print_after(const char *prefix, const char *format, va_list arguments) {
     char text[2048];
-    memcpy(text, prefix, sizeof prefix);
+    int length = snprintf(text, sizeof text, "%s: ", prefix);
+    vsnprintf(text + length, sizeof text - (size_t)length, format, arguments);
+    output_message(text);
+}
+
+void output_note(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text + sizeof prefix - 1, sizeof text - sizeof prefix + 1, format, arguments);
+    print_after("note", format, arguments);
     va_end(arguments);
-    output_message(text);
+}
+
+void output_warning(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    print_after("warning", format, arguments);
+    va_end(arguments);
 }
 
 enum status output_flush(struct error *error) {

@@ -20,7 +20,8 @@ enum status output_json(struct error *error, json_t *object);
  */
 void output_message(const char *text);
 
-/* The same from a printf format, after "warning: ". */
+/* The same from a printf format, after "note: " or "warning: ". */
+void output_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void output_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Hands what was printed to the system. Errors: STATUS_FAILED. */

@@ -8,7 +8,7 @@ float answers_probability(const struct answers *answers, int image, int class_in
     return answers->probabilities[(size_t)image * CLASS_COUNT + (size_t)class_index];
 }
 
-/* A number that can be put in order. */
+/* Maps NaN to a number, so that all can be sorted. */
 static float rank(const struct answers *answers, int image, int class_index) {
     float probability = answers_probability(answers, image, class_index);
     return isnan(probability) ? -1 : probability;

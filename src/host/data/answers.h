@@ -1,5 +1,4 @@
-/* answers.h: what a network says of a set of images: its mistakes, and which class is taken for
- * which. */
+/* answers.h: a network's answers on a set of images: its mistakes, and the confusion matrix. */
 #ifndef ANSWERS_H
 #define ANSWERS_H
 
@@ -7,7 +6,7 @@
 
 #include <stdint.h>
 
-/* Borrowed: nothing in it is released with it. */
+/* Borrowed: it owns none of its members. */
 struct answers {
     int count;
     const uint8_t *images;          /* [count][3][32][32] */
@@ -16,15 +15,15 @@ struct answers {
     const char *const *class_names; /* [CLASS_COUNT] */
 };
 
-/* The class of the highest probability, the first of equals; NaN is below everything. */
+/* The class with the highest probability, the first of equal ones; NaN is below everything. */
 int answers_predicted(const struct answers *answers, int image);
 
 /* Probability of one class of one image. */
 float answers_probability(const struct answers *answers, int image, int class_index);
 
-/* Puts the `limit` most confident mistakes into `out` (image numbers; the most confident first, of
- * equals the first of the set; NaN last) and returns how many mistakes there are in all, which may
- * be more or fewer than `limit`. */
+/* Puts the `limit` most confident mistakes into `out` (image numbers; the most confident first,
+ * equal ones in the order of the set; NaN last). Returns the number of all mistakes, which may be
+ * more or fewer than `limit`. */
 int answers_mistakes(int *out, int limit, const struct answers *answers);
 
 /* Counts the images of each true class (first index) by predicted class (second). */

@@ -16,13 +16,16 @@ struct image_set {
 };
 
 struct dataset {
-    const char *name;               /* "CIFAR-10" or "synthetic", for every output */
+    const char *name;               /* for every output: "CIFAR-10", "CIFAR-10 (modified)" where
+                                       its files are not the official ones, or "synthetic" */
     const char *const *class_names; /* [CLASS_COUNT] */
+    bool synthetic;
+    uint64_t seed; /* of the synthetic set */
     struct image_set train, test;
 };
 
-/* The set that is called `name`, without its images: "synthetic"; with any other name, or NULL,
- * CIFAR-10. */
+/* The set that is called `name`, without its images: "synthetic" or "CIFAR-10 (modified)"; with any
+ * other name, or NULL, CIFAR-10. */
 struct dataset dataset_named(const char *name);
 
 /* Whether `where` names the synthetic set of a seed, as "synthetic:SEED" with digits that fit. */
@@ -31,13 +34,14 @@ bool dataset_is_synthetic(uint64_t *seed, const char *where);
 /* Reads the set that `where` names: "synthetic:SEED", or a folder with data_batch_1.bin ...
  * data_batch_5.bin and test_batch.bin in the CIFAR-10 binary format
  * (https://www.cs.toronto.edu/~kriz/cifar.html): 10,000 records a file, each a label byte and 3072
- * pixel bytes. The synthetic set of a seed: 10,000 images to train on and the 2,000 that follow
- * them to test on. On failure *out is empty. Errors: STATUS_BAD_DATA, naming the file and a bad
+ * pixel bytes. Files that are not the official ones make "CIFAR-10 (modified)", with a warning. The
+ * synthetic set has 10,000 training images, and the 2,000 that follow them as test images. On
+ * failure *out is empty. Errors: STATUS_BAD_DATA, naming the file and a bad
  * label's byte; STATUS_FAILED: no memory. */
 enum status dataset_open(struct error *error, struct dataset *out, const char *where);
 
 /* The same with the test images alone: out->train is empty, and of the six files only
- * test_batch.bin need be there. */
+ * test_batch.bin is needed. */
 enum status dataset_open_test(struct error *error, struct dataset *out, const char *where);
 
 /* Releases the images and labels and empties *dataset; an empty one is fine. */

@@ -1,92 +1,55 @@
-/* image.c: PNG files, row by row. libpng makes 16-bit red, green, blue and alpha of every kind of
- * PNG; image_area.c adds up what it gives. An interlaced image comes as seven smaller ones
+/* image.c: PNG files, row by row. libpng converts every kind of PNG to 16-bit red, green, blue and
+ * alpha; image_area.c adds the pixels up. An interlaced image comes as seven smaller ones
  * (https://www.w3.org/TR/png-3/#8InterlaceMethods), whose rows are added where they belong, so that
- * none has to be put together. */
+ * the image is never assembled. */
 #include "data/image.h"
 
+#include "base/file_read.h"
 #include "data/image_area.h"
+#include "data/image_orientation.h"
 #include "memory.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <png.h>
 #include <setjmp.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-/* Chunks are read whole where they are kept: a palette has 768 bytes, all others are left out. */
+/* Chunks are read whole where they are kept: a palette of 768 bytes and EXIF data, usually below
+ * 64 KiB. All others are left out. */
 enum { SIGNATURE_BYTES = 8, MAX_CHUNK = 1 << 20, MAX_CACHED_CHUNKS = 1 };
 
-/* A file being read. libpng leaves by longjmp: what must outlive that is kept here, not in locals.
- */
+/* A file being read. libpng leaves by longjmp: what must survive that is kept here, not in locals. */
 struct reader {
     const char *path;
-    int handle;
-    uint64_t done; /* bytes read so far */
+    struct file_reader file;
     struct error *error;
-    bool told; /* the error says already why libpng has to give up */
+    bool told; /* the error already says why libpng must give up */
     png_structp png;
     png_infop info;
     unsigned char *row;
     struct image_area area;
+    int orientation;
 };
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static enum status cannot_open(struct reader *reader, int reason) {
-    if (reason == ENOENT)
-        return error_set(reader->error, STATUS_BAD_DATA, "no image '%s'", reader->path);
-    return error_set_errno(reader->error, STATUS_BAD_DATA, reason, "cannot open image '%s'",
-                           reader->path);
-}
-
-static enum status check_kind(struct reader *reader) {
-    struct stat found;
-    if (fstat(reader->handle, &found) != 0)
-        return cannot_open(reader, errno);
-    if (!S_ISREG(found.st_mode))
-        return error_set(reader->error, STATUS_BAD_DATA,
-                         "image '%s' is a %s, not a file; give PNG files", reader->path,
-                         S_ISDIR(found.st_mode) ? "folder" : "device or pipe");
-    if (found.st_size == 0)
-        return error_set(reader->error, STATUS_BAD_DATA, "image '%s' is empty: 0 bytes",
-                         reader->path);
-    return STATUS_OK;
-}
-
-/* Reads up to `bytes` bytes, fewer at the end of the file alone; how many goes into *got. */
-static enum status read_up_to(struct reader *reader, void *out, size_t *got, size_t bytes) {
-    for (*got = 0; *got < bytes;) {
-        ssize_t count = read(reader->handle, (unsigned char *)out + *got, bytes - *got);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return error_set_errno(reader->error, STATUS_BAD_DATA, errno,
-                                   "cannot read image '%s' at byte %" PRIu64, reader->path,
-                                   reader->done);
-        if (count == 0)
-            return STATUS_OK;
-        *got += (size_t)count;
-        reader->done += (uint64_t)count;
-    }
-    return STATUS_OK;
-}
-
 static enum status cut_short(struct reader *reader) {
     return error_set(reader->error, STATUS_BAD_DATA,
                      "image '%s' is cut short: it ends at byte %" PRIu64 "; copy it again",
-                     reader->path, reader->done);
+                     reader->path, reader->file.done);
 }
 
-/* Tells other files from damaged ones. */
+/* Tells files of another kind from damaged ones. */
 static enum status check_signature(struct reader *reader) {
     unsigned char bytes[SIGNATURE_BYTES];
     size_t got;
-    if (read_up_to(reader, bytes, &got, sizeof bytes) != STATUS_OK)
+    if (file_read_up_to(reader->error, bytes, &got, sizeof bytes, &reader->file) != STATUS_OK)
         return reader->error->status;
+    if (got == 0)
+        return error_set(reader->error, STATUS_BAD_DATA, "image '%s' is empty: 0 bytes",
+                         reader->path);
     if (png_sig_cmp(bytes, 0, got) != 0)
         return error_set(reader->error, STATUS_BAD_DATA,
                          "image '%s' is not a PNG; convert it to one, for example with "
@@ -97,7 +60,7 @@ static enum status check_signature(struct reader *reader) {
 
 /* ---- what libpng calls ----------------------------------------------------------------------- */
 
-/* libpng cannot go on: `reason` is its own words, or ours were said before. Must not return. */
+/* libpng cannot continue: `reason` is its own message, unless ours is set already. Must not return. */
 static void on_error(png_structp png, png_const_charp reason) {
     struct reader *reader = png_get_error_ptr(png);
     if (!reader->told)
@@ -107,7 +70,7 @@ static void on_error(png_structp png, png_const_charp reason) {
     png_longjmp(png, 1);
 }
 
-/* Warnings are about what does not keep an image from being read. */
+/* Warnings: the image can be read all the same. */
 static void on_warning(png_structp png, png_const_charp reason) {
     (void)png, (void)reason;
 }
@@ -115,7 +78,7 @@ static void on_warning(png_structp png, png_const_charp reason) {
 static void on_read(png_structp png, png_bytep out, size_t bytes) {
     struct reader *reader = png_get_io_ptr(png);
     size_t got = 0;
-    enum status status = read_up_to(reader, out, &got, bytes);
+    enum status status = file_read_up_to(reader->error, out, &got, bytes, &reader->file);
     if (status == STATUS_OK && got < bytes)
         status = cut_short(reader);
     if (status == STATUS_OK)
@@ -127,6 +90,8 @@ static void on_read(png_structp png, png_bytep out, size_t bytes) {
 static png_voidp on_alloc(png_structp png, png_alloc_size_t bytes) {
     struct reader *reader = png_get_mem_ptr(png);
     void *block;
+    if (bytes > MAX_CHUNK) /* a chunk, for a row takes half of that; libpng leaves it out */
+        return NULL;
     if (memory_alloc(reader->error, &block, 1, bytes, "reading an image") != STATUS_OK)
         reader->told = true;
     return block;
@@ -139,23 +104,27 @@ static void on_free(png_structp png, png_voidp block) {
 
 /* ---- decoding -------------------------------------------------------------------------------- */
 
-/* What the file may cost is decided here, before anything is allocated by its width. */
+/* Limits the cost of a file, before anything is allocated by its width. */
 static enum status check_size(const struct reader *reader, uint32_t width, uint32_t height) {
     if (width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE &&
         (uint64_t)width * height <= IMAGE_MAX_PIXELS)
         return STATUS_OK;
     return error_set(reader->error, STATUS_BAD_DATA,
                      "image '%s' is too large: %" PRIu32 " x %" PRIu32
-                     " pixels; up to %d a side and %d in all are taken: make it smaller",
+                     " pixels; at most %d per side and %d in total are supported: make it smaller",
                      reader->path, width, height, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS);
 }
 
 static void set_limits(png_structp png) {
-    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* check_size has better words */
+    static const png_byte exif[] = "eXIf";
+    png_set_user_limits(png, PNG_UINT_31_MAX,
+                        PNG_UINT_31_MAX); /* check_size has a better message */
     png_set_chunk_malloc_max(png, MAX_CHUNK);
     png_set_chunk_cache_max(png, MAX_CACHED_CHUNKS);
-    /* -1: all chunks but those that make the pixels, profiles and texts among them */
+    /* -1: all chunks but those that make the pixels, profiles and texts among them; then the one
+     * that says which way up the image is */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, exif, 1);
     png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
 }
 
@@ -187,7 +156,16 @@ static void read_pixels(struct reader *reader, int width, int height) {
     else
         for (int pass = 0; pass < PNG_INTERLACE_ADAM7_PASSES; pass++)
             read_pass(reader, pass, width, height);
-    png_read_end(reader->png, NULL); /* the rest of the file must be whole, too */
+    png_read_end(reader->png, reader->info); /* the rest of the file must be whole, too */
+}
+
+/* EXIF data may come before or after the pixels. */
+static int read_orientation(const struct reader *reader) {
+    png_uint_32 bytes;
+    png_bytep exif;
+    if (png_get_eXIf_1(reader->png, reader->info, &bytes, &exif) == 0)
+        return 1;
+    return exif_orientation(exif, bytes);
 }
 
 static enum status decode(struct reader *reader) {
@@ -206,10 +184,11 @@ static enum status decode(struct reader *reader) {
                      "a row of an image") != STATUS_OK)
         return reader->error->status;
     read_pixels(reader, (int)width, (int)height);
+    reader->orientation = read_orientation(reader);
     return STATUS_OK;
 }
 
-/* The one place that libpng jumps back to; no local is changed between there and here. */
+/* The only place that libpng jumps back to; no local changes in between. */
 static enum status decode_guarded(struct reader *reader) {
     if (setjmp(png_jmpbuf(reader->png)) != 0)
         return reader->error->status;
@@ -228,7 +207,7 @@ static enum status read_png(struct reader *reader) {
         status = reader->error->status;
     else
         status = error_set(reader->error, STATUS_FAILED,
-                           "libpng %s does not start; the program was built with %s",
+                           "libpng %s cannot be used: the program was built with version %s",
                            png_get_libpng_ver(NULL), PNG_LIBPNG_VER_STRING);
     png_destroy_read_struct(&reader->png, &reader->info, NULL);
     memory_free(reader->row);
@@ -236,19 +215,18 @@ static enum status read_png(struct reader *reader) {
 }
 
 enum status image_read(struct error *error, uint8_t out[IMAGE_BYTES], const char *path) {
-    struct reader reader = {.path = path, .error = error};
-    do /* O_NONBLOCK: a pipe is refused below instead of waited for */
-        reader.handle = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    while (reader.handle < 0 && errno == EINTR);
-    if (reader.handle < 0)
-        return cannot_open(&reader, errno);
-    enum status status = check_kind(&reader);
-    if (status == STATUS_OK)
-        status = check_signature(&reader);
+    struct reader reader = {.path = path, .error = error, .orientation = 1};
+    if (file_open(error, &reader.file, path, "image") != STATUS_OK)
+        return reader.file.reason == EISDIR || reader.file.reason == ENOTSUP
+                   ? error_append(error, "; give PNG files")
+                   : error->status;
+    enum status status = check_signature(&reader);
     if (status == STATUS_OK)
         status = read_png(&reader);
-    close(reader.handle); /* only read: nothing to lose */
-    if (status == STATUS_OK)
+    file_close(&reader.file);
+    if (status == STATUS_OK) {
         image_area_finish(out, &reader.area);
+        image_orient(out, reader.orientation);
+    }
     return status;
 }

@@ -11,8 +11,9 @@ enum { IMAGE_MAX_SIDE = 65535, IMAGE_MAX_PIXELS = 1 << 27 };
 
 /* Reads the PNG file `path`, of any kind and of up to IMAGE_MAX_SIDE pixels a side and
  * IMAGE_MAX_PIXELS in all: laid over black, cut to the square in its centre, and resampled by area
- * to red, green and blue planes of 32x32. An opaque 8-bit image of 32x32 comes out as it is.
- * Nothing in the file is trusted, and no more than a few rows of it are in memory at a time.
+ * to red, green and blue planes of 32x32, upright as its EXIF orientation says. An opaque 8-bit
+ * image of 32x32 comes out as it is. Nothing in the file is trusted, and only a few rows of it are
+ * in memory at a time.
  * Errors: STATUS_BAD_DATA naming the file; STATUS_FAILED: no memory. */
 enum status image_read(struct error *error, uint8_t out[IMAGE_BYTES], const char *path);
 

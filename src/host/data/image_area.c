@@ -18,7 +18,7 @@ static int first_cell(int place, int side) {
     return IMAGE_SIDE * place / side;
 }
 
-/* How much of pixel and cell is common to both, in 1/32 pixel; 0 or less: nothing. */
+/* The overlap of pixel and cell, in 1/32 pixel; 0 or less: none. */
 static int overlap(int place, int cell, int side) {
     int start = IMAGE_SIDE * place, end = start + IMAGE_SIDE;
     int cell_start = side * cell, cell_end = cell_start + side;

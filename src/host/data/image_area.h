@@ -23,7 +23,7 @@ struct image_area {
 void image_area_begin(struct image_area *out, int width, int height);
 
 /* Adds `count` pixels of row `row` of the picture: those of the columns first, first + step, ...
- * What lies outside the square is passed over. Every pixel must be added once. */
+ * Pixels outside the square are ignored. Every pixel must be added once. */
 void image_area_add(struct image_area *area, const uint8_t *pixels, int row, int first, int step,
                     int count);
 

@@ -22,7 +22,7 @@ struct loader {
     struct loader_options options;
     pthread_t thread;
 
-    /* the thread's own: nobody else looks */
+    /* the thread's own: nothing else reads it */
     int32_t *order;    /* [set->count], of the epoch it works on */
     uint64_t order_of; /* the `begun` it was made for */
 
@@ -36,13 +36,13 @@ struct loader {
     int filled, taken, released;
 };
 
-/* One batch to be filled, as the thread takes it with it out of the lock. */
+/* One batch to be filled: what the thread needs while it does not hold the lock. */
 struct task {
     uint64_t begun;
     int epoch, batch, slot;
 };
 
-/* Locks and conditions fail only when they are misused, which is a fault of this file. */
+/* Locks and conditions fail only when misused, which would be a bug in this file. */
 static void must(int result) {
     if (result != 0)
         abort();
@@ -194,7 +194,8 @@ int loader_next(struct loader *loader) {
     int slot = -1;
     must(pthread_mutex_lock(&loader->mutex));
     if (loader->taken < loader->batches) {
-        assert(loader->taken - loader->released < loader->slot_count); /* else nothing can come */
+        assert(loader->taken - loader->released <
+               loader->slot_count); /* else no batch could come */
         while (loader->taken == loader->filled)
             must(pthread_cond_wait(&loader->has_batch, &loader->mutex));
         slot = loader->taken++ % loader->slot_count;

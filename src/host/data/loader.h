@@ -1,6 +1,5 @@
 /* loader.h: a thread that shuffles the images of a set and gathers the next batch while the current
- * one is used. It knows nothing of devices: the slots it fills are given to it (pinned memory, on a
- * GPU). */
+ * one is used. It knows nothing of devices: the caller provides the slots (pinned memory, on a GPU). */
 #ifndef LOADER_H
 #define LOADER_H
 

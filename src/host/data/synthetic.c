@@ -1,5 +1,5 @@
-/* synthetic.c: a data set of ten classes that is made, not read: five shapes and five textures, for
- * trying things out where CIFAR-10 cannot be fetched.
+/* synthetic.c: a generated data set of ten classes, five shapes and five textures, for trying things
+ * out where CIFAR-10 cannot be downloaded.
  *
  * An image is a function of (seed, image number): its class is the number mod 10, and everything
  * else is drawn from Philox. A shape or texture in one colour lies on a ground of another; both

@@ -68,7 +68,7 @@ enum status model_set_counters(struct error *error, struct model *model,
 
 /* ---- tensors by name ------------------------------------------------------------------------- */
 
-enum { MAX_TENSORS = 128, MAX_DIMENSIONS = 4 };
+enum { MAX_TENSORS = 128, MAX_DIMENSIONS = 4, TENSOR_NAME_CAPACITY = 96 };
 enum tensor_type { TENSOR_F32, TENSOR_I64 };
 
 /* "F32", "I64", as weights files name them; bytes of an element. */
@@ -76,7 +76,7 @@ const char *tensor_type_name(enum tensor_type type);
 size_t tensor_type_bytes(enum tensor_type type);
 
 struct tensor {
-    char name[48]; /* as in the published state dict: "convblock1.0.weight" */
+    char name[TENSOR_NAME_CAPACITY]; /* as in the published state dict: "convblock1.0.weight" */
     enum tensor_type type;
     int dimensions;
     int64_t shape[MAX_DIMENSIONS];
@@ -96,13 +96,26 @@ struct tensor_list {
  * the training steps since the initial weights, those before an import included. Waits for the
  * device. Release with tensor_list_free. */
 enum status model_export(struct error *error, struct model *model, struct tensor_list *out);
+
+/* Allocates the storage of all tensors in the list, by their `bytes`, and sets their `data`, aligned
+ * to 8 bytes; `what` names it in a message. tensor_list_storage is where to write those of tensor
+ * `i`. Errors: STATUS_FAILED: no memory. */
+enum status tensor_list_allocate(struct error *error, struct tensor_list *list, const char *what);
+void *tensor_list_storage(const struct tensor_list *list, int i);
 void tensor_list_free(struct tensor_list *list);
+
+/* Takes off what stands before the model's own name in the names of all tensors: "module." of
+ * PyTorch's DataParallel, "_orig_mod." of torch.compile, or any other; `prefix` says what it was,
+ * "": there is none. */
+void model_strip_prefix(char prefix[TENSOR_NAME_CAPACITY], struct tensor_list *list,
+                        const struct model *model);
 
 /* The first tensor that holds a NaN or an infinity; NULL: all values are finite. */
 const struct tensor *tensor_list_not_finite(const struct tensor_list *list);
 
 /* Sets the weights and running statistics from `list`, which must hold every tensor of the network
- * with its exact shape and no other; only num_batches_tracked may be missing, which counts as 0.
+ * with its exact shape and no other but empty ones; only num_batches_tracked may be missing, which
+ * counts as 0.
  * Velocity becomes 0. Where filters are standardized, the model takes any filters and standardizes
  * them, which changes those of model_export by rounding only. `path` names the list in
  * messages. Waits for the device. Errors: STATUS_BAD_DATA naming the tensor, the model unchanged;

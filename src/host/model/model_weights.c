@@ -11,7 +11,7 @@
 
 enum { ALIGNMENT = 8, SHAPE_CAPACITY = 128 };
 
-/* What a list holds: what a network computes with, or all that a training goes on from. */
+/* What a list holds: what a network computes with, or all that training needs to continue. */
 enum extent { EXTENT_WEIGHTS, EXTENT_STATE };
 
 static const char velocity_prefix[] = "velocity.";
@@ -40,6 +40,53 @@ size_t tensor_type_bytes(enum tensor_type type) {
         return sizeof(int64_t);
     }
     return 0;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+static size_t aligned(size_t bytes) {
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+enum status tensor_list_allocate(struct error *error, struct tensor_list *list, const char *what) {
+    size_t bytes = 0;
+    for (int i = 0; i < list->count; i++)
+        bytes += aligned(list->tensors[i].bytes);
+    if (memory_alloc(error, &list->storage, bytes, 1, what) != STATUS_OK)
+        return error->status;
+    const unsigned char *place = list->storage;
+    for (int i = 0; i < list->count; i++) {
+        list->tensors[i].data = place;
+        place += aligned(list->tensors[i].bytes);
+    }
+    return STATUS_OK;
+}
+
+void *tensor_list_storage(const struct tensor_list *list, int i) {
+    const unsigned char *place = list->tensors[i].data, *start = list->storage;
+    return (unsigned char *)list->storage + (place - start);
+}
+
+void tensor_list_free(struct tensor_list *list) {
+    memory_free(list->storage);
+    memset(list, 0, sizeof *list);
+}
+
+static bool is_finite(const struct tensor *tensor) {
+    const float *values = tensor->data;
+    if (tensor->type != TENSOR_F32)
+        return true;
+    for (size_t i = 0; i < tensor->bytes / sizeof *values; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
+const struct tensor *tensor_list_not_finite(const struct tensor_list *list) {
+    for (int i = 0; i < list->count; i++)
+        if (!is_finite(&list->tensors[i]))
+            return &list->tensors[i];
+    return NULL;
 }
 
 /* ---- which tensors there are ----------------------------------------------------------------- */
@@ -86,7 +133,7 @@ static void add_statistics(struct state *state, const struct layer *layer,
     add(state, "", layer, "num_batches_tracked", NULL, 0, NULL);
 }
 
-/* All of them, in the order of the layers. */
+/* All tensors, in the order of the layers. */
 static void list_state(struct state *out, const struct model *model, enum extent extent) {
     const struct staging staging = model_staging(model);
     const struct layer *layers = model->network.layers;
@@ -142,29 +189,19 @@ static enum status download_state(struct error *error, struct model *model, enum
     return status == STATUS_OK ? model_wait(error, model) : status;
 }
 
-static size_t aligned(size_t bytes) {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 /* A copy of the tensors of that extent. */
 static enum status copy_out(struct error *error, struct model *model, struct tensor_list *out,
                             enum extent extent) {
     struct state state;
-    size_t bytes = 0;
     memset(out, 0, sizeof *out);
     list_state(&state, model, extent);
-    for (int i = 0; i < state.list.count; i++)
-        bytes += aligned(state.list.tensors[i].bytes);
     if (download_state(error, model, extent) != STATUS_OK ||
-        memory_alloc(error, &state.list.storage, bytes, 1, "a copy of the weights") != STATUS_OK)
+        tensor_list_allocate(error, &state.list, "a copy of the weights") != STATUS_OK)
         return error->status;
-    unsigned char *to = state.list.storage;
     for (int i = 0; i < state.list.count; i++) {
-        struct tensor *tensor = &state.list.tensors[i];
-        const void *from = state.values[i];
-        memcpy(to, from == NULL ? &model->batches_tracked : from, tensor->bytes);
-        tensor->data = to;
-        to += aligned(tensor->bytes);
+        const void *from =
+            state.values[i] == NULL ? (void *)&model->batches_tracked : (void *)state.values[i];
+        memcpy(tensor_list_storage(&state.list, i), from, state.list.tensors[i].bytes);
     }
     *out = state.list;
     return STATUS_OK;
@@ -178,28 +215,6 @@ enum status model_save_state(struct error *error, struct model *model, struct te
     return copy_out(error, model, out, EXTENT_STATE);
 }
 
-void tensor_list_free(struct tensor_list *list) {
-    memory_free(list->storage);
-    memset(list, 0, sizeof *list);
-}
-
-static bool is_finite(const struct tensor *tensor) {
-    const float *values = tensor->data;
-    if (tensor->type != TENSOR_F32)
-        return true;
-    for (size_t i = 0; i < tensor->bytes / sizeof *values; i++)
-        if (!isfinite(values[i]))
-            return false;
-    return true;
-}
-
-const struct tensor *tensor_list_not_finite(const struct tensor_list *list) {
-    for (int i = 0; i < list->count; i++)
-        if (!is_finite(&list->tensors[i]))
-            return &list->tensors[i];
-    return NULL;
-}
-
 /* ---- into the model -------------------------------------------------------------------------- */
 
 static const struct tensor *find(const struct tensor_list *list, const char *name) {
@@ -207,6 +222,39 @@ static const struct tensor *find(const struct tensor_list *list, const char *nam
         if (strcmp(list->tensors[i].name, name) == 0)
             return &list->tensors[i];
     return NULL;
+}
+
+/* The length of what stands before a name of the network in `name`; -1: it does not end with one. */
+static int prefix_length(const struct tensor_list *network, const char *name) {
+    size_t length = strlen(name);
+    for (int i = 0; i < network->count; i++) {
+        size_t own = strlen(network->tensors[i].name);
+        if (own <= length && strcmp(name + length - own, network->tensors[i].name) == 0 &&
+            (own == length || name[length - own - 1] == '.'))
+            return (int)(length - own);
+    }
+    return -1;
+}
+
+void model_strip_prefix(char prefix[TENSOR_NAME_CAPACITY], struct tensor_list *list,
+                        const struct model *model) {
+    struct state state;
+    list_state(&state, model, EXTENT_WEIGHTS);
+    int length = list->count == 0 ? 0 : prefix_length(&state.list, list->tensors[0].name);
+    prefix[0] = '\0';
+    if (length <= 0)
+        return;
+    snprintf(prefix, TENSOR_NAME_CAPACITY, "%.*s", length, list->tensors[0].name);
+    for (int i = 0; i < list->count; i++) {
+        if (strncmp(list->tensors[i].name, prefix, (size_t)length) != 0) {
+            prefix[0] = '\0';
+            return;
+        }
+    }
+    for (int i = 0; i < list->count; i++) {
+        char *name = list->tensors[i].name;
+        memmove(name, name + length, strlen(name + length) + 1);
+    }
 }
 
 /* "F32 [16, 3, 3, 3]" */
@@ -227,10 +275,11 @@ static bool same_form(const struct tensor *a, const struct tensor *b) {
 static enum status refuse(struct error *error, const struct model *model, const char *path,
                           const char *name, const char *fault) {
     const struct network *network = &model->network;
-    return error_set(error, STATUS_BAD_DATA,
-                     "weights file '%s': tensor '%s' %s in the network of --norm %s --recipe %s; "
-                     "give the options that it was trained with",
-                     path, name, fault, norm_option(network->norm), recipe_option(network->recipe));
+    return error_set(
+        error, STATUS_BAD_DATA,
+        "weights file '%s': tensor '%s' %s in the network of norm %s, recipe %s; choose "
+        "the settings that it was trained with",
+        path, name, fault, norm_option(network->norm), recipe_option(network->recipe));
 }
 
 /* A tensor that the network does not have. */
@@ -250,7 +299,7 @@ static enum status check_tensors(struct error *error, const struct model *model,
                                  const char *path) {
     char fault[2 * SHAPE_CAPACITY + 32], found[SHAPE_CAPACITY], wanted[SHAPE_CAPACITY];
     for (int i = 0; i < list->count; i++)
-        if (find(&state->list, list->tensors[i].name) == NULL)
+        if (list->tensors[i].bytes > 0 && find(&state->list, list->tensors[i].name) == NULL)
             return refuse_name(error, model, path, list->tensors[i].name);
     for (int i = 0; i < state->list.count; i++) {
         const struct tensor *due = &state->list.tensors[i];
@@ -268,11 +317,11 @@ static enum status check_tensors(struct error *error, const struct model *model,
     return STATUS_OK;
 }
 
-/* The count of steps in the list, which is nobody's word but the file's. */
+/* The count of steps in the list, which is untrusted. */
 static int64_t tracked(const struct tensor_list *list) {
     for (int i = 0; i < list->count; i++) {
         int64_t count;
-        if (list->tensors[i].type != TENSOR_I64)
+        if (list->tensors[i].type != TENSOR_I64 || list->tensors[i].bytes < sizeof count)
             continue;
         memcpy(&count, list->tensors[i].data, sizeof count);
         return count < 0 || count > INT64_MAX / 2 ? 0 : count;
@@ -280,9 +329,9 @@ static int64_t tracked(const struct tensor_list *list) {
     return 0;
 }
 
-/* Takes a list of that extent; what it does not hold becomes 0. Standardized filters go in like
- * others: standardizing them again changes nothing, and their mean and norm, which were lost, never
- * reach the output. */
+/* Takes a list of that extent; what it does not hold becomes 0. Standardized filters are copied
+ * like others: standardizing them again changes nothing, and their original mean and norm, which are
+ * lost, have no effect on the output. */
 static enum status copy_in(struct error *error, struct model *model, const struct tensor_list *list,
                            const char *path, enum extent extent) {
     struct state state;

@@ -30,19 +30,20 @@ static bool describe(json_t *header, const struct tensor *tensor, size_t offset)
     return json_object_set_new(header, tensor->name, entry) == 0;
 }
 
-/* The header and, after one free place, the pieces of the data; NULL if there is no memory. */
+/* The header and the pieces of the data; NULL if there is no memory. */
 static json_t *make_header(struct file_piece *pieces, const struct tensor_list *list,
                            const struct weights_origin *origin, json_t *more) {
-    json_t *header = json_pack("{s:{s:s, s:s, s:s, s:s}}", "__metadata__", "format", "pt", "norm",
-                               norm_option(origin->norm), "recipe", recipe_option(origin->recipe),
-                               "dataset", origin->dataset);
+    json_t *header = json_object(), *metadata = weights_metadata_make(origin);
     size_t offset = 0;
     int place = 0;
-    if (more != NULL && json_object_update(json_object_get(header, "__metadata__"), more) != 0) {
+    bool whole = metadata != NULL && (more == NULL || json_object_update(metadata, more) == 0) &&
+                 json_object_set(header, "__metadata__", metadata) == 0;
+    json_decref(metadata);
+    if (!whole) {
         json_decref(header);
         return NULL;
     }
-    for (int t = 0; t < TYPE_COUNT && header != NULL; t++) {
+    for (int t = 0; t < TYPE_COUNT; t++) {
         for (int i = 0; i < list->count; i++) {
             const struct tensor *tensor = &list->tensors[i];
             if (tensor->type != type_order[t])

@@ -14,13 +14,33 @@
 
 enum { SHOWN = 64 }; /* bytes of a name that a message repeats */
 
-/* A header being read: the tensors so far, by rising place of their data. */
+/* A header being read: the tensors so far, in the order of their data. */
 struct header {
     const char *path;
     uint64_t data_bytes;
     struct tensor_list *list;
-    uint64_t begins[MAX_TENSORS]; /* of list->tensors */
+    enum stored_type *stored;                         /* of list->tensors, as the next two */
+    uint64_t begins[MAX_TENSORS], sizes[MAX_TENSORS]; /* in the file */
 };
+
+static const struct {
+    const char *name;
+    size_t bytes;
+    enum tensor_type type; /* in memory */
+} formats[] = {
+    [STORED_F32] = {"F32", 4, TENSOR_F32}, [STORED_I64] = {"I64", 8, TENSOR_I64},
+    [STORED_F16] = {"F16", 2, TENSOR_F32}, [STORED_BF16] = {"BF16", 2, TENSOR_F32},
+    [STORED_F64] = {"F64", 8, TENSOR_F32},
+};
+enum { FORMAT_COUNT = sizeof formats / sizeof formats[0] };
+
+const char *stored_type_name(enum stored_type type) {
+    return formats[type].name;
+}
+
+size_t stored_type_bytes(enum stored_type type) {
+    return formats[type].bytes;
+}
 
 static enum status bad_tensor(struct error *error, const struct header *header, const char *name,
                               const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -38,52 +58,66 @@ static enum status bad_tensor(struct error *error, const struct header *header, 
 
 /* ---- one tensor ------------------------------------------------------------------------------ */
 
-static enum status parse_type(struct error *error, struct tensor *out, const struct header *header,
-                              const json_t *value) {
-    const enum tensor_type types[] = {TENSOR_F32, TENSOR_I64};
+static enum status parse_type(struct error *error, struct tensor *out, enum stored_type *stored,
+                              const struct header *header, const json_t *value) {
     const char *word = json_string_value(value);
     if (word == NULL)
         return bad_tensor(error, header, out->name, "has no dtype");
-    for (int i = 0; i < 2; i++) {
-        if (strcmp(word, tensor_type_name(types[i])) == 0) {
-            out->type = types[i];
+    for (int i = 0; i < FORMAT_COUNT; i++) {
+        if (strcmp(word, formats[i].name) == 0) {
+            *stored = (enum stored_type)i;
+            out->type = formats[i].type;
             return STATUS_OK;
         }
     }
     return bad_tensor(error, header, out->name,
-                      "has dtype %.*s; F32 and I64 are taken (in PyTorch: tensor.float())", SHOWN,
-                      word);
+                      "has dtype %.*s; supported: F32, F16, BF16, F64 and I64 (in PyTorch: "
+                      "tensor.float())",
+                      SHOWN, word);
 }
 
-static enum status parse_shape(struct error *error, struct tensor *out, const struct header *header,
+static bool has_zero(const json_t *shape) {
+    bool found = false;
+    for (size_t i = 0; i < json_array_size(shape); i++) {
+        const json_t *dimension = json_array_get(shape, i);
+        found = found || (json_is_integer(dimension) && json_integer_value(dimension) == 0);
+    }
+    return found;
+}
+
+/* A tensor with a dimension of 0 is empty. *size is what it takes in the file. */
+static enum status parse_shape(struct error *error, struct tensor *out, uint64_t *size,
+                               enum stored_type stored, const struct header *header,
                                const json_t *value) {
     if (!json_is_array(value))
         return bad_tensor(error, header, out->name, "has no shape");
     if (json_array_size(value) > MAX_DIMENSIONS)
-        return bad_tensor(error, header, out->name, "has %zu dimensions; up to %d are taken",
+        return bad_tensor(error, header, out->name, "has %zu dimensions; at most %d are supported",
                           json_array_size(value), MAX_DIMENSIONS);
-    const uint64_t size = tensor_type_bytes(out->type);
-    uint64_t elements = 1;
+    const uint64_t most = header->data_bytes / formats[stored].bytes;
+    uint64_t elements = has_zero(value) ? 0 : 1;
     out->dimensions = (int)json_array_size(value);
     for (int i = 0; i < out->dimensions; i++) {
         const json_t *dimension = json_array_get(value, (size_t)i);
         int64_t count = json_integer_value(dimension);
-        if (!json_is_integer(dimension) || count < 1)
+        if (!json_is_integer(dimension) || count < 0)
             return bad_tensor(error, header, out->name,
-                              "has a shape of something else than whole numbers above 0");
-        if ((uint64_t)count > header->data_bytes / size / elements)
+                              "has a shape with something else than whole numbers from 0 on");
+        if (elements > 0 && (uint64_t)count > most / elements)
             return bad_tensor(error, header, out->name,
                               "has a shape for more than the %" PRIu64 " bytes of data in the file",
                               header->data_bytes);
         elements *= (uint64_t)count;
         out->shape[i] = count;
     }
-    out->bytes = (size_t)(elements * size);
+    out->bytes = (size_t)elements * tensor_type_bytes(out->type);
+    *size = elements * formats[stored].bytes;
     return STATUS_OK;
 }
 
-static enum status parse_offsets(struct error *error, uint64_t *begin, const struct tensor *tensor,
-                                 const struct header *header, const json_t *value) {
+static enum status parse_offsets(struct error *error, uint64_t *begin, uint64_t size,
+                                 const struct tensor *tensor, const struct header *header,
+                                 const json_t *value) {
     const json_t *first = json_array_get(value, 0), *last = json_array_get(value, 1);
     int64_t from = json_integer_value(first), to = json_integer_value(last);
     if (json_array_size(value) != 2 || !json_is_integer(first) || !json_is_integer(last))
@@ -96,45 +130,58 @@ static enum status parse_offsets(struct error *error, uint64_t *begin, const str
                           "ends at byte %" PRId64 " of the data, but the file has %" PRIu64
                           ": it is cut short or damaged",
                           to, header->data_bytes);
-    if ((uint64_t)(to - from) != tensor->bytes)
+    if ((uint64_t)(to - from) != size)
         return bad_tensor(error, header, tensor->name,
-                          "has %" PRId64 " bytes of data, but its shape wants %zu", to - from,
-                          tensor->bytes);
+                          "has %" PRId64 " bytes of data, but its shape needs %" PRIu64, to - from,
+                          size);
     *begin = (uint64_t)from;
     return STATUS_OK;
 }
 
-/* Puts the tensor behind those that begin before it or where it does. */
-static void insert(struct header *header, const struct tensor *tensor, uint64_t begin) {
+/* Puts the tensor behind those that begin before it or where it does; an empty one before a tensor
+ * that begins there. */
+static void insert(struct header *header, const struct tensor *tensor, enum stored_type stored,
+                   uint64_t begin, uint64_t size) {
     struct tensor_list *list = header->list;
+    uint64_t *begins = header->begins, *sizes = header->sizes;
     int place = list->count++;
-    for (; place > 0 && header->begins[place - 1] > begin; place--) {
+    for (; place > 0 && (begins[place - 1] > begin ||
+                         (begins[place - 1] == begin && size == 0 && sizes[place - 1] > 0));
+         place--) {
         list->tensors[place] = list->tensors[place - 1];
-        header->begins[place] = header->begins[place - 1];
+        header->stored[place] = header->stored[place - 1];
+        begins[place] = begins[place - 1];
+        sizes[place] = sizes[place - 1];
     }
     list->tensors[place] = *tensor;
-    header->begins[place] = begin;
+    header->stored[place] = stored;
+    begins[place] = begin;
+    sizes[place] = size;
 }
 
 static enum status parse_tensor(struct error *error, struct header *header, const char *name,
                                 const json_t *entry) {
     struct tensor tensor = {.data = NULL};
-    uint64_t begin = 0;
+    enum stored_type stored = STORED_F32;
+    uint64_t begin = 0, size = 0;
     if (header->list->count == MAX_TENSORS)
-        return bad_tensor(error, header, name, "is one too many: up to %d are taken", MAX_TENSORS);
+        return bad_tensor(error, header, name, "is one too many: at most %d are supported",
+                          MAX_TENSORS);
     if (strlen(name) >= sizeof tensor.name)
-        return bad_tensor(error, header, name, "has a name of %zu bytes; up to %zu are taken",
+        return bad_tensor(error, header, name, "has a name of %zu bytes; at most %zu are supported",
                           strlen(name), sizeof tensor.name - 1);
     memcpy(tensor.name, name, strlen(name) + 1);
-    if (json_object_size(entry) != 3) /* 0 for what is no object */
+    if (!json_is_object(entry))
         return bad_tensor(error, header, name,
-                          "is described by something else than dtype, shape and data_offsets");
-    if (parse_type(error, &tensor, header, json_object_get(entry, "dtype")) != STATUS_OK ||
-        parse_shape(error, &tensor, header, json_object_get(entry, "shape")) != STATUS_OK ||
-        parse_offsets(error, &begin, &tensor, header, json_object_get(entry, "data_offsets")) !=
-            STATUS_OK)
+                          "is not described by an object with dtype, shape and data_offsets");
+    /* Other members are ignored, as safetensors' own reader does. */
+    if (parse_type(error, &tensor, &stored, header, json_object_get(entry, "dtype")) != STATUS_OK ||
+        parse_shape(error, &tensor, &size, stored, header, json_object_get(entry, "shape")) !=
+            STATUS_OK ||
+        parse_offsets(error, &begin, size, &tensor, header,
+                      json_object_get(entry, "data_offsets")) != STATUS_OK)
         return error->status;
-    insert(header, &tensor, begin);
+    insert(header, &tensor, stored, begin, size);
     return STATUS_OK;
 }
 
@@ -148,14 +195,16 @@ static enum status check_metadata(struct error *error, const struct header *head
                                   json_t *metadata) {
     const char *key;
     json_t *value;
+    if (json_is_null(metadata))
+        return STATUS_OK;
     if (!json_is_object(metadata))
-        return error_set(error, STATUS_BAD_DATA, "weights file '%s': __metadata__ is no object",
+        return error_set(error, STATUS_BAD_DATA, "weights file '%s': __metadata__ is not an object",
                          header->path);
     json_object_foreach(metadata, key, value) {
         if (!json_is_string(value))
             return error_set(error, STATUS_BAD_DATA,
-                             "weights file '%s': '%.*s' in __metadata__ is no string", header->path,
-                             SHOWN, key);
+                             "weights file '%s': '%.*s' in __metadata__ is not a string",
+                             header->path, SHOWN, key);
     }
     return STATUS_OK;
 }
@@ -174,7 +223,7 @@ static enum status check_places(struct error *error, const struct header *header
                               "begins at byte %" PRIu64 " of the data: %" PRIu64
                               " bytes before it belong to no tensor",
                               header->begins[i], header->begins[i] - end);
-        end += tensor->bytes;
+        end += header->sizes[i];
     }
     if (end == header->data_bytes)
         return STATUS_OK;
@@ -200,14 +249,15 @@ static enum status parse_root(struct error *error, struct header *header, json_t
 static enum status take_metadata(struct error *error, json_t **out, json_t *root,
                                  const char *path) {
     json_t *metadata = json_object_get(root, "__metadata__");
-    *out = metadata != NULL ? json_incref(metadata) : json_object();
+    *out = json_is_object(metadata) ? json_incref(metadata) : json_object();
     return *out != NULL ? STATUS_OK : no_memory(error, path);
 }
 
-enum status weights_parse_header(struct error *error, struct tensor_list *out, json_t **metadata,
+enum status weights_parse_header(struct error *error, struct tensor_list *out,
+                                 enum stored_type stored[MAX_TENSORS], json_t **metadata,
                                  const char *text, size_t length, uint64_t data_bytes,
                                  const char *path) {
-    struct header header = {.path = path, .data_bytes = data_bytes, .list = out};
+    struct header header = {.path = path, .data_bytes = data_bytes, .list = out, .stored = stored};
     memset(out, 0, sizeof *out);
     *metadata = NULL;
     if (length == 0 || text[0] != '{')

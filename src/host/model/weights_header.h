@@ -8,13 +8,21 @@
 #include <jansson.h>
 #include <stdint.h>
 
+/* The number formats that a file may store; in memory a tensor is F32 or I64. */
+enum stored_type { STORED_F32, STORED_I64, STORED_F16, STORED_BF16, STORED_F64 };
+
+/* "F16"; bytes of an element in the file. */
+const char *stored_type_name(enum stored_type type);
+size_t stored_type_bytes(enum stored_type type);
+
 /* Reads the JSON header `text` of `length` bytes into *out: name, type, shape and bytes of each
- * tensor, in the order of their data; `data` and `storage` stay NULL. What is accepted fills the
- * `data_bytes` bytes behind the header exactly: tensor i + 1 begins where tensor i ends.
- * *metadata becomes `__metadata__`, an object of strings, or an empty one; NULL on failure. Errors:
- * STATUS_BAD_DATA naming the file `path` and, where one is to blame, the tensor; STATUS_FAILED: no
- * memory. */
-enum status weights_parse_header(struct error *error, struct tensor_list *out, json_t **metadata,
+ * tensor, in the order of their data; `data` and `storage` stay NULL; stored[i] is how the file has
+ * tensor i. What is accepted fills the `data_bytes` bytes behind the header exactly: tensor i + 1
+ * begins where tensor i ends. *metadata becomes `__metadata__`, an object of strings, or an empty
+ * one; NULL on failure. Errors: STATUS_BAD_DATA naming the file `path` and, where one is to blame,
+ * the tensor; STATUS_FAILED: no memory. */
+enum status weights_parse_header(struct error *error, struct tensor_list *out,
+                                 enum stored_type stored[MAX_TENSORS], json_t **metadata,
                                  const char *text, size_t length, uint64_t data_bytes,
                                  const char *path);
 

@@ -1,8 +1,8 @@
 /* recipe.c: the rows of the recipe table, and the words for their values.
  *
- * The reference rows are the published study; its facts stand in tests/test_network.c once more, as
- * numbers. The tuned rows are ours: one network for all three norms (45,520 parameters each), which
- * differ in the norm and, as the comment there says, in their filters. */
+ * The reference rows are the published study; tests/test_network.c repeats its facts as numbers.
+ * The tuned rows are ours: one network for all three norms (45,520 parameters each); only the norm
+ * and, as the comment below says, the filters differ. */
 #include "network/recipe.h"
 
 #include <stddef.h>

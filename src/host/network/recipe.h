@@ -31,7 +31,7 @@ struct recipe {
     bool relu_first;   /* conv, ReLU, norm, dropout; else conv, norm, ReLU, dropout */
     bool per_element;  /* norm weight and bias of shape [C, H, W] instead of [C] */
     int groups;        /* of group norm; 1 elsewhere */
-    float filter_norm; /* L2 norm that 3x3 filters are standardized to; 0: left alone */
+    float filter_norm; /* L2 norm that 3x3 filters are standardized to; 0: used as they are */
     float dropout;     /* probability of a zero after each norm */
 
     /* the training */

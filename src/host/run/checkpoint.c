@@ -92,11 +92,7 @@ static json_t *describe(const struct run_state *state, const struct run_descript
 static enum status write_state(struct error *error, const char *path,
                                const struct tensor_list *tensors, const struct run_state *state,
                                const struct run_description *run) {
-    const struct weights_origin origin = {
-        .norm = run->network->norm,
-        .recipe = run->network->recipe,
-        .dataset = run->dataset->name,
-    };
+    const struct weights_origin origin = {&run->options->recipe, run->dataset};
     const struct tensor *bad = tensor_list_not_finite(tensors);
     if (bad != NULL && state->step == 0) /* initial weights are finite */
         return error_set(error, STATUS_BAD_DATA,

@@ -183,11 +183,7 @@ enum status run_folder_save(struct error *error, struct run_folder *folder, enum
     char path[PATH_CAPACITY];
     if (run_folder_weights_path(error, path, folder->path, which) != STATUS_OK)
         return error->status;
-    const struct weights_origin origin = {
-        .norm = run->network->norm,
-        .recipe = run->network->recipe,
-        .dataset = run->dataset->name,
-    };
+    const struct weights_origin origin = {&run->options->recipe, run->dataset};
     return weights_write(error, path, tensors, &origin, NULL);
 }
 

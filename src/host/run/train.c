@@ -89,8 +89,10 @@ static enum status create_model(struct error *error, struct training *training,
     if (options->resume)
         return checkpoint_read(error, &training->at, training->model, training->checkpoint,
                                &training->run);
-    if (options->weights[0] != '\0')
-        return weights_load(error, training->model, NULL, options->weights);
+    if (options->weights[0] != '\0') {
+        const struct weights_origin use = {recipe, training->run.dataset};
+        return weights_load(error, training->model, NULL, options->weights, &use);
+    }
     return model_initialize(error, training->model, options->seed);
 }
 

@@ -1,0 +1,161 @@
+/* weights_metadata.c: the settings in a weights file. Checking makes the metadata that the weights
+ * would get if they were saved now, and compares. */
+#include "model/weights_metadata.h"
+
+#include "base/output.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIST_CAPACITY = 160, MAX_GROUPS = 512 };
+
+static const char norm_key[] = "norm", recipe_key[] = "recipe", groups_key[] = "groups",
+                  dataset_key[] = "dataset", seed_key[] = "dataset_seed", classes_key[] = "classes";
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static void list_channels(char out[LIST_CAPACITY], const struct recipe *recipe) {
+    int length = 0;
+    for (int i = 0; i < BLOCK_COUNT; i++)
+        length += snprintf(out + length, (size_t)(LIST_CAPACITY - length), "%s%d",
+                           i == 0 ? "" : ",", recipe->channels[i]);
+}
+
+static void list_numbers(char out[LIST_CAPACITY], const float numbers[IMAGE_CHANNELS]) {
+    snprintf(out, LIST_CAPACITY, "%.9g,%.9g,%.9g", text_decimal(numbers[0]),
+             text_decimal(numbers[1]), text_decimal(numbers[2]));
+}
+
+static json_t *network_json(const struct recipe *recipe) {
+    static const float mean[IMAGE_CHANNELS] = IMAGE_MEAN, deviation[IMAGE_CHANNELS] = IMAGE_STD;
+    char groups[TEXT_CAPACITY], channels[LIST_CAPACITY], means[LIST_CAPACITY], stds[LIST_CAPACITY];
+    snprintf(groups, sizeof groups, "%d", recipe->groups);
+    list_channels(channels, recipe);
+    list_numbers(means, mean);
+    list_numbers(stds, deviation);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "format", "pt", norm_key,
+                     norm_option(recipe->norm), recipe_key, recipe_option(recipe->kind), groups_key,
+                     groups, "channels", channels, "mean", means, "std", stds);
+}
+
+/* The class names as the text of a JSON array; NULL: no memory. Release with free. */
+static char *classes_text(const struct dataset *dataset) {
+    json_t *names = json_array();
+    bool whole = names != NULL;
+    for (int i = 0; i < CLASS_COUNT && whole; i++)
+        whole = json_array_append_new(names, json_string(dataset->class_names[i])) == 0;
+    char *text = whole ? text_of_json(names, JSON_COMPACT) : NULL;
+    json_decref(names);
+    return text;
+}
+
+static json_t *dataset_json(const struct dataset *dataset) {
+    char *classes = classes_text(dataset);
+    json_t *object =
+        classes == NULL ? NULL
+                        : json_pack("{s:s, s:s}", dataset_key, dataset->name, classes_key, classes);
+    free(classes);
+    if (object == NULL || !dataset->synthetic)
+        return object;
+    char seed[TEXT_CAPACITY];
+    snprintf(seed, sizeof seed, "%" PRIu64, dataset->seed);
+    if (json_object_set_new(object, seed_key, json_string(seed)) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+json_t *weights_metadata_make(const struct weights_origin *origin) {
+    json_t *object = network_json(origin->recipe);
+    if (object == NULL || origin->dataset == NULL)
+        return object;
+    json_t *dataset = dataset_json(origin->dataset);
+    if (dataset == NULL || json_object_update(object, dataset) != 0) {
+        json_decref(object);
+        object = NULL;
+    }
+    json_decref(dataset);
+    return object;
+}
+
+/* ---- checking -------------------------------------------------------------------------------- */
+
+static const char *get(const json_t *metadata, const char *key) {
+    return json_string_value(json_object_get(metadata, key));
+}
+
+/* Other programs may use one of the keys for something else; both together are ours. */
+static bool is_ours(const json_t *metadata) {
+    return get(metadata, norm_key) != NULL && get(metadata, recipe_key) != NULL;
+}
+
+static void warn_of_data(const json_t *metadata, const struct dataset *dataset, const char *path) {
+    const char *trained = get(metadata, dataset_key);
+    if (trained != NULL && dataset != NULL && strcmp(trained, dataset->name) != 0)
+        output_warning("weights file '%s' was trained on %.64s and is used with %s", path, trained,
+                       dataset->name);
+}
+
+enum status weights_metadata_check(struct error *error, const json_t *metadata,
+                                   const struct weights_origin *use, const char *path) {
+    static const char *const keys[] = {norm_key, recipe_key, groups_key, "channels", "mean", "std"};
+    if (!is_ours(metadata))
+        return STATUS_OK;
+    json_t *due = network_json(use->recipe);
+    if (due == NULL)
+        return error_set(error, STATUS_FAILED, "out of memory for the metadata of '%s'", path);
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && status == STATUS_OK; i++) {
+        const char *said = get(metadata, keys[i]), *wanted = get(due, keys[i]);
+        if (said != NULL && strcmp(said, wanted) != 0)
+            status = error_set(error, STATUS_USAGE,
+                               "weights file '%s' was trained with %s %.80s, not %s; use that "
+                               "setting, or other weights",
+                               path, keys[i], said, wanted);
+    }
+    json_decref(due);
+    if (status == STATUS_OK)
+        warn_of_data(metadata, use->dataset, path);
+    return status;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static bool find_norm(enum norm_kind *out, const char *word) {
+    for (int i = 0; i < NORM_COUNT; i++) {
+        *out = (enum norm_kind)i;
+        if (strcmp(norm_option(*out), word) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool find_recipe(enum recipe_kind *out, const char *word) {
+    for (int i = 0; i < RECIPE_COUNT; i++) {
+        *out = (enum recipe_kind)i;
+        if (strcmp(recipe_option(*out), word) == 0)
+            return true;
+    }
+    return false;
+}
+
+struct weights_settings weights_metadata_settings(const json_t *metadata) {
+    struct weights_settings settings = {.known = false};
+    if (!is_ours(metadata) || !find_norm(&settings.norm, get(metadata, norm_key)) ||
+        !find_recipe(&settings.recipe, get(metadata, recipe_key)))
+        return (struct weights_settings){.known = false};
+    const char *groups = get(metadata, groups_key), *dataset = get(metadata, dataset_key);
+    const char *seed = get(metadata, seed_key);
+    long count = groups == NULL ? 0 : strtol(groups, NULL, 10);
+    settings.known = true;
+    settings.groups = count >= 1 && count <= MAX_GROUPS ? (int)count : 0;
+    if (dataset != NULL && seed != NULL) {
+        char where[2 * TEXT_CAPACITY];
+        snprintf(where, sizeof where, "%.20s:%.20s", dataset, seed);
+        settings.synthetic = dataset_is_synthetic(&settings.seed, where);
+    }
+    return settings;
+}
