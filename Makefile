@@ -111,7 +111,7 @@ OBJECTS := $(HOST_SOURCES:%.c=$(OUT)/%.o) $(PICTURE_SOURCES:%.c=$(OUT)/%.o) \
   $(if $(WITH_CUDA),$(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o)) \
   $(SIM_SOURCES:%.cpp=$(OUT)/%.o)
 FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] src/kernels/*.cu src/kernels/*.cuh tests/*.[ch] \
-  tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* tests/fuzz/*.[ch] bench/*.[ch] tools/*.c)
+  tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* $(foreach d,fetch fuzz tsan,tests/$d/*.[ch]) bench/*.[ch] tools/*.c)
 # MODE=sim builds the tests that need a device, and those of the stand-in itself; the others use no backend.
 DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train model_weights resume predict fixtures
 ifeq ($(MODE),sim)

@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2154
-# tap.sh: for scripts that say beforehand which tests they have: they source it, set `names`, and call report or skip
-# once for each, in that order. What a test printed is to be in $log.
+# tap.sh: for scripts that know their tests in advance. They source it, set `names`, and call report or skip once for
+# each test, in order. $log must hold the test's output.
 count=0 bad=0
 
-report() { # STATUS-OF-THE-CHECK: of the next test; the log goes with it
+report() { # STATUS-OF-THE-CHECK: reports the next test, with its log
     count=$((count + 1))
     if [ "$1" -eq 0 ]; then
         echo "ok $count - ${names[count - 1]}"

@@ -16,7 +16,7 @@
 enum { CONFIG, METRICS, FILES };
 static const char *const names[FILES + 1] = {"config.json", "metrics.jsonl", NULL};
 
-/* The folder of the input, and that of a run which is always the same and right. */
+/* The folder of the input, and that of a valid run that never changes. */
 static struct {
     const char *input, *right;
     int files[FILES];
@@ -42,7 +42,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     return 0;
 }
 
-/* ---- a run that was taken -------------------------------------------------------------------- */
+/* ---- an accepted run -------------------------------------------------------------------- */
 
 static int is_percent(double value) {
     return value >= 0 && value <= 100;
@@ -82,15 +82,15 @@ static void check_epochs(const struct compared_run *run) {
 /* Every line is an epoch, to its last byte. */
 static void check_lines(const struct compared_run *run, const char *metrics, size_t size) {
     int lines = size > 0 && metrics[size - 1] != '\n';
-    require(memchr(metrics, '\0', size) == NULL); /* no byte of JSON */
+    require(memchr(metrics, '\0', size) == NULL); /* not in JSON */
     for (size_t i = 0; i < size; i++)
         lines += metrics[i] == '\n';
     require(run->epoch_count == lines);
 }
 
-/* ---- what comes of it ------------------------------------------------------------------------ */
+/* ---- its report ------------------------------------------------------------------------ */
 
-/* What was taken can be told of, as JSON and as text. */
+/* An accepted run can be reported as JSON and as text. */
 static void check_report(const struct run_set *set) {
     struct error error;
     struct comparison comparison = {.folder = "report", .main = *set, .sweep = {*set}};
@@ -105,14 +105,14 @@ static void check_report(const struct run_set *set) {
     json_decref(object);
     require(comparison_text_make(&error, &text, &bytes, &comparison, true) == STATUS_OK);
     require(strlen(text) == bytes);
-    char *folders = strstr(text, "## Runs"); /* may be called anything */
+    char *folders = strstr(text, "## Runs"); /* their names may hold any words */
     require(folders != NULL);
     *folders = '\0';
     require(strstr(text, "nan") == NULL && strstr(text, "inf") == NULL);
     free(text);
 }
 
-/* Runs that are refused together are so in any order, and the message names both. */
+/* Runs that do not belong together are refused in any order, and the message names both. */
 static void check_refusal(enum status status, const struct error *error,
                           const struct run_set *set) {
     struct error other;
@@ -123,7 +123,7 @@ static void check_refusal(enum status status, const struct error *error,
     require(compared_runs_check(&other, swapped, 2) == status);
 }
 
-/* The run beside the right one, and beside itself. */
+/* The run compared with the valid one, and with itself. */
 static void check_pairs(const struct compared_run *run) {
     struct error error;
     struct run_set set;
