@@ -11,8 +11,8 @@ to convolutions only, momentum 0.9, no dropout, no augmentation; the last of the
 
 Images and start weights are not stored: both sides draw them from Philox 4x32-10 (include/philox.h), see `draw_state`
 and `draw_images`. Of a tensor with more than 64 elements, only its sums with 64 vectors of random signs are stored
-(`features`). If P is their matrix, |P(a - b)| / |P b| estimates |a - b| / |b| of the whole tensor: the square of each norm
-is unbiased, with a relative variance of at most 2/64 (Achlioptas 2003, "Database-friendly random projections"); the
+(`features`). If P is their matrix, |P(a - b)| / |P b| estimates |a - b| / |b| of the whole tensor: the square of each
+norm is unbiased, with a relative variance of at most 2/64 (Achlioptas 2003, "Database-friendly random projections"); the
 quotient has a relative standard deviation of about 1/sqrt(64), an eighth. (400 pairs of tensors of 2,304 normal numbers
 gave 0.125, and estimates of 0.72 to 1.50 of the true error.)
 
