@@ -1,38 +1,64 @@
-# train_gpu: `make help` lists the targets.
-#
-# MODE=release (default), asan (AddressSanitizer and UBSan, CPU only) or sim (the CUDA backend on its stand-in,
-# tests/cudasim); each has its own folder under build/.
-# V=1 prints the whole commands.
+# train_gpu: `make help` lists the targets and the variables.
+
+#: MODE=release    the build, in build/MODE: release, debug, asan, tsan, coverage, sim
+#: CC= CXX= CPPFLAGS= CFLAGS= CXXFLAGS= LDFLAGS=   as usual; a change rebuilds what it affects
+#: WERROR=0        warnings are not errors
+#: V=1             prints the whole commands
+#: CUDA=no CAIRO=no   builds without CUDA, without pictures
+#: CUDA_HOME= CUDNN_HOME= CUDA_ARCH="80 90"   where CUDA is, and the architectures to build for
+#: PREFIX=/usr/local DESTDIR=   where make install puts the program and its manual
+#: SETUP=no        installs no packages; what is missing is listed
 
 MODE    ?= release
+ifeq ($(filter release debug asan tsan coverage sim,$(MODE)),)
+$(error MODE=$(MODE): one of release, debug, asan, tsan, coverage, sim is wanted)
+endif
 V       ?= 0
 SAY     := $(if $(filter 1,$(V)),@true,@printf '  %-4s %s\n')
 Q       := $(if $(filter 1,$(V)),,@)
 CC      ?= cc
 CXX     ?= c++
 OUT     := build/$(MODE)
-ARCH    := $(shell uname -m)
-# For the builds inside other targets: as many jobs as there are cores, unless make was told a number.
+PREFIX  ?= /usr/local
+# For the makes inside other targets: one job a core, unless make was given -j.
 JOBS     = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# The compiler says what it builds for. CROSS is the prefix of the binary tools if that is not this machine.
+TRIPLET := $(shell $(CC) -dumpmachine 2>/dev/null)
+MACHINE := $(shell uname -m)
+ARCH    := $(or $(firstword $(subst -, ,$(TRIPLET))),$(MACHINE))
+CROSS   := $(if $(filter-out $(MACHINE),$(ARCH)),$(TRIPLET)-)
+ifeq ($(origin AR),default)
+AR      := $(CROSS)ar
+endif
 
 # Includes name the room: "model/feed.h", "pictures/canvas.h"; those without one are the interface in include/.
 ROOMS   := -iquote include -iquote src/host -iquote src
-WARN    := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+ERRORS  := $(if $(filter 0,$(WERROR)),,-Werror)
+WARN    := -Wall -Wextra -Wpedantic $(ERRORS) -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CFLAGS  ?= -O3 -g
 BASE    := -std=c11 -D_GNU_SOURCE $(WARN) $(ROOMS) -MMD -MP -fopenmp -ffp-contract=fast
 LDLIBS  := -ljansson -lpng -lpthread -lm
-ifeq ($(MODE),asan)
-SANITIZE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-endif
+
+# What a mode adds after CFLAGS.
+MODE_debug    := -O0 -g3
+MODE_asan     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+MODE_tsan     := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+MODE_coverage := -O1 -g --coverage -fprofile-update=atomic
+MODE_FLAGS    := $(MODE_$(MODE))
+
+# src/cpu/simd goes after CFLAGS too: distributions and conda export -O2, with which a step takes 2.8 times as long.
+# -O0, -O1 and -Og are a debugging wish and stay.
+SPEED   := $(if $(MODE_FLAGS)$(filter -O -O0 -O1 -Og,$(lastword $(filter -O%,$(CFLAGS)))),,-O3)
 
 # ---- CUDA -------------------------------------------------------------------------------------
 
-# tools/find-cuda prints NAME=VALUE: NVCC, CUDA_CFLAGS, CUDA_LIBS, CUDA_GENCODE, and WITH_CUDA=1; nothing if a part is
-# missing. CUDA_HOME, CUDNN_HOME or CUDA_ARCH that are given and wrong are an error.
-ifeq ($(MODE),release)
+# tools/find-cuda prints NAME=VALUE for NVCC, CUDA_CFLAGS, CUDA_LIBS, CUDA_GENCODE and WITH_CUDA, or nothing if a part
+# is missing. A wrong CUDA_HOME, CUDNN_HOME or CUDA_ARCH is an error.
+ifeq ($(filter no,$(CUDA))$(CROSS)$(filter-out release debug,$(MODE)),)
 FOUND_CUDA := $(shell CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/find-cuda)
 ifneq ($(.SHELLSTATUS),0)
-$(error what was given for CUDA cannot be used, see above)
+$(error CUDA_HOME, CUDNN_HOME or CUDA_ARCH is wrong, see above)
 endif
 $(foreach line,$(FOUND_CUDA),$(eval $(subst |, ,$(line))))
 endif
@@ -42,15 +68,15 @@ SIM         := tests/cudasim
 CUDA_CFLAGS := -isystem $(SIM)/include -DCUDASIM
 CUDA_LIBS   := -lstdc++
 endif
-NVCCFLAGS := -std=c++17 -O3 -lineinfo -Xcompiler -iquote,include,-iquote,src -Werror all-warnings -Xcompiler -Wall,-Wextra
+NVCCFLAGS := -std=c++17 -O3 -lineinfo -Xcompiler -iquote,include,-iquote,src $(if $(ERRORS),-Werror all-warnings) -Xcompiler -Wall,-Wextra
 CXXFLAGS  ?= -O2 -g
-BASE_CXX  := -std=c++17 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Werror -iquote include -iquote src -MMD -MP
+BASE_CXX  := -std=c++17 -D_GNU_SOURCE -Wall -Wextra -Wshadow $(ERRORS) -iquote include -iquote src -MMD -MP
 
 # ---- cairo ------------------------------------------------------------------------------------
 
-# What src/pictures draws with. Without it, or with CAIRO=no, none.c there is built instead of all else: it says why
-# there are no pictures.
-PKG_CONFIG  ?= pkg-config
+# src/pictures draws with cairo. Without it, or with CAIRO=no, only none.c there is built, which says why there are no
+# pictures.
+PKG_CONFIG  ?= $(CROSS)pkg-config
 CAIRO_PARTS := cairo-ft fontconfig libpng
 ifneq ($(CAIRO),no)
 WITH_CAIRO  := $(shell $(PKG_CONFIG) --exists $(CAIRO_PARTS) 2>/dev/null && echo 1)
@@ -62,14 +88,15 @@ endif
 
 # ---- what is built ----------------------------------------------------------------------------
 
-# src/cpu/simd is compiled once for each instruction set and picked at run time (src/cpu/simd/variant.h).
+# src/cpu/simd is compiled once for each instruction set; the program picks one when it starts (src/cpu/simd/variant.h).
+# Each names its instruction set, so that CFLAGS=-march=native does not change it.
 ifeq ($(ARCH),x86_64)
-VARIANTS      := baseline avx2 avx512
-VARIANT_FLAGS := -DCPU_X86
+VARIANTS       := baseline avx2 avx512
+VARIANT_FLAGS  := -DCPU_X86
+FLAGS_baseline := -march=x86-64
 else
-VARIANTS      := baseline
+VARIANTS       := baseline
 endif
-FLAGS_baseline :=
 FLAGS_avx2     := -march=x86-64-v3
 FLAGS_avx512   := -march=x86-64-v4 -mprefer-vector-width=512
 
@@ -84,9 +111,8 @@ OBJECTS := $(HOST_SOURCES:%.c=$(OUT)/%.o) $(PICTURE_SOURCES:%.c=$(OUT)/%.o) \
   $(if $(WITH_CUDA),$(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o)) \
   $(SIM_SOURCES:%.cpp=$(OUT)/%.o)
 FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] src/kernels/*.cu src/kernels/*.cuh tests/*.[ch] \
-  tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* tests/fuzz/*.[ch] bench/*.[ch] tools/*.c)
-# The stand-in's build runs the tests that need a device, and those of the stand-in itself; the others belong to
-# no backend.
+  tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* $(foreach d,fetch fuzz tsan,tests/$d/*.[ch]) bench/*.[ch] tools/*.c)
+# MODE=sim builds the tests that need a device, and those of the stand-in itself; the others use no backend.
 DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train model_weights resume predict fixtures
 ifeq ($(MODE),sim)
 TEST_SOURCES := $(DEVICE_TESTS:%=tests/test_%.c) tests/test_faults.c
@@ -100,15 +126,15 @@ endif
 BENCHMARKS    := bench_layers bench_step bench_kernels
 BENCH_HELPERS := $(patsubst bench/%.c,$(OUT)/bench/%.o,$(filter-out bench/bench_%.c,$(wildcard bench/*.c)))
 TEST_HELPERS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/test_%.c tests/fault%.c,$(wildcard tests/*.c)))
-# The tests in which calls fail: they go through tests/faults.c.
+# The tests in which system and library calls fail on demand (tests/faults.c).
 FAULT_TESTS   := test_faults test_report_faults $(if $(SIM),test_cuda_faults)
 FAULT_HELPERS := $(OUT)/tests/faults.o $(OUT)/tests/fault_runs.o $(OUT)/tests/fault_reports.o
 FAULTY := malloc calloc realloc aligned_alloc strdup free open read pread write fsync ftruncate rename unlink mkdir \
   close fopen getline __getdelim open_memstream png_create_write_struct png_create_info_struct pthread_create \
   clock_seconds json_loadb
 
-# What reads files from elsewhere, under libFuzzer: clang alone, and all host sources that need no OpenMP, of which
-# each target takes what it calls.
+# The readers of untrusted files, under libFuzzer. Only clang has it, and its OpenMP is a package of its own, so the
+# sources without OpenMP are built.
 FUZZ_CC      ?= clang
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS   := -std=c11 -D_GNU_SOURCE $(WARN) $(ROOMS) -iquote tests -MMD -MP -O1 -g \
@@ -116,32 +142,54 @@ FUZZ_FLAGS   := -std=c11 -D_GNU_SOURCE $(WARN) $(ROOMS) -iquote tests -MMD -MP -
 FUZZERS      := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SOURCES := $(filter-out %/main.c %/info.c,$(wildcard src/host/*.c src/host/*/*.c)) tests/fuzz/fuzz.c tests/png_chunks.c
 
+# ThreadSanitizer understands OpenMP with clang's library alone: it brings a tool (archer) that reports its barriers.
+TSAN_CC    ?= clang
+TSAN_TESTS := loader feed conv norm pool_loss sgd_input model threads
+
 .DEFAULT_GOAL := all
-.PHONY: all help run parts setup test test-long tests sim cuda-toolkit gpu-check bench fuzz fuzzers data readme-figures lint format
-.PHONY: clean
+.PHONY: all help run parts setup test test-long test-python tests sim debug tsan coverage cuda-toolkit gpu-check bench fuzz
+.PHONY: fuzzers data readme-figures lint format compile_commands.json install uninstall clean
 .SECONDARY:
 
 ## ---- targets ---------------------------------------------------------------------------------
 
-all: parts train_gpu ## builds ./train_gpu, and says which parts were found
+all: parts train_gpu ## builds ./train_gpu and lists the parts found
 
 run: ## installs what is missing, builds, fetches CIFAR-10, trains: make run ARGS="--norm bn --epochs 2"
 	@tools/run $(ARGS)
 
-test: setup ## installs what is missing, builds, runs every test, plain and under the sanitizers
+test: setup ## installs what is missing, builds, runs every test: plain, with sanitizers, and on the CUDA stand-in
 	@$(MAKE) $(JOBS) --no-print-directory MODE=release OUT=build/release tests
 	@$(MAKE) $(JOBS) --no-print-directory MODE=asan OUT=build/asan tests
 	@$(MAKE) $(JOBS) --no-print-directory MODE=sim OUT=build/sim tests
 	@tests/run build/release build/asan build/sim
 
-test-long: setup ## the tests in their long forms: 20 epochs of each network on the real data among them
+test-long: setup ## the long tests too: 20 epochs of each network on CIFAR-10
 	@$(MAKE) --no-print-directory MODE=release OUT=build/release tests
 	@TEST_LONG=1 tests/run build/release
 
-sim: setup ## builds build/sim/train_gpu: the CUDA backend on its stand-in, for machines without a GPU
+test-python: ## installs PyTorch and TensorBoard into build/venv; make test then runs the tests that need them
+	@tools/setup venv
+	@tools/test-python
+
+sim: setup ## builds build/sim/train_gpu, the CUDA backend on its stand-in, for machines without a GPU
 	@$(MAKE) $(JOBS) --no-print-directory MODE=sim OUT=build/sim build/sim/train_gpu
 
-bench: setup ## layers, kernels and whole steps on this machine: the GPU if there is one, and the CPU
+debug: setup ## builds build/debug/train_gpu for a debugger: -O0 -g3
+	@$(MAKE) $(JOBS) --no-print-directory MODE=debug OUT=build/debug build/debug/train_gpu
+
+tsan: ## looks for data races with ThreadSanitizer (clang)
+	@tools/setup build pictures tsan
+	@$(MAKE) $(JOBS) --no-print-directory MODE=tsan OUT=build/tsan CC=$(TSAN_CC) build/tsan/train_gpu \
+	  $(TSAN_TESTS:%=build/tsan/tests/test_%)
+	@CC=$(TSAN_CC) tools/tsan $(TSAN_TESTS:%=build/tsan/tests/test_%)
+
+coverage: ## the share of src that the tests run, by folder; line by line in build/coverage/html
+	@tools/setup build pictures coverage
+	@$(MAKE) $(JOBS) --no-print-directory MODE=coverage OUT=build/coverage tests
+	@tools/coverage
+
+bench: setup ## benchmarks of layers, kernels and steps on this machine, on the GPU if it has one
 	@$(MAKE) $(JOBS) --no-print-directory MODE=release OUT=build/release $(BENCHMARKS:%=build/release/bench/%)
 	@for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference || exit; done
 	@build/release/bench/bench_kernels
@@ -152,16 +200,16 @@ fuzz: ## fuzzes the readers of weights, images, data files and finished runs, 60
 	@$(MAKE) $(JOBS) --no-print-directory fuzzers
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/test_fuzz.sh
 
-cuda-toolkit: ## fetches what is missing of nvcc, CUDA runtime, cuBLAS and cuDNN into build/cuda (up to 2 GB), without root
+cuda-toolkit: ## fetches the missing parts of CUDA and cuDNN into build/cuda (up to 2 GB), without root
 	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" tools/cuda-toolkit
 
-gpu-check: ## on a machine with a GPU: tests, sanitizers and benchmarks on it: make gpu-check PARTS="tests step"
+gpu-check: ## tests, sanitizers and benchmarks on this machine's GPU: make gpu-check PARTS="tests step"
 	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/gpu-check $(PARTS)
 
 data: ## puts CIFAR-10 into data/cifar-10-batches-bin
 	@tools/fetch-cifar10
 
-readme-figures: setup ## trains what README.md tells of (hours on a CPU; goes on where it was stopped) and makes its figures
+readme-figures: setup ## trains every run that README.md reports (hours on a CPU; resumes) and makes its figures
 	@$(MAKE) --no-print-directory all
 	@[ -n "$$CIFAR10_DIR" ] || tools/fetch-cifar10
 	@tools/readme-figures $(ARGS)
@@ -174,18 +222,31 @@ format: ## formats the C sources in place
 	@tools/setup lint
 	clang-format -i $(FORMATTED)
 
-clean: ## removes what was built; data, runs and build/cuda stay
-	rm -rf $(filter-out build/cuda build/cuda.part,$(wildcard build/*)) train_gpu
+compile_commands.json: ## for clangd and other tools: the command that compiles each C file
+	@$(MAKE) -Bnk --no-print-directory V=1 MODE=release OUT=build/release tests | awk -v folder="$(CURDIR)" \
+	  '/ -c -o .*\.c$$/ { gsub(/[\\"]/, "\\\\&"); sub(/^[ \t]+/, ""); printf "%s\n{\"directory\": \"%s\", \"file\": \"%s\", \"command\": \"%s\"}", \
+	    n++ ? "," : "[", folder, $$NF, $$0 } END { print "\n]" }' >$@
+
+install: $(OUT)/train_gpu ## installs the program and its manual below $(DESTDIR)$(PREFIX)
+	install -D -m 755 $< $(DESTDIR)$(PREFIX)/bin/train_gpu
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/train_gpu LICENSE $(wildcard docs/manual.md)
+
+uninstall: ## removes what make install put there
+	rm -rf $(DESTDIR)$(PREFIX)/bin/train_gpu $(DESTDIR)$(PREFIX)/share/doc/train_gpu
+
+clean: ## removes what was built; data, runs, build/cuda and build/venv stay
+	rm -rf $(filter-out build/cuda build/cuda.part build/venv,$(wildcard build/*)) train_gpu compile_commands.json
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z_.-]+:.*## / { printf "make %-22s %s\n", $$1, $$2 } \
+	  /^#: / { variables = variables substr($$0, 4) "\n" } END { printf "\nvariables:\n%s", variables }' Makefile
 
 setup:
 	@tools/setup
 
 parts:
-	@CC="$(CC)" CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" PKG_CONFIG="$(PKG_CONFIG)" \
-	  CAIRO="$(CAIRO)" tools/parts
+	@CC="$(CC)" CUDA="$(if $(CROSS),no,$(CUDA))" CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" \
+	  PKG_CONFIG="$(PKG_CONFIG)" CAIRO="$(CAIRO)" tools/parts
 
 fuzzers: $(FUZZERS)
 
@@ -193,56 +254,63 @@ tests: $(OUT)/train_gpu $(TESTS) $(BENCHMARKS:%=$(OUT)/bench/%)
 
 ## ---- rules -----------------------------------------------------------------------------------
 
-train_gpu: $(OUT)/train_gpu
-	@cp -f $< $@
-
-$(OUT)/train_gpu: $(OUT)/src/host/main.o $(OUT)/libtrain.a
-	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
-
-$(OUT)/libtrain.a: $(OBJECTS) $(OUT)/cairo-settings
-	@rm -f $@
-	@$(AR) rcs $@ $(OBJECTS)
-
-$(OUT)/%.o: %.c
-	@mkdir -p $(@D)
-	$(SAY) CC $@
-	$(Q)$(CC) $(BASE) $(CFLAGS) $(SANITIZE) $(VARIANT_FLAGS) -c -o $@ $<
-
-$(OUT)/src/host/model/device_choice.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA)
-$(OUT)/src/kernels/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS)
-$(OUT)/src/pictures/%.o: VARIANT_FLAGS += $(CAIRO_CFLAGS)
-$(OUT)/bench/device_copy.o: VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA $(CUDA_CFLAGS))
-
-# What depends on the CUDA toolkit, or on cairo, is built again when another one is found, or none any more.
-CUDA_SETTINGS  := WITH_CUDA=$(WITH_CUDA) $(NVCC) $(CUDA_CFLAGS) $(CUDA_GENCODE) $(CUDA_LIBS)
-CAIRO_SETTINGS := WITH_CAIRO=$(WITH_CAIRO) $(CAIRO_CFLAGS) $(CAIRO_LIBS)
-$(OUT)/src/host/model/device_choice.o $(OUT)/bench/device_copy.o $(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(KERNELS:%.cu=$(OUT)/%.cu.o): \
-  $(OUT)/cuda-settings
-$(PICTURE_SOURCES:%.c=$(OUT)/%.o): $(OUT)/cairo-settings
-$(OUT)/cuda-settings: SETTINGS = $(CUDA_SETTINGS)
-$(OUT)/cairo-settings: SETTINGS = $(CAIRO_SETTINGS)
-$(OUT)/cuda-settings $(OUT)/cairo-settings: FORCE
+# Each group of settings is kept in a file, which is written only when they change: what they affect is then built
+# again. They are expanded here, so that no target's own variables get into them.
+COMPILE := $(CC) $(BASE) $(CPPFLAGS) $(CFLAGS)
+LINK    := $(CC) $(CFLAGS) $(MODE_FLAGS) -fopenmp
+LIBRARIES := $(LDFLAGS) -lcmocka $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
+$(OUT)/c-settings:     SETTINGS := $(COMPILE) $(SPEED) $(MODE_FLAGS) $(VARIANT_FLAGS)
+$(OUT)/c++-settings:   SETTINGS := $(CXX) $(BASE_CXX) $(CPPFLAGS) $(CXXFLAGS)
+$(OUT)/link-settings:  SETTINGS := $(AR) $(LINK) $(LIBRARIES)
+$(OUT)/cuda-settings:  SETTINGS := WITH_CUDA=$(WITH_CUDA) $(NVCC) $(NVCCFLAGS) $(CUDA_CFLAGS) $(CUDA_GENCODE)
+$(OUT)/cairo-settings: SETTINGS := WITH_CAIRO=$(WITH_CAIRO) $(CAIRO_CFLAGS)
+$(OUT)/%-settings: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(SETTINGS))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(SETTINGS))' >$@
 .PHONY: FORCE
 FORCE:
 
+train_gpu: $(OUT)/train_gpu
+	@cp -f $< $@
+
+$(OUT)/train_gpu: $(OUT)/src/host/main.o $(OUT)/libtrain.a
+	$(SAY) LINK $@
+	$(Q)$(LINK) -o $@ $(filter %.o %.a,$^) $(filter-out -lcmocka,$(LIBRARIES))
+
+$(OUT)/libtrain.a: $(OBJECTS) $(OUT)/link-settings
+	@rm -f $@
+	@$(AR) rcs $@ $(OBJECTS)
+
+$(OUT)/%.o: %.c $(OUT)/c-settings
+	@mkdir -p $(@D)
+	$(SAY) CC $@
+	$(Q)$(COMPILE) $(MODE_FLAGS) $(VARIANT_FLAGS) -c -o $@ $<
+
+# What depends on CUDA or on cairo.
+CUDA_OBJECTS  := $(KERNEL_SOURCES:%.c=$(OUT)/%.o) $(OUT)/src/host/model/device_choice.o $(OUT)/bench/device_copy.o
+CAIRO_OBJECTS := $(PICTURE_SOURCES:%.c=$(OUT)/%.o)
+$(CUDA_OBJECTS): VARIANT_FLAGS += $(if $(WITH_CUDA),-DHAVE_CUDA $(CUDA_CFLAGS))
+$(CUDA_OBJECTS) $(KERNELS:%.cu=$(OUT)/%.cu.o): $(OUT)/cuda-settings
+$(CAIRO_OBJECTS): VARIANT_FLAGS += $(CAIRO_CFLAGS)
+$(CAIRO_OBJECTS): $(OUT)/cairo-settings
+
 ifeq ($(MODE),sim)
-# No optimization across what the stand-in watches; misaligned 16-byte accesses trap.
-$(OUT)/%.cu.o: %.cu
+# A misaligned 16-byte access traps, as on a GPU.
+COMPILE_SIM := $(CXX) $(BASE_CXX) $(CPPFLAGS) $(CXXFLAGS) -fsanitize=alignment -fsanitize-undefined-trap-on-error $(CUDA_CFLAGS)
+
+$(OUT)/%.cu.o: %.cu $(OUT)/c++-settings
 	@mkdir -p $(@D)
 	$(SAY) SIM $@
-	$(Q)$(CXX) $(BASE_CXX) $(CXXFLAGS) -fsanitize=alignment -fsanitize-undefined-trap-on-error $(CUDA_CFLAGS) -x c++ -c -o $@ $<
+	$(Q)$(COMPILE_SIM) -x c++ -c -o $@ $<
 
-$(OUT)/%.o: %.cpp
+$(OUT)/%.o: %.cpp $(OUT)/c++-settings
 	@mkdir -p $(@D)
 	$(SAY) CXX $@
-	$(Q)$(CXX) $(BASE_CXX) $(CXXFLAGS) -fsanitize=alignment -fsanitize-undefined-trap-on-error -iquote $(SIM) $(CUDA_CFLAGS) -c -o $@ $<
+	$(Q)$(COMPILE_SIM) -iquote $(SIM) -c -o $@ $<
 
 $(OUT)/tests/%: $(OUT)/$(SIM)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(OUT)/libtrain.a $(LDFLAGS) -lcmocka -lpng $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
+	$(Q)$(LINK) $(WRAP) -o $@ $(filter %.o,$^) $(OUT)/libtrain.a $(LIBRARIES)
 
 $(OUT)/$(SIM)/tests/%.o: VARIANT_FLAGS += $(CUDA_CFLAGS) -iquote $(SIM) -iquote tests
 else
@@ -253,23 +321,23 @@ $(OUT)/%.cu.o: %.cu
 endif
 
 define variant_rule
-$(OUT)/src/cpu/simd/%.$(1).o: src/cpu/simd/%.c
+$(OUT)/src/cpu/simd/%.$(1).o: src/cpu/simd/%.c $(OUT)/c-settings
 	@mkdir -p $$(@D)
 	$$(SAY) CC $$@
-	$$(Q)$$(CC) $$(BASE) $$(CFLAGS) $$(SANITIZE) $$(FLAGS_$(1)) -DVARIANT=$(1) -c -o $$@ $$<
+	$$(Q)$$(COMPILE) $$(SPEED) $$(MODE_FLAGS) $$(FLAGS_$(1)) -DVARIANT=$(1) -c -o $$@ $$<
 endef
 $(foreach v,$(VARIANTS),$(eval $(call variant_rule,$(v))))
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(TEST_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $(filter %.o,$^) $(OUT)/libtrain.a $(LDFLAGS) -lcmocka -lpng $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
+	$(Q)$(LINK) $(WRAP) -o $@ $(filter %.o,$^) $(OUT)/libtrain.a $(LIBRARIES)
 
-$(FAULT_TESTS:%=$(OUT)/tests/%): override LDFLAGS += $(FAULTY:%=-Wl,--wrap=%)
+$(FAULT_TESTS:%=$(OUT)/tests/%): WRAP := $(FAULTY:%=-Wl,--wrap=%)
 $(FAULT_TESTS:%=$(OUT)/tests/%): $(FAULT_HELPERS)
 
 $(OUT)/bench/%: $(OUT)/bench/%.o $(BENCH_HELPERS) $(OUT)/libtrain.a
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -fopenmp -o $@ $^ $(LDFLAGS) $(LDLIBS) $(CAIRO_LIBS) $(CUDA_LIBS)
+	$(Q)$(LINK) -o $@ $(filter %.o %.a,$^) $(filter-out -lcmocka,$(LIBRARIES))
 
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)

@@ -1,9 +1,9 @@
 """pytorch_step.py: how long a training step of the same networks takes in PyTorch, to compare with bench_step.
 
-A step has the same bounds as there: from a uint8 batch in device memory (pixels to normalized floats included,
-augmentation not) over loss, number of right answers and gradients to the updated weights. A sample is the time of some
-steps one after the other, the wait for the device at its end included, divided by their number; what is printed is
-the median and the fastest sample.
+A step has the same bounds as in bench_step: from a uint8 batch in device memory (pixels to normalized floats included,
+augmentation not) through loss, number of right answers and gradients to the updated weights. A sample is the time of some
+steps in a row, including the final wait for the device, divided by their number. The median and the fastest sample are
+printed.
 
 Variants: eager; channels_last, the same with that memory format; graph, eager replayed from a CUDA graph; compile,
 torch.compile of forward, loss and backward; compile_graph, both. cuDNN's benchmark mode is on, the optimizer is fused.
@@ -52,7 +52,7 @@ class Training:
     def make_optimizer(self, device, recipe):
         tuned = recipe == "tuned"
         groups = networks.parameter_groups(self.network, 5e-4 if tuned else 0.0)
-        # The rate lies in device memory, so that a schedule can change it under a graph.
+        # The rate is in device memory, so that a schedule can change it while a graph is replayed.
         rate = torch.tensor(0.01, device=device) if device.type == "cuda" else 0.01
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=tuned, fused=True)
 
@@ -109,7 +109,7 @@ def measure(device, options, case):
 
 
 def cases(device, options):
-    """What takes long to set up comes last, and so falls to the time limit first."""
+    """What is slow to set up comes last, so that the time limit skips it first."""
     for variants in (("eager", "channels_last", "graph"), ("compile", "compile_graph")):
         for batch in options.batch:
             for precision in options.precision:
@@ -148,10 +148,10 @@ def parse_options():
     parser.add_argument("--batch", nargs="+", type=int, default=[128, 512, 2048])
     parser.add_argument("--samples", type=int, default=15)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--budget", type=float, default=240, help="seconds, after which no case is begun")
+    parser.add_argument("--budget", type=float, default=240, help="seconds after which no new case starts")
     parser.add_argument("--json", metavar="FILE", help="the results as one JSON object")
     options = parser.parse_args()
-    if options.device == "cpu":  # TF32 and graphs are a GPU's
+    if options.device == "cpu":  # only a GPU has TF32 and graphs
         options.precision = [p for p in options.precision if p == "fp32"]
         options.variant = [v for v in options.variant if "graph" not in v]
     return options

@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2154
-# tap.sh: TAP output for scripts that know their tests beforehand. They set `names`, source this file, and call report
-# or skip once for each name, in that order. The output of each test must be in $log.
+# tap.sh: for scripts that know their tests in advance. They source it, set `names`, and call report or skip once for
+# each test, in order. $log must hold the test's output.
 count=0 bad=0
 
-report() { # STATUS: of the next test; prints its log as well
+report() { # STATUS-OF-THE-CHECK: reports the next test, with its log
     count=$((count + 1))
     if [ "$1" -eq 0 ]; then
         echo "ok $count - ${names[count - 1]}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""tensorboard_check.py: the event file of a run's folder, read by TensorBoard's own readers and held against the run's
-other files: the scalars of each epoch against metrics.jsonl, the image against misclassified.png, where that is.
+"""tensorboard_check.py: reads the event file of a run with TensorBoard's own readers and compares it with the run's
+other files: the scalars of each epoch with metrics.jsonl, the image with misclassified.png, if there is one.
 Exit status: 0 the same; 1 not.
 
   tensorboard_check.py runs/gn-tuned-1"""
@@ -21,7 +21,7 @@ KEYS = {  # tag: key in metrics.jsonl
     "learning_rate": "lr",
     "images_per_second": "images_per_second",
 }
-FLOAT_EPSILON = 2**-23  # an event has a float, metrics.jsonl nine digits
+FLOAT_EPSILON = 2**-23  # an event has a float, metrics.jsonl has nine digits
 
 
 def check(what, found, due):

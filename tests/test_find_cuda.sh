@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# test_find_cuda.sh: tools/find-cuda on made-up folders, one for each way in which a CUDA toolkit, cuBLAS and cuDNN come
-# to a machine, and the refusals of tools/cuda-toolkit. Nothing of this machine but bash, make and a few tools is looked
-# at. Prints TAP for tests/run.
-# shellcheck disable=SC2317,SC2016 # tests are called by name; $ORIGIN is meant as it is
+# test_find_cuda.sh: tools/find-cuda on fake folders, one for each way to install a CUDA toolkit, cuBLAS and cuDNN, and
+# the errors of tools/cuda-toolkit. Of this machine it uses bash, make and a few tools only. Prints TAP (tests/run).
+# shellcheck disable=SC2317,SC2016 # tests are called by name; $ORIGIN must not expand
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 unset CUDA_HOME CUDNN_HOME CUDA_ARCH CUDA_VERSION CUDNN_VERSION PYTHON VIRTUAL_ENV MAKEFLAGS MFLAGS MAKELEVEL
@@ -19,7 +18,7 @@ done
 
 # ---- the harness -------------------------------------------------------------------------------
 
-check() { # NAME FUNCTION: in a shell of its own, with a repository, a system and a PATH of its own
+check() { # NAME FUNCTION: runs it in its own shell, with its own repository, system and PATH
     local status
     number=$((number + 1))
     here=$tmp/$number
@@ -43,7 +42,7 @@ isolated() { # [NAME=VALUE...] COMMAND...
     env -i HOME="$here/home" PATH="$bin:$tmp/tools" FIND_CUDA_ROOT="$system" "$@"
 }
 
-find_cuda() { # [NAME=VALUE...] [-- OPTION]: what it prints goes to the log
+find_cuda() { # [NAME=VALUE...] [-- OPTION]: its output goes to the log
     local settings=()
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         settings+=("$1")
@@ -281,7 +280,7 @@ cuda_home() {
     cublas "$here/mine/include" "$here/mine/lib64" 13 link
     find_cuda CUDA_HOME="$here/mine"
     says "NVCC=$here/mine/bin/nvcc" "-isystem|$here/mine/include|-isystem|$system/usr/local/cuda/include|" WITH_CUDA=1
-    refuses "CUDA_HOME=/does/not/exist: no bin/nvcc" CUDA_HOME=/does/not/exist
+    refuses "CUDA_HOME=/does/not/exist: it has no bin/nvcc" CUDA_HOME=/does/not/exist
     touch_all "$here/empty/bin/nvcc"
     chmod +x "$here/empty/bin/nvcc"
     refuses "CUDA_HOME=.*does not run" CUDA_HOME="$here/empty"
@@ -314,8 +313,8 @@ architectures() {
     find_cuda CUDA_ARCH=87 # not among ours, but nvcc's
     says compute_87,code=sm_87
     refuses "CUDA_ARCH='70'.*has no 70; it has 75 80 86 87" CUDA_ARCH=70
-    refuses "CUDA_ARCH='sm_90': numbers" CUDA_ARCH=sm_90
-    refuses "CUDA_ARCH='80 9.0': numbers" CUDA_ARCH='80 9.0'
+    refuses "CUDA_ARCH='sm_90': expected numbers" CUDA_ARCH=sm_90
+    refuses "CUDA_ARCH='80 9.0': expected numbers" CUDA_ARCH='80 9.0'
 }
 
 architectures_of_an_older_nvcc() {
@@ -332,7 +331,7 @@ architectures_of_a_later_nvcc() {
 }
 
 no_toolkit_but_wrong_architecture() {
-    refuses "CUDA_ARCH='new': numbers" CUDA_ARCH=new
+    refuses "CUDA_ARCH='new': expected numbers" CUDA_ARCH=new
 }
 
 blanks_in_a_path() {

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# test_fuzz.sh: the fuzz targets of tests/fuzz, each for FUZZ_SECONDS (10) from its committed inputs on; prints TAP
-# lines (tests/run). An input that breaks something is kept in build/fuzz and named.
+# test_fuzz.sh: runs each fuzz target of tests/fuzz for FUZZ_SECONDS (5), starting from its committed inputs. Prints TAP
+# (tests/run). An input that breaks something is kept in build/fuzz, and its name is printed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-unset MAKEFLAGS MAKELEVEL # of a make above: this one is on its own
-seconds=${FUZZ_SECONDS:-10}
+unset MAKEFLAGS MAKELEVEL # of a make that runs this
+seconds=${FUZZ_SECONDS:-5}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 log=$work/log count=0 bad=0
@@ -20,12 +20,12 @@ result() { # STATUS NAME
     fi
 }
 
-# The largest single allocation in MiB that is no fault: the data set is 30 MB, all else is small.
+# The largest allowed allocation in MiB: the data set has 30 MB, all else is small.
 allocation_limit() { # TARGET
     case $1 in dataset) echo 64 ;; *) echo 4 ;; esac
 }
 
-# Ends well only if the target ran, more than its committed inputs, and found nothing.
+# Passes only if the target ran more than its committed inputs and found nothing.
 fuzz() { # TARGET
     local corpus=tests/fuzz/corpus/$1 status ran
     mkdir "$work/$1"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_gpu_check.sh: tools/gpu-check on a made-up build, GPU and compute-sanitizer: what passes, fails, is skipped or takes
-# too long, and what stands in the results. Prints TAP for tests/run.
+# test_gpu_check.sh: tools/gpu-check with a fake build, GPU and compute-sanitizer: what passes, fails, is skipped or
+# takes too long, and what the results say. Prints TAP (tests/run).
 # shellcheck disable=SC2317 # tests are called by name
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
@@ -50,7 +50,7 @@ says() { # TEXT...
     done
 }
 
-# ---- a made-up machine -------------------------------------------------------------------------
+# ---- a fake machine -------------------------------------------------------------------------
 
 write() { # FILE: a program, from standard input
     mkdir -p "${1%/*}"
@@ -131,7 +131,7 @@ a_test_dies() {
 a_test_is_not_built() {
     rm "$build/tests/test_norm"
     gpu_check 1 tests
-    says 'tests/test_norm is not there: run the part build'
+    says 'tests/test_norm is missing: run the part build'
 }
 
 the_sanitizer_finds_something() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# test_learning.sh: whole runs that have to learn: the synthetic set with every norm, and, where CIFAR-10 is,
-# a hundred steps of it. With TEST_LONG=1 the 20 epochs of every network on CIFAR-10, as the README reports
-# them. Prints TAP. TRAIN_GPU is the program.
+# test_learning.sh: whole runs that must learn: the synthetic set with every norm and, if CIFAR-10 is here, a hundred
+# steps on it. With TEST_LONG=1, 20 epochs of every network on CIFAR-10, as the README reports them. Prints TAP.
+# TRAIN_GPU is the program.
 set -u
 export LC_ALL=C
 program=${TRAIN_GPU:?the program to test}

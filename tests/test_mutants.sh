@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# test_mutants.sh: faults put into the CUDA backend, one at a time, into a copy of the sources: a test on the
-# stand-in must fail for each, and say why. Builds in a copy of build/sim, so that only what changed is compiled.
+# test_mutants.sh: puts faults into a copy of the CUDA backend, one at a time. For each, a test on the stand-in must
+# fail and say why. Builds in a copy of build/sim, so that only the changed file is compiled. Prints TAP (tests/run).
 set -u
 [ -d build/sim/src/kernels ] || {
-    printf '1..1\nok 1 # SKIP mutants: no build/sim; make test builds it\n'
+    printf '1..1\nok 1 # SKIP mutants: no build/sim (make test builds it)\n'
     exit 0
 }
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
@@ -24,7 +24,7 @@ build_and_run() { # TEST
     { TEST_BACKEND=cuda timeout 120 "build/sim/tests/$1" >log 2>&1; } 2>aborted
 }
 
-# Replaces LINE by OTHER in FILE, and expects that TEST fails with a message that matches PATTERN.
+# Replaces LINE by OTHER in FILE and expects TEST to fail with a message that matches PATTERN.
 mutant() { # NAME FILE LINE OTHER TEST PATTERN
     local status
     if [ "$(grep -cF -- "$3" "$2")" -ne 1 ]; then
@@ -42,7 +42,7 @@ mutant() { # NAME FILE LINE OTHER TEST PATTERN
 }
 
 build_and_run test_device
-report "the copy passes as it is" $?
+report "the unchanged copy passes" $?
 mutant "a missing barrier" src/kernels/reduce.cuh '__syncthreads();' '' test_norm 'cudasim: .*before any thread of the block wrote it'
 mutant "a tail off by one" src/kernels/sgd.cu 'i < a.count; i++' 'i <= a.count; i++' test_sgd_input \
     'velocity: 1 of [0-9]+ are wrong'

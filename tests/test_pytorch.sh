@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# test_pytorch.sh: what needs PyTorch itself: the fixtures of tests/reference against what it computes here, and weights
-# of train_gpu through it and back. Prints TAP. TRAIN_GPU is the program; PYTHON=... names an interpreter that has torch,
-# numpy and safetensors.
+# test_pytorch.sh: compares the fixtures of tests/reference with what PyTorch computes here, and passes weights of
+# train_gpu through PyTorch and back. Prints TAP. TRAIN_GPU is the program; PYTHON, an interpreter with torch, numpy and
+# safetensors (`make test-python`).
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 program=$(realpath "${TRAIN_GPU:?the program to test}") || exit 1
 python=${PYTHON:-python3}
 data=${CIFAR10_DIR:-$root/data/cifar-10-batches-bin}
-published=$root/../shared/seed/batch_norm.safetensors # the published weights, where they are
+published=$root/../shared/seed/batch_norm.safetensors # the published weights, if they are here
 reference=$root/tests/reference
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 export PYTHONDONTWRITEBYTECODE=1
-names=("fixtures made again" "round trip, published batch norm" "round trip, tuned group norm, 60 steps"
+names=("fixtures computed again" "round trip, published batch norm" "round trip, tuned group norm, 60 steps"
     "round trip, another network's weights are refused")
 log=$scratch/log
 # shellcheck source=tests/tap.sh
@@ -25,7 +25,7 @@ round_trip() { # NORM RECIPE WEIGHTS
 
 echo "1..${#names[@]}"
 if ! why=$("$python" -c 'import torch, numpy, safetensors' 2>&1); then
-    for _ in "${names[@]}"; do skip "$python: ${why##*$'\n'} (CONTRIBUTING.md says what to install)"; done
+    for _ in "${names[@]}"; do skip "$python: ${why##*$'\n'} (make test-python installs them)"; done
     exit 0
 fi
 "$python" "$reference/make_fixtures.py" --check >"$log" 2>&1
@@ -40,7 +40,7 @@ if [ -f "$published" ]; then
 else
     skip "no $published"
 fi
-# Standardized filters, saved as they are used, of a network that tells some classes apart.
+# Standardized filters are saved as they are used. 60 steps give a network that tells some classes apart.
 "$program" --quiet --data "$data" --norm gn --batch-size 32 --epochs 1 --max-steps 60 --out "$scratch/run" \
     >"$log" 2>&1 &&
     round_trip gn tuned "$scratch/run/model.safetensors"

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# test_spills.sh: the norm kernels keep what they work on in registers: none has a stack frame or a spill, from the
-# oldest architecture to the newest. Compiles them with nvcc, needs no GPU, and prints TAP lines (tests/run).
+# test_spills.sh: the norm kernels keep their data in registers: none has a stack frame or a spill, on three
+# architectures, the oldest and the newest among them. Compiles them with nvcc, needs no GPU. Prints TAP (tests/run).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 found=$(tools/find-cuda 2>/dev/null)
 NVCC=${NVCC:-$(sed -n 's/^NVCC=//p' <<<"$found")}
 NVCC=${NVCC:-$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc)}
-kernels=(group_norm batch_norm) # layer_norm.cu has none of its own
+kernels=(group_norm batch_norm) # layer_norm.cu has no kernel of its own
 
 if ! codes=$("${NVCC:-nvcc}" --list-gpu-code 2>/dev/null); then
-    echo "ok 1 # SKIP spills: no nvcc here"
+    echo "ok 1 # SKIP spills: no nvcc"
     echo "1..1"
     exit 0
 fi
@@ -20,13 +20,13 @@ done
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
-# check.h names types of cuDNN and cuBLAS, which need not be installed to compile a kernel.
+# check.h uses types of cuDNN and cuBLAS; the stand-in's headers will do to compile a kernel.
 mkdir "$work/include"
 ln -s "$PWD/tests/cudasim/include/cudnn.h" "$PWD/tests/cudasim/include/cublas_v2.h" "$work/include/"
 read -ra flags <<<"$(sed -n 's/^CUDA_CFLAGS=//p' <<<"$found" | tr '|' ' ')"
 flags+=(-std=c++17 -O3 -Xcompiler "-iquote,include,-iquote,src" -isystem "$work/include" -Xptxas -v)
 
-# compile ARCHITECTURE: what ptxas says of each file goes to $work/FILE.ARCHITECTURE.
+# compile ARCHITECTURE: writes the output of ptxas for each file to $work/FILE.ARCHITECTURE.
 compile() {
     local kernel report
     for kernel in "${kernels[@]}"; do
@@ -42,8 +42,8 @@ for architecture in "${architectures[@]}"; do # two at a time
 done
 wait
 
-# The kernels that do not keep to registers, from lines "Function properties for KERNEL" and "N bytes stack frame,
-# N bytes spill stores, N bytes spill loads"; and where nvcc failed, or nothing was compiled, that.
+# Prints the kernels with a stack frame or spills, from lines "Function properties for KERNEL" and "N bytes stack frame,
+# N bytes spill stores, N bytes spill loads", and errors of nvcc.
 offenders() { # REPORT
     awk '/Function properties for/ { kernel = $NF }
          /bytes stack frame/ { seen++ }
@@ -58,7 +58,7 @@ count=0 bad=0
 for architecture in "${architectures[@]}"; do
     for kernel in "${kernels[@]}"; do
         count=$((count + 1))
-        name="$kernel.cu keeps to registers on $architecture"
+        name="$kernel.cu stays in registers on $architecture"
         offenders "$work/$kernel.$architecture" >"$work/offenders"
         if [ -s "$work/offenders" ]; then
             bad=$((bad + 1))

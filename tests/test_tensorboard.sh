@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_tensorboard.sh: what --tensorboard writes, read by TensorBoard itself. Prints TAP. TRAIN_GPU is the program;
-# PYTHON=... names an interpreter that has tensorboard.
+# test_tensorboard.sh: TensorBoard reads what --tensorboard writes. Prints TAP. TRAIN_GPU is the program; PYTHON, an
+# interpreter with tensorboard (`make test-python`).
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 program=$(realpath "${TRAIN_GPU:?the program to test}") || exit 1
@@ -9,7 +9,7 @@ scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 export PYTHONDONTWRITEBYTECODE=1
 train=("$program" --norm ln --recipe reference --data synthetic --device cpu --quiet --tensorboard --out)
-names=("a run" "a run that was killed and went on" "tensorboard --inspect lists the tags" "a damaged record is noticed")
+names=("a run" "a run that was killed and resumed" "tensorboard --inspect lists the tags" "a damaged record is noticed")
 log=$scratch/log
 # shellcheck source=tests/tap.sh
 . "$root/tests/tap.sh"
@@ -32,7 +32,7 @@ kill_after_an_epoch() { # FOLDER OPTIONS...
 
 echo "1..${#names[@]}"
 if ! why=$("$python" -c 'import tensorboard' 2>&1); then
-    for _ in "${names[@]}"; do skip "$python: ${why##*$'\n'} (pip install tensorboard)"; done
+    for _ in "${names[@]}"; do skip "$python: ${why##*$'\n'} (make test-python installs it)"; done
     exit 0
 fi
 "${train[@]}" "$scratch/short" --batch-size 8 --max-steps 2 >"$log" 2>&1 && check "$scratch/short"
@@ -40,7 +40,7 @@ report $?
 
 long=("$scratch/long" --batch-size 500 --epochs 2)
 kill_after_an_epoch "${long[@]}" &&
-    cat "$scratch"/long/events.out.tfevents.* >"$scratch/again" && # as if more had been written than is known
+    cat "$scratch"/long/events.out.tfevents.* >"$scratch/again" && # as if more had been written than was recorded
     cat "$scratch/again" >>"$(echo "$scratch"/long/events.out.tfevents.*)" &&
     "${train[@]}" "${long[@]}" --resume >"$log" 2>&1 && check "$scratch/long" && grep -q ': 2 epochs' "$log"
 report $?

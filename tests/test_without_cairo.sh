@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# test_without_cairo.sh: the build without cairo: it says that pictures are left out, the program says what to do, and
-# when cairo comes or goes what depends on it is built again, and nothing else. Prints TAP for tests/run.
+# test_without_cairo.sh: the build without cairo says that pictures are left out, and the program says what to do. When
+# cairo appears or disappears, what depends on it is rebuilt and nothing else; other linker flags only link again. Prints
+# TAP (tests/run).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 unset MAKEFLAGS MFLAGS MAKELEVEL CAIRO
@@ -42,14 +43,16 @@ status=$?
 ok "summary --png says what to install" $?
 CMOCKA_MESSAGE_OUTPUT=TAP "$work/tests/test_pictures" >"$work/log" 2>&1 && grep -q '^ok 1 - pictures_are_refused' "$work/log"
 ok "every picture is refused with the reason" $?
+build CAIRO=no LDFLAGS=-s "$work/train_gpu" && grep -q "LINK $work/train_gpu" "$work/log" && ! grep -q ' CC ' "$work/log"
+ok "other linker flags: linked again, nothing compiled" $?
 
 if [ "$(make --no-print-directory parts 2>/dev/null | grep -c 'cairo  *[0-9]')" -eq 0 ]; then
-    echo "ok $((count += 1)) # SKIP cairo comes and goes: there is none here"
+    echo "ok $((count += 1)) # SKIP cairo appears and disappears: not installed"
 else
     build "$work/train_gpu" && ! grep -q 'src/host' "$work/log" && draw && [ -s "$work/network.png" ]
-    ok "cairo comes: the program draws, and nothing else was built again" $?
+    ok "cairo appears: the program draws, and nothing else was rebuilt" $?
     build CAIRO=no "$work/train_gpu" && ! draw
-    ok "cairo goes: the program says so again" $?
+    ok "cairo disappears: the program says so again" $?
 fi
 echo "1..$count"
 [ "$bad" -eq 0 ]

@@ -3,13 +3,12 @@
  *     sheets_to_bin OUT_DIR SHEETS_DIR
  *
  * A sheet is a PNG of 10,000 rows of 1024 RGB pixels, without alpha: a row is one 32x32 image, its
- * pixels in reading order. The sheets bear the names of the binary files and keep their order; the
- * labels of all training sheets stand in one JSON array, those of the test sheet in another. A
- * record of a binary file is the label, then 1024 bytes each of red, green and blue
+ * pixels in reading order. The sheets have the names of the binary files and their order; one JSON
+ * array has the labels of all training sheets, another those of the test sheet. A record of a binary file is the label, then 1024 bytes each of red, green and blue
  * (https://www.cs.toronto.edu/~kriz/cifar.html).
  *
- * Each file is written beside its place and renamed. Whether it is CIFAR-10, its MD5 decides: that
- * is checked by tools/fetch-cifar10. Exit status: 0 done, 1 system failure, 2 usage, 4 bad or
+ * Each file is written under another name and then renamed. tools/fetch-cifar10 checks its MD5.
+ * Exit status: 0 done, 1 system failure, 2 usage, 4 bad or
  * missing data. */
 
 #include <errno.h>
@@ -33,7 +32,7 @@ enum { RECORD = 1 + CHANNELS * PIXELS, PATH_SIZE = 4096 };
 #define TRAIN_LABELS "train_lables.json"
 #define TEST_LABELS "test_lables.json"
 
-/* An open sheet. libpng leaves by longjmp: what must outlive that is kept here, not in locals. */
+/* An open sheet. libpng reports errors by longjmp: what must survive that is here, not in locals. */
 struct sheet {
     char path[PATH_SIZE];
     FILE *file;
@@ -61,8 +60,7 @@ static int join(char out[PATH_SIZE], const char *folder, const char *name) {
     return DONE;
 }
 
-/* ---- labels ------------------------------------------------------------------------------------
- */
+/* ---- labels ---------------------------------------------------------------------------------- */
 
 /* Copies the labels of a JSON array that must hold exactly `count` integers from 0 to 9. */
 static int take_labels(uint8_t *labels, const json_t *array, size_t count, const char *path) {
@@ -98,10 +96,9 @@ static int read_labels(uint8_t *labels, const char *folder, const char *name, si
     return status;
 }
 
-/* ---- sheets ------------------------------------------------------------------------------------
- */
+/* ---- sheets ---------------------------------------------------------------------------------- */
 
-/* libpng calls this where it cannot go on; it must not return. */
+/* libpng calls this for a fatal error; it must not return. */
 static void png_fault(png_structp png, png_const_charp reason) {
     const struct sheet *sheet = png_get_error_ptr(png);
     if (ferror(sheet->file))
@@ -111,7 +108,7 @@ static void png_fault(png_structp png, png_const_charp reason) {
     png_longjmp(png, 1);
 }
 
-/* Warnings concern colour profiles and the like, which play no part here. */
+/* Warnings are about colour profiles and the like, which do not matter here. */
 static void png_ignore(png_structp png, png_const_charp reason) {
     (void)png;
     (void)reason;
@@ -124,7 +121,7 @@ static void sheet_close(struct sheet *sheet) {
         fclose(sheet->file);
 }
 
-/* Opens sheet->path up to its first row. Whatever comes back, sheet_close is due. */
+/* Opens sheet->path and reads up to its first row. Call sheet_close whatever it returns. */
 static int sheet_open(struct sheet *sheet) {
     sheet->file = fopen(sheet->path, "rb");
     if (!sheet->file)
@@ -142,7 +139,7 @@ static int sheet_open(struct sheet *sheet) {
     return DONE;
 }
 
-/* A sheet must be exactly what the rows are read as: no conversion, so nothing can be lost. */
+/* A sheet must have exactly this format: nothing is converted, so nothing can be lost. */
 static int sheet_check(const struct sheet *sheet) {
     png_uint_32 width = png_get_image_width(sheet->png, sheet->info);
     png_uint_32 height = png_get_image_height(sheet->png, sheet->info);
@@ -159,8 +156,7 @@ static int sheet_check(const struct sheet *sheet) {
     return DONE;
 }
 
-/* The next image, R G B R G B ..., into sheet->row; with `last`, the end of the file is checked
- * too. */
+/* Reads the next image, R G B R G B ..., into sheet->row; `last`: checks the end of the file. */
 static int sheet_next(struct sheet *sheet, int last) {
     if (setjmp(png_jmpbuf(sheet->png)))
         return ferror(sheet->file) ? FAILED : BAD_DATA;
@@ -170,8 +166,7 @@ static int sheet_next(struct sheet *sheet, int last) {
     return DONE;
 }
 
-/* ---- binary files ------------------------------------------------------------------------------
- */
+/* ---- binary files ---------------------------------------------------------------------------- */
 
 static int write_fault(const char *path) {
     const char *remedy = errno == ENOSPC ? "; the six files need 184 MB" : "";
@@ -195,7 +190,7 @@ static int write_records(FILE *out, const char *out_path, struct sheet *sheet,
     return DONE;
 }
 
-/* Writes the records of an open sheet to `path`, by way of `path`.part. */
+/* Writes the records of an open sheet to `path`.part and renames it to `path`. */
 static int write_file(const char *path, struct sheet *sheet, const uint8_t *labels) {
     char part[PATH_SIZE + 8];
     snprintf(part, sizeof part, "%s.part", path);

@@ -1,15 +1,15 @@
-/* make_sheet: makes what tests/test_fetch.sh feeds to tools/fetch-cifar10 and tools/sheets_to_bin.
+/* make_sheet: makes the inputs with which tests/test_fetch.sh tests tools/fetch-cifar10 and
+ * tools/sheets_to_bin.
  *
  *     make_sheet records OUT.bin SEED
- *         10,000 made-up records in CIFAR-10's binary format
+ *         10,000 invented records in CIFAR-10's binary format
  *     make_sheet sheet OUT.png WIDTH HEIGHT CHANNELS [IN.bin LEVEL]
- *         a PNG of zeros, or of the records of IN.bin, whose labels it prints, separated by commas
+ *         a PNG of zeros, or of the records of IN.bin; prints their labels, separated by commas
  *     make_sheet store OUT.gz
- *         stdin as a gzip file that is stored, not deflated: real images hardly shrink, and gzip
- * takes its time to find that out
+ *         stdin as a gzip file that is stored, not deflated: real images hardly shrink, and
+ *         compressing them is slow
  *
- * It goes the opposite way of the converter and shares no code with it. Any fault ends it with
- * status 1. */
+ * It is the inverse of the converter and shares no code with it. Exit status 1: any failure. */
 
 #include <png.h>
 #include <stdint.h>
@@ -27,7 +27,7 @@ static void require(int condition, const char *what) {
     exit(1);
 }
 
-/* Every byte depends on its image, plane and pixel, so that nothing can change places unnoticed. */
+/* Every byte depends on its image, plane and pixel, so that a wrong order is noticed. */
 static int write_records(const char *path, unsigned seed) {
     uint8_t record[RECORD];
     FILE *out = fopen(path, "wb");

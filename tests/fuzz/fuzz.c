@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* In the place of the real one, which wants OpenMP: no target computes anything. */
+/* Replaces the real one, which needs OpenMP: no target computes anything. */
 const struct backend cpu_backend = {.name = "cpu"};
 
 void fuzz_require(int holds, const char *condition, const char *file, int line) {

@@ -1,8 +1,8 @@
 /* fuzz_dataset.c: a file of CIFAR-10's test set of any size and with any bytes.
  *
- * 30 MB are no input for a fuzzer, so the input says what is changed in a right file of zeros: four
- * bytes how many bytes longer or shorter it is, then five for each byte that is overwritten: four
- * for the place, one for the value; all little-endian. */
+ * 30 MB are too much for a fuzzer, so the input describes changes to a valid file of zeros: four
+ * bytes say how many bytes longer or shorter it is, then five bytes overwrite one byte each: four
+ * for its place, one for its value. All are little-endian. */
 #include "fuzz.h"
 
 #include "base/files.h"
@@ -63,7 +63,7 @@ static uint8_t byte_at(const struct image_set *set, off_t offset) {
     return rest == 0 ? set->labels[record] : set->images[record * IMAGE_BYTES + rest - 1];
 }
 
-/* A later poke may have changed the same byte, so the file says what is due. */
+/* A later poke may have changed the same byte, so the file is the reference. */
 static void check_set(const struct dataset *set, const uint8_t *pokes, int count) {
     require(strcmp(set->name, "CIFAR-10 (modified)") == 0 && set->class_names != NULL);
     require(set->train.count == 0 && set->train.images == NULL);
@@ -71,14 +71,14 @@ static void check_set(const struct dataset *set, const uint8_t *pokes, int count
     for (int i = 0; i < RECORDS; i++)
         require(set->test.labels[i] < CLASS_COUNT);
     for (int i = 0; i < count; i++) {
-        uint8_t due;
+        uint8_t expected;
         off_t offset = poke_place(pokes + i * POKE_BYTES);
-        require(pread(place.handle, &due, 1, offset) == 1);
-        require(byte_at(&set->test, offset) == due);
+        require(pread(place.handle, &expected, 1, offset) == 1);
+        require(byte_at(&set->test, offset) == expected);
     }
 }
 
-/* Makes the file; says whether it is one that must be taken. */
+/* Makes the file; returns whether it is valid. */
 static int make_file(off_t size, const uint8_t *pokes, int count) {
     int right = size == FILE_BYTES;
     require(ftruncate(place.handle, 0) == 0 && ftruncate(place.handle, size) == 0);

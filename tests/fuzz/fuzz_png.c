@@ -1,5 +1,5 @@
-/* fuzz_png.c: any bytes as an image. Most inputs get right checksums, for libpng looks at nothing
- * behind a wrong one. */
+/* fuzz_png.c: any bytes as an image. Most inputs get correct checksums, because libpng stops at a
+ * wrong one. */
 #include "fuzz.h"
 
 #include "data/image.h"
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* libFuzzer's own changes to an input. */
+/* libFuzzer's own mutator. */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 
@@ -18,8 +18,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     return size;
 }
 
-/* Every byte of an image is set, and by the file alone: two readings into different memory agree.
- */
+/* Every byte of the image comes from the file: reading it into other memory gives the same. */
 static void check_again(const uint8_t first[IMAGE_BYTES], const char *path) {
     struct error error;
     uint8_t second[IMAGE_BYTES];

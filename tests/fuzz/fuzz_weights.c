@@ -9,10 +9,10 @@
 
 enum { LENGTH_BYTES = 8, ALIGNMENT = 8 };
 
-/* Bytes of data that the file has behind its header. */
+/* Bytes of data after the header. */
 static size_t data_bytes(const uint8_t *data, size_t size) {
     uint64_t header;
-    memcpy(&header, data, LENGTH_BYTES); /* little-endian, as the machine */
+    memcpy(&header, data, LENGTH_BYTES); /* little-endian, as this machine is */
     return size - LENGTH_BYTES - (size_t)header;
 }
 
@@ -30,14 +30,14 @@ static void check_tensor(const struct tensor *tensor, const uint8_t *expected) {
     require(bytes == 0 || expected == NULL || memcmp(tensor->data, expected, bytes) == 0);
 }
 
-/* The tensors fill the data exactly, one behind the other, and are what stands there. */
+/* The tensors fill the data exactly, one after the other, and equal it. */
 static void check_list(const struct tensor_list *list, const uint8_t *data, size_t size) {
     size_t total = data_bytes(data, size), place = size - total;
     enum stored_type stored[MAX_TENSORS];
     struct tensor_list again;
     struct error error;
     json_t *metadata;
-    require(memchr(data + LENGTH_BYTES, '\0', place - LENGTH_BYTES) == NULL); /* no byte of JSON */
+    require(memchr(data + LENGTH_BYTES, '\0', place - LENGTH_BYTES) == NULL); /* not in JSON */
     require(list->count >= 0 && list->count <= MAX_TENSORS);
     require(weights_parse_header(&error, &again, stored, &metadata,
                                  (const char *)data + LENGTH_BYTES, place - LENGTH_BYTES, total,

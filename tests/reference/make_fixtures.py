@@ -1,29 +1,29 @@
 #!/usr/bin/env python3
-"""make_fixtures.py: what PyTorch makes of a few steps of each network, in float64, for tests/test_fixtures.c.
+"""make_fixtures.py: computes a few steps of each network with PyTorch, in float64, for tests/test_fixtures.c.
 
 Three files for each network, NORM-RECIPE-WHAT.safetensors, all numbers F32:
-  first      of the first batch: logits and mean loss in training and in evaluation mode, and every gradient
-  momentum   after five steps of SGD: by how much every weight and running statistic has changed, every velocity
+  first      for the first batch: logits and mean loss in training and in evaluation mode, and every gradient
+  momentum   after five steps of SGD: the change of every weight and running statistic, and every velocity
   nesterov   the same with Nesterov's momentum
-Changes rather than values: a weight hardly moves in five steps, and would hide a step that was not taken. Weight decay
-is on convolutions only, momentum 0.9, no dropout, no augmentation; the last of the five batches is smaller.
-`__metadata__` says what else a step depends on: seed, batch_size, images, learning_rate, momentum, weight_decay.
+Changes, not values: a weight hardly moves in five steps, so its value would hide a missing step. Weight decay applies
+to convolutions only, momentum 0.9, no dropout, no augmentation; the last of the five batches is smaller.
+`__metadata__` has the other settings of a step: seed, batch_size, images, learning_rate, momentum, weight_decay.
 
 Images and start weights are not stored: both sides draw them from Philox 4x32-10 (include/philox.h), see `draw_state`
-and `draw_images`. Nor is a large tensor: of more than 64 elements there are the sums with 64 vectors of random signs
-(`features`). With P for them, |P(a - b)| / |P b| estimates |a - b| / |b| of the whole tensor, the square of each norm
-being unbiased with a relative variance of at most 2/64 (Achlioptas 2003, "Database-friendly random projections"); the
+and `draw_images`. Of a tensor with more than 64 elements, only its sums with 64 vectors of random signs are stored
+(`features`). If P is their matrix, |P(a - b)| / |P b| estimates |a - b| / |b| of the whole tensor: the square of each
+norm is unbiased, with a relative variance of at most 2/64 (Achlioptas 2003, "Database-friendly random projections"); the
 quotient has a relative standard deviation of about 1/sqrt(64), an eighth. (400 pairs of tensors of 2,304 normal numbers
 gave 0.125, and estimates of 0.72 to 1.50 of the true error.)
 
-Where two elements of a pool, or an element and the zero of a ReLU, are equal but for rounding, rounding says which
-way the gradient takes. So the seed of each network is the first one whose results stay what they are when all
-weights move by a few roundings of a float, and when PyTorch computes in float32 (`instability`).
+If two elements of a pool, or the input of a ReLU and zero, differ by rounding only, rounding decides which way the
+gradient takes. So the seed of each network is the first one whose results do not change when all weights move by a few
+roundings of a float, or when PyTorch computes in float32 (`instability`).
 
   make_fixtures.py            makes the files; the same bytes each time on one machine
-  make_fixtures.py --check    makes the numbers again from the seeds on file and compares; 1: they differ
+  make_fixtures.py --check    computes the numbers again from the stored seeds and compares; exit status 1: they differ
 
-pip install torch==2.13.0 numpy safetensors"""
+`make test-python` installs what it needs into build/venv."""
 
 import argparse
 import json
@@ -50,12 +50,12 @@ SETTINGS = {
     ("bn", "tuned"): (3, 2, 1 / 32), ("gn", "tuned"): (3, 2, 1 / 32), ("ln", "tuned"): (5, 1, 1 / 32),
 }
 PROJECTIONS = 64
-# A seed's results may differ from float64's by this, relatively: where the weights move by up to PERTURBATION, in each
-# of some trials, and in float32, where after five steps the rounding of the weights is in their changes.
+# How far a seed's results may differ from float64's, relatively: in each of some trials where the weights move by up to
+# PERTURBATION, and in float32, where after five steps the changes contain the rounding of the weights.
 PERTURBATION, PERTURBATIONS, PERTURBED = 5e-7, 8, 2e-5
 SINGLE = {"first": 2e-5, "momentum": 2e-4, "nesterov": 2e-4}
 MAX_SEED = 1000
-SAME = 1e-6  # --check: another machine sums in another order, and float32 keeps seven digits
+SAME = 1e-6  # --check: another machine may sum in another order, and float32 has seven digits
 
 # ---- random numbers, as test_fixtures.c draws them -------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ def philox(seed, stream, step, index):
 
 
 def check_philox():
-    """The vectors of Random123 that tests/test_philox.c knows too: index, step, stream, seed, words."""
+    """Random123's test vectors, as in tests/test_philox.c: index, step, stream, seed, words."""
     for index, step, stream, seed, words in (
             (0, 0, 0, 0, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
             (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF,
@@ -207,7 +207,7 @@ def perturbed(state, trial):
 
 
 def instability(case, what, expected):
-    """Why a seed will not do, in words; None: it will."""
+    """Why a seed is not usable, in words; None: it is."""
     error, name = largest_error(case.results(what, dtype=torch.float32), expected)
     if not error < SINGLE[what]:
         return f"{what}, in float32: {name} is off by {error:.1e}"
@@ -274,7 +274,7 @@ def make(norm, recipe):
 
 
 def differences(tensors, metadata, file):
-    """How the file differs from what was made just now, line by line."""
+    """How the file differs from the new results, one line each."""
     on_file = file.metadata() or {}
     for name in sorted(metadata.keys() | on_file.keys()):
         if name != "torch" and metadata.get(name) != on_file.get(name):
@@ -313,7 +313,7 @@ def main():
     parser.add_argument("--check", action="store_true", help="compare with the files instead of writing them")
     options = parser.parse_args()
     check_philox()
-    torch.set_num_threads(1)  # the sums of one order
+    torch.set_num_threads(1)  # one order of summation
     results = [(check if options.check else make)(norm, recipe) for recipe in RECIPES for norm in NORMS]
     return 0 if all(results) else 1
 

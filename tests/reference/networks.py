@@ -1,7 +1,7 @@
 """networks.py: the six networks, bn, gn and ln in both recipes, as PyTorch modules with the published modules' names.
 
-What the C program is held against (make_fixtures.py, round_trip.py) and compared with in speed
-(bench/pytorch_step.py): nothing here knows of it. The topology is C1 C2 c3 P1, C3 C4 C5 c6 P2, C7 C8 C9 GAP C10."""
+The C program is tested against them (make_fixtures.py, round_trip.py), and its speed is compared with theirs
+(bench/pytorch_step.py). They share nothing with it. The topology is C1 C2 c3 P1, C3 C4 C5 c6 P2, C7 C8 C9 GAP C10."""
 
 from collections import OrderedDict
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 NORMS = ("bn", "gn", "ln")
 RECIPES = ("reference", "tuned")
-# Of the pixels / 255, for red, green, blue.
+# Of pixels / 255: red, green, blue.
 MEAN = (0.49139968, 0.48215827, 0.44653124)
 STD = (0.24703233, 0.24348505, 0.26158768)
 # Output channels of C1 C2 c3, C3 C4 C5 c6, C7 C8 C9.
@@ -26,7 +26,7 @@ TUNED_PARAMETERS = 45520
 
 
 def normalize(images, dtype=torch.float32):
-    """uint8 images [N, 3, 32, 32] to what the networks take."""
+    """uint8 images [N, 3, 32, 32] as the networks expect them."""
     mean, std = (torch.tensor(values, dtype=dtype).view(1, 3, 1, 1) for values in (MEAN, STD))
     return (images.to(dtype) / 255 - mean) / std
 
@@ -60,8 +60,8 @@ def make_norm(norm, recipe, channels, side):
 
 
 class Network(nn.Module):
-    """`dropout` None: the recipe's. `plain`: convolutions that take their filters as they are also where the recipe
-    standardizes them, for weights files of train_gpu, which hold filters as they are used."""
+    """`dropout` None: the recipe's. `plain`: convolutions use their filters as they are, even if the recipe standardizes
+    them, because weights files of train_gpu hold filters as they are used."""
 
     def __init__(self, norm, recipe, dropout=None, plain=False):
         super().__init__()

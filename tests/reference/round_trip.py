@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""round_trip.py: a weights file of train_gpu through PyTorch and back, evaluated on CIFAR-10's test set at each end.
+"""round_trip.py: takes a weights file of train_gpu through PyTorch and back, and evaluates it on CIFAR-10's test set each
+time.
 
 The file goes into the module of networks.py with load_state_dict(strict=True); train_gpu and PyTorch evaluate it; the
 module's state dict is saved with save_file, and train_gpu evaluates that. Loss and number right must be the same: the
-loss to 1e-4, the number right to 2 images, since rounding decides between two classes that are equally likely.
+loss to 1e-4, the number right to 2 images, because rounding decides between two classes that are equally likely.
 Exit status: 0 the same; 1 not, or something failed.
 
   round_trip.py --weights runs/bn-reference-1/model.safetensors --norm bn --recipe reference"""
@@ -40,7 +41,7 @@ def read_images(folder):
     except OSError as error:
         raise Failure(f"cannot read {path}: {error.strerror}; make data fetches it, --data says where it is") from error
     if records.numel() == 0 or records.numel() % RECORD != 0:
-        raise Failure(f"{path} is no CIFAR-10 file: {records.numel()} bytes, no multiple of {RECORD}")
+        raise Failure(f"{path} is not a CIFAR-10 file: {records.numel()} bytes, not a multiple of {RECORD}")
     records = records.view(-1, RECORD)
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()
 
@@ -57,7 +58,7 @@ def evaluate(network, images, labels):
     return loss / len(labels), right
 
 
-def evaluate_there(options, weights):
+def evaluate_in_c(options, weights):
     """The same by train_gpu."""
     command = [options.train_gpu, "eval", "--json", "--norm", options.norm, "--recipe", options.recipe, "--weights",
                str(weights), "--data", options.data, "--device", options.device]
@@ -91,7 +92,7 @@ def round_trip(options):
         why = " ".join(line.strip() for line in str(error).splitlines()[:2])  # a headline, and the first tensor
         raise Failure(f"{options.weights} cannot be loaded into {options.norm} {options.recipe}: {why}") from error
     print(f"{options.norm} {options.recipe}, {options.weights}, {len(labels)} images", flush=True)
-    loss, right, total = evaluate_there(options, options.weights)
+    loss, right, total = evaluate_in_c(options, options.weights)
     if total != len(labels):
         raise Failure(f"{options.train_gpu} evaluated {total} images instead of {len(labels)}")
     good = compare("train_gpu", (loss, right), (loss, right))
@@ -99,7 +100,7 @@ def round_trip(options):
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy.safetensors"
         save_file(network.state_dict(), str(copy))
-        good &= compare("train_gpu, as saved by PyTorch", evaluate_there(options, copy)[:2], (loss, right))
+        good &= compare("train_gpu, as saved by PyTorch", evaluate_in_c(options, copy)[:2], (loss, right))
     return good
 
 
