@@ -45,6 +45,7 @@ links_lead_somewhere() {
             file=$(dirname "$document")/${target%%#*}
             [ -n "${target%%#*}" ] || file=$document
             [ -n "${target%%#*}" ] || file=$document
+            [ -n "${target%%#*}" ] || file=$document
             if [ ! -e "$file" ] || { [ "${target#*#}" != "$target" ] && ! has_anchor "$file" "${target#*#}"; }; then
                 echo "$document: no $target"
                 return 1
@@ -391,9 +392,9 @@ options_are_those_of_the_help() {
 }
 
 targets_are_those_of_make_help() {
-    make --no-print-directory help | awk '{ print $2 }' | grep -vx all | sort >"$scratch/there"
+    make --no-print-directory help | awk '$1 == "make" && $2 != "all" { print $2 }' | sort >"$scratch/there"
     [ "$(wc -l <"$scratch/there")" -gt 10 ] || return
-    sed -n '/^## Make targets/,/^## /p' docs/manual.md | grep '^| `make' | cut -d '|' -f 2 | grep -oE 'make [a-z-]+' |
+    sed -n '/^## Make targets/,/^## /p' docs/manual.md | grep '^| `make' | cut -d '|' -f 2 | grep -oE 'make [a-z_.-]+' |
         cut -d ' ' -f 2 | sort | diff "$scratch/there" -
 }
 
