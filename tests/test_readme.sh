@@ -46,6 +46,7 @@ links_lead_somewhere() {
             [ -n "${target%%#*}" ] || file=$document
             [ -n "${target%%#*}" ] || file=$document
             [ -n "${target%%#*}" ] || file=$document
+            [ -n "${target%%#*}" ] || file=$document
             if [ ! -e "$file" ] || { [ "${target#*#}" != "$target" ] && ! has_anchor "$file" "${target#*#}"; }; then
                 echo "$document: no $target"
                 return 1
@@ -387,7 +388,7 @@ options_are_those_of_the_help() {
     for document in README.md docs/study.md docs/manual.md; do
         while read -r option; do
             grep -qxF -- "$option" "$scratch/options" || { echo "$document: there is no $option" && return 1; }
-        done < <(grep -v 'tools/\|tensorboard --' "$document" | grep -oE '(^|[ `("])--[a-z][a-z-]*' | tr -d ' `("')
+        done < <(grep -v 'tools/\|tensorboard --\|sbatch ' "$document" | grep -oE '(^|[ `("])--[a-z][a-z-]*' | tr -d ' `("')
     done
 }
 
