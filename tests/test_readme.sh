@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# test_readme.sh: the documents are true: links lead somewhere, pictures are whole and show what they claim, figures
-# are those of the recorded runs, options, targets and version those of the program. Sentences are free; figures are
-# not. Prints TAP. TRAIN_GPU is the program.
+# test_readme.sh: checks the documents: links resolve, pictures are complete and show what they claim, figures come from
+# the recorded runs, and options, targets and version are those of the program. It checks figures, not sentences. Prints
+# TAP. TRAIN_GPU is the program.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
 program=$(realpath "${TRAIN_GPU:?the program to test}") || exit 1
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
-names=("links lead somewhere" "pictures are whole, and what they are called" "no picture is unused"
-    "recorded runs give the comparisons again" "recorded runs give the sweep again"
-    "tables of results are those of the records" "tables of findings are those of the records"
-    "every figure in the text is a recorded one" "parameters are those of the networks"
-    "the manual's options are those of the help" "the manual's targets are those of make help"
-    "the changelog begins with this version" "the stand-in's example does what its README says"
-    "readme-figures asks for the runs and brings what is shown")
+names=("links resolve" "pictures are complete and show what their names say" "every picture is used"
+    "the comparisons follow from the recorded runs" "the sweep follows from the recorded runs"
+    "tables of results agree with the records" "tables of findings agree with the records"
+    "every figure in the text is recorded" "parameters are those of the networks"
+    "the manual lists the options of --help" "the manual lists the targets of make help"
+    "the changelog begins with this version" "the stand-in's example gives the message in its README"
+    "readme-figures trains the runs and copies what is shown")
 log=$scratch/log
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
@@ -24,7 +24,7 @@ measured=(README.md docs/study.md) # the documents whose figures come from the r
 
 # ---- links and pictures ------------------------------------------------------------------------
 
-# Targets of links and pictures, relative to the document, without those elsewhere.
+# Targets of links and pictures inside the repository, relative to the document.
 # shellcheck disable=SC2016
 targets() { # DOCUMENT
     sed '/^    /d; s/`[^`]*`//g' "$1" | grep -oE '\]\([^)]+\)|(src|href)="[^"]+"' |
@@ -37,7 +37,7 @@ has_anchor() { # DOCUMENT ANCHOR
         grep -qxF -- "$2"
 }
 
-links_lead_somewhere() {
+links_resolve() {
     local document target file count=0
     for document in "${documents[@]}"; do
         for target in $(targets "$document"); do
@@ -57,7 +57,7 @@ links_lead_somewhere() {
     [ "$count" -gt 20 ]
 }
 
-pictures() { # all that the documents show, as paths from here
+pictures() { # that the documents show, as paths from the root
     local document target
     for document in "${documents[@]}"; do
         for target in $(targets "$document"); do realpath --relative-to=. "$(dirname "$document")/${target%%#*}"; done
@@ -68,8 +68,8 @@ declare -A norms=([bn]="batch norm" [gn]="group norm" [ln]="layer norm")
 declare -A titles=([curves]="Training curves" [misclassified]="Most confident mistakes" [network]="Network"
     [confusion]="Confusion matrix" [compare]="Comparison of the norms" [sweep]="Test error over the batch size")
 
-# What stands among the texts of a picture, key and value (a zero byte between them): docs/tuned/gn-curves.png
-# is headed "Training curves: group norm, recipe tuned" and of run runs/readme/tuned/gn-tuned-1.
+# Texts that a picture must contain, as key|value (a zero byte is between them in the file): docs/tuned/gn-curves.png has
+# the title "Training curves: group norm, recipe tuned" and the run runs/readme/tuned/gn-tuned-1.
 texts_of() { # PICTURE
     local name folder
     name=$(basename "$1" .png) folder=$(basename "$(dirname "$1")")
@@ -85,18 +85,18 @@ texts_of() { # PICTURE
     esac
 }
 
-is_what_it_is_called() { # PICTURE
+shows_what_its_name_says() { # PICTURE
     local due
     while read -r due; do
-        grep -aqP "${due/|/\\x00}" "$1" || { echo "$1 shows something else than $due" && return 1; }
+        grep -aqP "${due/|/\\x00}" "$1" || { echo "$1 does not contain $due" && return 1; }
     done < <(texts_of "$1")
 }
 
-# The program itself reads them to the last byte, for `predict`.
-pictures_are_whole() {
+# `predict` reads each picture to the last byte.
+pictures_are_complete() {
     local all picture
     mapfile -t all < <(pictures)
-    for picture in "${all[@]}"; do is_what_it_is_called "$picture" || return; done
+    for picture in "${all[@]}"; do shows_what_its_name_says "$picture" || return; done
     echo "${#all[@]} pictures"
     [ "${#all[@]}" -gt 20 ] &&
         "$program" --norm ln --recipe reference --data synthetic --batch-size 8 --max-steps 1 --device cpu --threads 1 \
@@ -105,7 +105,7 @@ pictures_are_whole() {
             "${all[@]}" >/dev/null
 }
 
-no_picture_is_unused() {
+every_picture_is_used() {
     find docs -name '*.png' | sort >"$scratch/there"
     [ -s "$scratch/there" ] && pictures | diff - "$scratch/there"
 }
@@ -116,8 +116,8 @@ without_pictures_and_version() { # FILE
     sed '/^!\[/d; s/^Written by train_gpu .*/Written by train_gpu/; s/"version": "[^"]*"/"version"/' "$1" | cat -s
 }
 
-# The runs lie in runs/readme then, as they did when they were trained; seconds are as recorded.
-records_give_the_comparisons_again() {
+# The runs are put in runs/readme, where they were trained, so that compare.md names the same folders.
+comparisons_follow_from_the_records() {
     local shown name
     mkdir -p "$scratch/again/runs"
     cp -r "$records" "$scratch/again/runs/readme"
@@ -130,13 +130,13 @@ records_give_the_comparisons_again() {
     done
 }
 
-# The value of a name in a file of JSON, the last one.
+# The last value of a key in a JSON file.
 value_of() { # NAME FILE
     grep -oE "\"$1\": [^,}]+" "$2" | tail -n 1 | sed 's/^[^:]*: //; s/"//g'
 }
 
-# "batch size|norm|test error|rate|seed" of each run of the sweep: as recorded, and as its table has it.
-records_give_the_sweep_again() {
+# Compares "batch size|norm|test error|rate|seed" of each run of the sweep, from the records and from the table.
+sweep_follows_from_the_records() {
     local run
     for run in "$records"/sweep/*; do
         echo "$(value_of batch_size "$run/config.json")|$(value_of norm "$run/config.json")|$(
@@ -152,21 +152,21 @@ sweep_table() {
     sed -n '/^## Batch sizes/,/^## Runs/p' docs/sweep/compare.md | grep -E '^\| [0-9]+ \|'
 }
 
-# "batch norm|test accuracy, final|79.40 ± 0.12" and so on of a comparison.
+# The rows of a comparison, as "batch norm|test accuracy, final|79.40 ± 0.12".
 rows_of() { # RECIPE
     awk -F ' *[|] *' '/^\| (batch|group|layer) norm [|]/ && NF == 11 {
         print $2 "|test accuracy, final|" $5; print $2 "|test accuracy, best epoch|" $7
         print $2 "|training accuracy, final|" $9 }' "docs/$1/compare.md"
 }
 
-# The same of the table in docs/study.md.
+# The same rows of the table in docs/study.md.
 shown_rows() { # COLUMN
     sed -n '/^## Results/,/^## Findings/p' docs/study.md | tr -d '*' | awk -F ' *[|] *' -v column="$1" '
         / norm: parameters/ { norm = substr($2, 1, index($2, ":") - 1); next }
         /^\| (test|training) accuracy, / { print norm "|" $2 "|" $column }'
 }
 
-# An accuracy of a norm's row, without its deviation where so asked.
+# An accuracy of a norm; with "mean", without the deviation.
 accuracy_of() { # RECIPE "NORM|WHICH" [mean]
     rows_of "$1" | grep -F "$2|" | cut -d '|' -f 3 | if [ "${3:-}" = mean ]; then sed 's/ .*//'; else cat; fi
 }
@@ -177,14 +177,14 @@ range_of_tuned() {
         awk 'NR == 1 { low = $1 } END { printf "%.1f to %.1f %%\n", low, $1 }'
 }
 
-# The final test accuracy of the study's single runs, as it published them.
+# The final test accuracy that the study published.
 declare -A published=([bn]=79.39 [gn]=76.84 [ln]=68.48)
 
-has_row() { # FILE ROW: asterisks aside
+has_row() { # FILE ROW: without regard to asterisks
     tr -d '*' <"$1" | grep -qxF -- "$2" || { echo "$1 lacks '$2'" && return 1; }
 }
 
-results_are_those_of_the_records() {
+results_agree_with_the_records() {
     local norm
     rows_of reference >"$scratch/due" && shown_rows 4 | diff "$scratch/due" - || return
     [ "$(wc -l <"$scratch/due")" -eq 9 ] || return
@@ -199,7 +199,7 @@ results_are_those_of_the_records() {
         range_of_tuned) |"
 }
 
-# What three runs ended with, as "76.25, 77.80, 76.00".
+# The final values of three runs, as "76.25, 77.80, 76.00".
 finals_of() { # NAME RUN-1 RUN-2 RUN-3
     local run finals=''
     for run in "${@:2}"; do
@@ -220,7 +220,7 @@ finding() { # HEADING
         sed -E 's/^\| (.*) \|$/\1/' | sort
 }
 
-findings_are_those_of_the_records() {
+findings_agree_with_the_records() {
     differences_of reference | sort | diff - <(finding 1) || return
     differences_of tuned | sort | diff - <(finding 4) || return
     [ "$(finding 1 | wc -l) $(finding 4 | wc -l)" = "3 3" ] || return
@@ -237,11 +237,11 @@ EOF
 
 # ---- figures in the text -----------------------------------------------------------------------
 
-# Quoted from elsewhere: the study's single runs (final, best epoch, training; rounded), and what the confusion
-# matrices in docs/tuned show.
+# Figures with another source: the published study (final, best epoch, training; rounded), and the confusion matrices in
+# docs/tuned.
 elsewhere="${published[*]} 79.60 77.35 82.59 84.09 76.42 79.4 76.8 68.5 69.6 71.4 93.5 95.1"
 
-# An epoch of the run that README.md shows, as it was printed, but for its rate.
+# An epoch of the run that README.md shows, as a pattern: as it was printed, with any learning rate.
 line_of() { # EPOCH
     sed -n "${1}p" "$records/tuned/gn-tuned-1/metrics.jsonl" >"$scratch/epoch"
     printf 'epoch %d/20 loss %.4f train %.2f %% test %.2f %% lr [^ ]+ %.1f s %.0f images/s\n' \
@@ -250,19 +250,19 @@ line_of() { # EPOCH
         "$(value_of seconds "$scratch/epoch")" "$(value_of images_per_second "$scratch/epoch")"
 }
 
-# By how many points the test accuracy of the reference recipe is below its training accuracy.
+# Training accuracy minus test accuracy, reference recipe, in points.
 gap_of() { # NORM
     echo "$(accuracy_of reference "$1|training accuracy, final" mean) $(
         accuracy_of reference "$1|test accuracy, final" mean)" | awk '{ printf "%.1f", $1 - $2 }'
 }
 
-# The training accuracy of group norm beside that of batch norm.
+# The training accuracies of group norm and batch norm, as the text compares them.
 fits_of() { # RECIPE
     echo "$(accuracy_of "$1" 'group norm|training accuracy, final') against $(
         accuracy_of "$1" 'batch norm|training accuracy, final')"
 }
 
-# All that holds numbers like 79.39 or 84.8 that the text may quote. The comparisons are those of the records (above).
+# Texts with the numbers like 79.39 or 84.8 that the documents may quote. docs/*/compare.md were checked above.
 known_numbers() {
     cat docs/*/compare.md tests/test_learning.sh
     finals_of test_accuracy gn-rates/{1,2,3}-3
@@ -273,8 +273,8 @@ known_numbers() {
     echo "$elsewhere"
 }
 
-# What stands for batch, group and layer norm in this order: the sweep's errors, the study's accuracies, and the bounds
-# of tests/test_learning.sh.
+# Figures of batch, group and layer norm in this order: errors of the sweep, published accuracies, bounds of
+# tests/test_learning.sh.
 known_triples() {
     sweep_table | awk -F ' *[|] *' '{ print $3 ", " $5 " and " $7 " %" }'
     echo "79.4, 76.8 and 68.5 %"
@@ -286,8 +286,8 @@ text_of() { # DOCUMENT: in one line, without the targets of links
     tr -d '*' <"$1" | sed -E 's/\]\([^)]*\)/]/g; s/(src|href)="[^"]*"//g' | tr '\n' ' ' | tr -s ' '
 }
 
-# Every match of the pattern in the measured documents is among the lines of standard input, and there are some.
-all_are_known() { # PATTERN FEWEST
+# Every match of the pattern in the measured documents must be a line of standard input.
+all_are_known() { # PATTERN LEAST-NUMBER-OF-MATCHES
     local document count=0
     sort -u >"$scratch/known"
     for document in "${measured[@]}"; do
@@ -300,7 +300,7 @@ all_are_known() { # PATTERN FEWEST
     [ "$count" -ge "$2" ]
 }
 
-# The differences of both recipes in another form: \1 the norm below, \2 points, \3 p.
+# The differences of both recipes in another form: \1 is the lower norm, \2 the points, \3 p.
 differences_as() { # FORM
     { differences_of reference && differences_of tuned; } | sed -E "s/^.* above (.*) \| (.*) \| (.*)$/$1/"
 }
@@ -321,7 +321,7 @@ figures_in_the_text_are_recorded() {
     { range_of_tuned && echo "69.6 to 71.4 %" && echo "93.5 to 95.1 %"; } | all_are_known '[0-9.]+ to [0-9.]+ %' 2 || return
     for epoch in 1 20; do
         text_of README.md | grep -qE "$(line_of $epoch)" ||
-            { echo "README.md lacks epoch $epoch as it was" && return 1; }
+            { echo "README.md: epoch $epoch is not as recorded" && return 1; }
     done
 }
 
@@ -340,8 +340,8 @@ parameters_of() { # NORM RECIPE
         END { print total, norms }'
 }
 
-# Numbers with a comma that are no parameters: images of CIFAR-10, the limit that was asked for, mistakes by their
-# number, and what the published weights get right.
+# Other numbers with a comma: images of CIFAR-10, the limit of the assignment, misclassified images, and the images that
+# the published weights get right.
 counts="50,000 10,000 60,000 1,000 7,892 2,405 2,226 6,070 2,495 7,939"
 
 parameters_are_those_of_the_networks() {
@@ -364,7 +364,7 @@ parameters_are_those_of_the_networks() {
 
 # ---- options, targets, version -----------------------------------------------------------------
 
-# "--norm train eval": an option and the commands that take it, from the help of each command.
+# Each option and the commands that take it, from the help of the commands: "--norm train eval".
 options_of_help() {
     local command
     for command in train eval predict compare summary info; do
@@ -372,7 +372,7 @@ options_of_help() {
     done | awk '{ commands[$1] = commands[$1] " " $2 } END { for (o in commands) print o commands[o] }' | sort
 }
 
-# The same from the table of the manual.
+# The same, from the table in the manual.
 options_of_manual() {
     sed -n '/^## Options/,/^## Exit/p' docs/manual.md | grep '^| `--' | sed 's/\\|/!/g' | awk -F ' *[|] *' '{
         match($2, /--[a-z-]+/); option = substr($2, RSTART, RLENGTH); gsub(/,/, "", $4)
@@ -383,11 +383,11 @@ options_are_those_of_the_help() {
     local document option
     options_of_help >"$scratch/there"
     [ "$(wc -l <"$scratch/there")" -gt 25 ] && options_of_manual | diff "$scratch/there" - || return
-    # and no document tells of an option that is gone
+    # no document mentions another option
     cut -d ' ' -f 1 "$scratch/there" >"$scratch/options"
     for document in README.md docs/study.md docs/manual.md; do
         while read -r option; do
-            grep -qxF -- "$option" "$scratch/options" || { echo "$document: there is no $option" && return 1; }
+            grep -qxF -- "$option" "$scratch/options" || { echo "$document: unknown option $option" && return 1; }
         done < <(grep -v 'tools/\|tensorboard --\|sbatch ' "$document" | grep -oE '(^|[ `("])--[a-z][a-z-]*' | tr -d ' `("')
     done
 }
@@ -399,7 +399,7 @@ targets_are_those_of_make_help() {
         cut -d ' ' -f 2 | sort | diff "$scratch/there" -
 }
 
-the_changelog_begins_with_this_version() {
+changelog_begins_with_this_version() {
     [ "$(sed -nE 's/^## \[?([0-9.]+).*/train_gpu \1/p' CHANGELOG.md | head -n 1)" = "$("$program" --version)" ]
 }
 
@@ -416,7 +416,7 @@ build_example() { # OUT SOURCE
         -iquote "$scratch" -x c++ "$2" -x none build/sim/tests/cudasim/*.o -lpthread -o "$1"
 }
 
-the_example_does_what_it_says() {
+example_gives_its_message() {
     local message
     message=$(sed -n 's/^    \(cudasim: .*\)/\1/p' tests/cudasim/README.md | head -n 1)
     block_of launch.cuh >"$scratch/launch.cuh"
@@ -431,8 +431,8 @@ the_example_does_what_it_says() {
 
 # ---- readme-figures ----------------------------------------------------------------------------
 
-# A program that leaves the files which a comparison leaves, with their names in them, and says what it was asked for.
-put_program() {
+# A program that writes the files of a comparison, with their names in them, and records its arguments.
+make_program() {
     cat >"$scratch/program" <<'EOF'
 #!/usr/bin/env bash
 echo "$*" >>"$SCRATCH/asked"
@@ -466,7 +466,7 @@ EOF
 }
 
 # What a file in docs is a copy of.
-origin_of() { # RECIPE-OR-SWEEP NAME
+source_of() { # RECIPE-OR-SWEEP NAME
     case $2 in
     *-network.png) echo "network ${2%%-*} $1" ;;
     [bgl]n-*) echo "$scratch/runs/$1/${2%%-*}-$1-1/${2#*-}" ;;
@@ -474,8 +474,8 @@ origin_of() { # RECIPE-OR-SWEEP NAME
     esac
 }
 
-# The legs of the group norm runs at batch norm's rates, as they are asked for.
-legs_of_rates() {
+# The commands for the group norm runs with batch norm's rates.
+commands_of_rates() {
     local run gn="train --norm gn --recipe reference --dropout 0.05" end=model.safetensors
     for run in "$scratch"/runs/gn-rates/{1,2,3}; do
         echo "$gn --seed ${run##*/}1 --lr 0.1 --epochs 8 --out $run-1 --threads 1"
@@ -484,9 +484,9 @@ legs_of_rates() {
     done
 }
 
-figures_are_asked_for_and_brought() {
+figures_are_trained_and_copied() {
     local file folder run recipe
-    put_program
+    make_program
     mkdir -p "$scratch/records/tuned/old"
     SCRATCH=$scratch TRAIN_GPU=$scratch/program README_RUNS=$scratch/runs README_DOCS=$scratch/docs \
         README_RECORDS=$scratch/records tools/readme-figures --threads 1 || return
@@ -494,12 +494,12 @@ figures_are_asked_for_and_brought() {
 compare --recipe reference --seeds 3 --out $scratch/runs/reference --threads 1
 compare --recipe tuned --seeds 3 --out $scratch/runs/tuned --threads 1
 compare --recipe tuned --seeds 1 --epochs 3 --batch-sizes 2,4,8,16,32,64,128 --out $scratch/runs/sweep --threads 1
-$(legs_of_rates)
+$(commands_of_rates)
 EOF
     for file in docs/*/*; do
         folder=$(basename "$(dirname "$file")")
-        [ "$(cat "$scratch/$file")" = "$(origin_of "$folder" "$(basename "$file")")" ] ||
-            { echo "$file is not brought" && return 1; }
+        [ "$(cat "$scratch/$file")" = "$(source_of "$folder" "$(basename "$file")")" ] ||
+            { echo "$file is not copied" && return 1; }
     done
     for run in {reference,tuned,sweep}/{bn,gn,ln}; do
         recipe=${run%/*}
@@ -509,26 +509,26 @@ EOF
     done
     [ ! -e "$scratch/records/tuned/old" ] || return
     [ "$(find "$scratch/records/gn-rates" -name metrics.jsonl | wc -l)" -eq 9 ] || return
-    # what is there is continued
+    # existing runs are resumed
     SCRATCH=$scratch TRAIN_GPU=$scratch/program README_RUNS=$scratch/runs README_DOCS=$scratch/docs \
         README_RECORDS=$scratch/records tools/readme-figures || return
     [ "$(grep -c -- --resume "$scratch/asked")" -eq 9 ]
 }
 
 echo "1..${#names[@]}"
-links_lead_somewhere >"$log" 2>&1
+links_resolve >"$log" 2>&1
 report $?
-pictures_are_whole >"$log" 2>&1
+pictures_are_complete >"$log" 2>&1
 report $?
-no_picture_is_unused >"$log" 2>&1
+every_picture_is_used >"$log" 2>&1
 report $?
-records_give_the_comparisons_again >"$log" 2>&1
+comparisons_follow_from_the_records >"$log" 2>&1
 report $?
-records_give_the_sweep_again >"$log" 2>&1
+sweep_follows_from_the_records >"$log" 2>&1
 report $?
-results_are_those_of_the_records >"$log" 2>&1
+results_agree_with_the_records >"$log" 2>&1
 report $?
-findings_are_those_of_the_records >"$log" 2>&1
+findings_agree_with_the_records >"$log" 2>&1
 report $?
 figures_in_the_text_are_recorded >"$log" 2>&1
 report $?
@@ -538,14 +538,14 @@ options_are_those_of_the_help >"$log" 2>&1
 report $?
 targets_are_those_of_make_help >"$log" 2>&1
 report $?
-the_changelog_begins_with_this_version >"$log" 2>&1
+changelog_begins_with_this_version >"$log" 2>&1
 report $?
 if compgen -G 'build/sim/tests/cudasim/*.o' >/dev/null; then
-    the_example_does_what_it_says >"$log" 2>&1
+    example_gives_its_message >"$log" 2>&1
     report $?
 else
     skip "it needs the stand-in (make sim)"
 fi
-figures_are_asked_for_and_brought >"$log" 2>&1
+figures_are_trained_and_copied >"$log" 2>&1
 report $?
 exit "$((bad > 0))"
