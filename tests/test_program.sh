@@ -124,7 +124,7 @@ run summary --help
 [ "$status" -eq 0 ] && grep -q -- '--json' out && ! grep -q -- '--epochs' out
 ok "summary --help names its options only" $?
 run --version
-[ "$status" -eq 0 ] && [ "$(cat out)" = "train_gpu 0.1.0" ]
+[ "$status" -eq 0 ] && [ "$(cat out)" = "train_gpu 0.2.0" ]
 ok "--version" $?
 for row in bn:39,420 gn:40,360 ln:55,612; do
     run summary --norm "${row%%:*}" --recipe reference

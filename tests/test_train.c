@@ -3,6 +3,7 @@
 #include "run_fixture.h"
 #include "support.h"
 
+#include "base/version.h"
 #include "network/schedule.h"
 
 #include <math.h>
@@ -56,10 +57,10 @@ static void config(void **state) {
     assert_true(json_is_object(json));
     static const struct {
         const char *key, *value;
-    } words[] = {{"version", "0.1.0"},      {"norm", "bn"},
-                 {"recipe", "reference"},   {"augment", "none"},
-                 {"precision", "fp32"},     {"dataset", "synthetic"},
-                 {"data", "odd ? \" name"}, {"seed", "18446744073709551615"}};
+    } words[] = {{"version", PROGRAM_VERSION}, {"norm", "bn"},
+                 {"recipe", "reference"},      {"augment", "none"},
+                 {"precision", "fp32"},        {"dataset", "synthetic"},
+                 {"data", "odd ? \" name"},    {"seed", "18446744073709551615"}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         assert_string_equal(json_string_value(json_object_get(json, words[i].key)), words[i].value);
     static const struct {

@@ -1,8 +1,8 @@
-/* version.h: the version, as --version, `info`, config.json and the README say it. */
+/* version.h: the version that --version, `info`, config.json and CHANGELOG.md give. */
 #ifndef VERSION_H
 #define VERSION_H
 
 #define PROGRAM_NAME "train_gpu"
-#define PROGRAM_VERSION "0.1.0"
+#define PROGRAM_VERSION "0.2.0"
 
 #endif
