@@ -21,6 +21,9 @@ static const char *const file_names[FILES_OF_A_RUN] = {"config.json", "metrics.j
                                                        "checkpoint.safetensors", "best.safetensors",
                                                        "model.safetensors"};
 
+/* Left behind by a killed run; it does no harm. */
+static const char lock_name[] = ".lock";
+
 /* ---- settings -------------------------------------------------------------------------------- */
 
 struct options fault_settings(const struct world *world, enum fault_length length) {
@@ -125,6 +128,7 @@ void remove_run(const char *path) {
         unlink(in_folder(path, file_names[i]));
         unlink(in_folder(path, temporary));
     }
+    unlink(in_folder(path, lock_name));
     if (rmdir(path) != 0 && errno != ENOENT)
         fail_msg("cannot remove %s: %s", path, strerror(errno));
 }
@@ -169,7 +173,7 @@ static const char *difference(const char *run, const char *expected) {
     for (int i = 0; i < FILES_OF_A_RUN; i++)
         if (!is_there(run, file_names[i]))
             return file_names[i];
-    if (folder_entries(run) != FILES_OF_A_RUN)
+    if (folder_entries(run) - is_there(run, lock_name) != FILES_OF_A_RUN)
         return "something left over";
     if (!same_rows(run, expected))
         return "the rows of metrics.jsonl";
@@ -223,12 +227,20 @@ static bool is_own_folder(const char *path) {
     return ends_with(path, "/run") || ends_with(path, "/report") || ends_with(path, "-tuned-3");
 }
 
+/* The lock file; removed, and still open, it is ".lock (deleted)". */
+static bool is_lock(const char *path) {
+    return strstr(path, "/.lock") != NULL;
+}
+
 /* Whether a failed call changes nothing: what was opened only to be read is closed, and the folders
  * are there already. */
 static bool harmless(const struct trial *trial, enum fault_class class, const char *path) {
     switch (class) {
+    case FAULT_REMOVE:
+        return is_lock(path);
     case FAULT_CLOSE:
-        return is_own_folder(path) || ends_with(path, ".safetensors") || ends_with(path, ".png");
+        return is_lock(path) || is_own_folder(path) || ends_with(path, ".safetensors") ||
+               ends_with(path, ".png");
     case FAULT_FOLDER:
         return trial->start != START_FRESH || !is_own_folder(path) ||
                (trial->report == REPORT_TRAINED && ends_with(path, "/report"));
@@ -239,7 +251,6 @@ static bool harmless(const struct trial *trial, enum fault_class class, const ch
     case FAULT_SYNC:
     case FAULT_TRUNCATE:
     case FAULT_RENAME:
-    case FAULT_REMOVE:
     case FAULT_THREAD:
         return false;
     }

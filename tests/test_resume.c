@@ -365,11 +365,11 @@ static void one_at_a_time(void **state) {
         usleep(1000);
     assert_int_equal(kill(child, SIGSTOP), 0); /* it may be in the middle of a write */
     second.resume = true;
-    FAILED(child_run(&error, &second), STATUS_FAILED, &error, "another process trains in",
+    FAILED(child_run(&error, &second), STATUS_FAILED, &error, "another process is using folder",
            options.out);
     second.resume = false;
     second.force = true;
-    FAILED(child_run(&error, &second), STATUS_FAILED, &error, "another process trains in",
+    FAILED(child_run(&error, &second), STATUS_FAILED, &error, "another process is using folder",
            options.out);
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(finish(child), -SIGKILL);

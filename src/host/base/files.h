@@ -13,14 +13,12 @@ enum { PATH_CAPACITY = 1024 };
 enum status path_join(struct error *error, char out[PATH_CAPACITY], const char *folder,
                       const char *name);
 
-/* Makes `path` and its missing parents (mode 0777 less the umask); an existing folder is fine.
- * Errors: STATUS_FAILED naming the part that failed. */
-enum status folder_make(struct error *error, const char *path);
+/* open(2) close-on-exec and with mode 0666, again after a signal. */
+int file_open_retrying(const char *path, int flags);
 
-/* Opens the folder and locks it against other processes that do the same; *out is its descriptor
- * (-1: none), and closing that, or the end of the process, gives it back. A file system without
- * locks lets everyone in. Errors: STATUS_FAILED: another process has it, or it cannot be opened. */
-enum status folder_lock(struct error *error, int *out, const char *path);
+/* What to do about a failed call on a file: " (make room, or choose another folder)" or "", for a
+ * message that ends with the reason. */
+const char *file_remedy(int reason);
 
 /* One piece of a file. */
 struct file_piece {
@@ -31,9 +29,11 @@ struct file_piece {
 /* Writes the pieces to `path` so that a reader sees the old file or the whole new one: to
  * "PATH.tmp" beside it, fsync, rename, fsync of the folder. On failure the temporary file is
  * removed and an older `path` is untouched; only when the last of these calls fails is the new file
- * in place already, and the error says that it may not outlive a power failure. A limit on file
- * sizes (ulimit -f) is an error like a full disk where SIGXFSZ is ignored.
- * Errors: STATUS_FAILED naming the call, the file, the bytes needed and the reason. */
+ * in place already, and the error says that it may not outlive a power failure. A symbolic link is
+ * followed: what it leads to is replaced. A pipe or a device other than a disk is written to; so is
+ * standard output where `path` leads to that. A limit on file sizes (ulimit -f) is an error like a
+ * full disk where SIGXFSZ is ignored. Errors: STATUS_FAILED naming the call, the file, the bytes
+ * needed and the reason. */
 enum status file_write(struct error *error, const char *path, const struct file_piece *pieces,
                        int piece_count);
 

@@ -1,6 +1,7 @@
 /* comparison_report.c: compare.json, compare.md, compare.png, sweep.png, and what is printed. */
 #include "compare/comparison_report.h"
 
+#include "base/folder.h"
 #include "base/output.h"
 #include "base/text.h"
 #include "base/version.h"

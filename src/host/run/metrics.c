@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -44,12 +45,17 @@ static enum status find_end(struct error *error, struct metrics *metrics, int li
 }
 
 enum status metrics_open(struct error *error, struct metrics *out, const char *path, int lines) {
+    struct stat found;
     *out = (struct metrics)METRICS_CLOSED;
     if (path_join(error, out->path, "", path) != STATUS_OK)
         return error->status;
     out->handle = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (out->handle < 0)
+    if (out->handle < 0 || fstat(out->handle, &found) != 0)
         return cannot_write(error, out, errno);
+    if (!S_ISREG(found.st_mode))
+        return error_set(error, STATUS_FAILED,
+                         "cannot write '%s': it is a device or pipe, not a file; move it away",
+                         path);
     if (find_end(error, out, lines) != STATUS_OK)
         return error->status;
     if (ftruncate(out->handle, out->bytes) != 0)

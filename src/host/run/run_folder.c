@@ -7,13 +7,6 @@
 #include "run/run_config.h"
 #include "run/run_events.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 static const char config_name[] = "config.json";
 static const char metrics_name[] = "metrics.jsonl";
 
@@ -192,13 +185,9 @@ enum status run_folder_save(struct error *error, struct run_folder *folder, enum
 }
 
 enum status run_folder_close(struct error *error, struct run_folder *folder) {
-    int lock = folder->lock;
-    struct error ignored; /* the first one is reported */
-    folder->lock = -1;
-    if (lock >= 0)
-        close(lock); /* only read: nothing to lose */
-    if (event_file_close(error, &folder->events) == STATUS_OK)
-        return metrics_close(error, &folder->metrics);
-    (void)metrics_close(&ignored, &folder->metrics);
-    return error->status;
+    struct error other; /* the first one is reported */
+    enum status status = event_file_close(error, &folder->events);
+    enum status closed = metrics_close(status == STATUS_OK ? error : &other, &folder->metrics);
+    folder_unlock(&folder->lock);
+    return status == STATUS_OK ? closed : status;
 }

@@ -6,7 +6,7 @@
 #ifndef RUN_FOLDER_H
 #define RUN_FOLDER_H
 
-#include "base/files.h"
+#include "base/folder.h"
 #include "error.h"
 #include "model/model.h"
 #include "run/event_file.h"
@@ -18,14 +18,14 @@
 /* An open run folder. */
 struct run_folder {
     char path[PATH_CAPACITY];
-    int lock; /* descriptor of the folder, which is locked (folder_lock) */
+    struct folder_lock lock;
     struct metrics metrics;
     struct event_file events; /* none without --tensorboard */
 };
 
 /* The folder that is no folder yet. */
 #define RUN_FOLDER_CLOSED                                                                          \
-    { .lock = -1, .metrics = METRICS_CLOSED, .events = EVENT_FILE_NONE }
+    { .lock = FOLDER_NOT_LOCKED, .metrics = METRICS_CLOSED, .events = EVENT_FILE_NONE }
 
 enum run_weights { WEIGHTS_FINAL, WEIGHTS_BEST, WEIGHTS_CHECKPOINT };
 
