@@ -296,7 +296,9 @@ static void check_failure(struct world *world, const struct trial *trial) {
     case STATUS_OK:
     case STATUS_USAGE:
     case STATUS_DIVERGED:
+    case STATUS_HANGUP:
     case STATUS_INTERRUPTED:
+    case STATUS_USER_SIGNAL:
     case STATUS_TERMINATED:
         complain(world, trial, "status %d: %s", (int)error->status, error->text);
     }

@@ -428,23 +428,30 @@ ok "disk full in a folder in use changes nothing in it" $?
 
 # ---- standard output ------------------------------------------------------------------------------
 
+# What a run is for lies in files: output that nobody reads is told once and does not stop it.
+told_once() { # REASON
+    [ "$(wc -l <err)" -eq 1 ] && message "warning: cannot write to standard output: $1" "the work goes on"
+}
 "$program" "${small[@]}" --out no-reader 2>err | true
 status=${PIPESTATUS[0]}
 # A reader that leaves late may let everything through.
-if [ "$status" -ne 0 ]; then [ "$status" -eq 1 ] && message "standard output" "Broken pipe"; fi
-ok "a reader that leaves at once is no crash" $?
+[ "$status" -eq 0 ] && { [ ! -s err ] || told_once "Broken pipe"; } && [ -s no-reader/model.safetensors ]
+ok "a reader that leaves at once does not stop a run" $?
 # The line of the epoch comes 10,000 images after the header, when head has long left.
 "$program" --norm ln --recipe reference --data synthetic --batch-size 1000 --epochs 1 --threads 1 --out head \
     2>err | head -1 >out
 status=${PIPESTATUS[0]}
-[ "$status" -eq 1 ] && message "standard output" "Broken pipe" && [ "$(wc -l <out)" -eq 1 ]
-ok "| head -1: a write error, status 1" $?
-[ ! -e head/model.safetensors ]
-ok "| head -1: no final weights of a run that did not end" $?
+[ "$status" -eq 0 ] && told_once "Broken pipe" && [ "$(wc -l <out)" -eq 1 ] && [ -s head/model.safetensors ]
+ok "| head -1: the run ends well" $?
+"$program" "${small[@]}" --out full-output >/dev/full 2>err
+status=$?
+[ "$status" -eq 0 ] && told_once "No space left" && [ -s full-output/model.safetensors ]
+ok "output to a full disk: the run ends well" $?
 "$program" "${small[@]}" --out closed >&- 2>err
 status=$?
-[ "$status" -eq 1 ] && message "standard output" && [ ! -e closed ]
-ok "closed standard output: status 1 before anything is written" $?
+[ "$status" -eq 0 ] && told_once "Bad file descriptor" && [ -e closed/model.safetensors ]
+ok "closed standard output: the run ends well" $?
+rm -r closed
 "$program" "${small[@]}" --out closed --quiet >&- 2>err
 status=$?
 [ "$status" -eq 0 ] && [ -e closed/model.safetensors ]
@@ -453,7 +460,7 @@ ok "closed standard output does not matter with --quiet" $?
 status=$?
 [ "$status" -eq 0 ] && cmp -s closed/model.safetensors streams/model.safetensors
 ok "all three streams closed: no file takes their place" $?
-for arguments in --help --version summary "summary --json" "eval --norm ln --recipe reference --data synthetic --weights $trained" "predict --norm ln --recipe reference --weights $trained red.png" info "info --json" "train --data synthetic"; do
+for arguments in --help --version summary "summary --json" "eval --norm ln --recipe reference --data synthetic --weights $trained" "predict --norm ln --recipe reference --weights $trained red.png" info "info --json"; do
     # shellcheck disable=SC2086
     "$program" $arguments >/dev/full 2>err
     status=$?
@@ -487,7 +494,7 @@ wait_for_child() {
     wait "$child" 2>/dev/null
     status=$?
 }
-for row in INT:130 TERM:143; do
+for row in INT:130 TERM:143 HUP:129 USR1:138; do
     signal=${row%%:*}
     if trap -p "$signal" | grep -q "''"; then
         skip "SIG$signal: message and status ${row#*:}" "SIG$signal is ignored here, as under nohup"
@@ -568,7 +575,7 @@ done
 kill -s TERM "$child"
 wait_for_child
 set +m
-[ "$status" -eq 143 ] && message "stopped by SIGTERM" "the same command goes on from 'cut-off/bn-reference-1/" &&
+[ "$status" -eq 143 ] && message "stopped by SIGTERM" "saved in 'cut-off/bn-reference-1/" "resume with the same command" &&
     [ -e cut-off/bn-reference-1/checkpoint.safetensors ] && [ ! -e cut-off/compare.json ]
 ok "compare: SIGTERM stops it with status 143 after a checkpoint" $?
 fails "compare with other settings names them" 2 "bn-reference-1" "--epochs 100000" "--epochs 9" -- \

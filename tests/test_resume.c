@@ -258,7 +258,6 @@ static void stopped_by(const char *folder, int number, enum status status, const
     size_t size;
     unsigned char *message = slurp(&size, in_folder(folder, "message"));
     assert_true(size > 0 && memmem(message, size, name, strlen(name)) != NULL);
-    assert_true(memmem(message, size, "--resume", 8) != NULL);
     const char *stopped = memmem(message, size, "after step ", 11);
     assert_non_null(stopped);
     double step = checkpoint_number(cut.out, "state.step");
@@ -278,6 +277,8 @@ static void stopped_by(const char *folder, int number, enum status status, const
 static void stopped(void **state) {
     stopped_by(*state, SIGTERM, STATUS_TERMINATED, "terminated");
     stopped_by(*state, SIGINT, STATUS_INTERRUPTED, "interrupted");
+    stopped_by(*state, SIGHUP, STATUS_HANGUP, "hung-up");
+    stopped_by(*state, SIGUSR1, STATUS_USER_SIGNAL, "warned");
 }
 
 /* Leaves a run that was killed in or behind its second epoch. */

@@ -24,6 +24,19 @@ enum status output_print(struct error *error, const char *format, ...) {
     return written < 0 ? output_failed(error) : STATUS_OK;
 }
 
+void output_note(const char *format, ...) {
+    if (ferror(stdout) != 0)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    int written = vprintf(format, arguments);
+    va_end(arguments);
+    if (written < 0 || fflush(stdout) != 0)
+        output_warning("cannot write to standard output: %s; the work goes on, nothing more is "
+                       "printed",
+                       strerror(errno));
+}
+
 enum status output_json(struct error *error, json_t *object) {
     char *text = text_of_json(object, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(object);

@@ -11,6 +11,10 @@
 enum status output_print(struct error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Prints a note on work whose results are in files, and hands it to the system. Where that fails, a
+ * warning says so once; the work goes on, and later notes are left out. */
+void output_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Prints a JSON object, indented, and releases it. NULL stands for one that there was no memory
  * for. Errors: STATUS_FAILED. */
 enum status output_json(struct error *error, json_t *object);

@@ -4,6 +4,7 @@
 #include "compare/comparison.h"
 
 #include "base/output.h"
+#include "base/stop.h"
 #include "compare/comparison_figures.h"
 #include "compare/comparison_report.h"
 #include "data/loader.h"
@@ -155,11 +156,9 @@ static enum status look_at_all(struct error *error, enum deed *deeds, const stru
 /* ---- training -------------------------------------------------------------------------------- */
 
 /* Says which run begins or goes on. */
-static enum status say(struct error *error, const struct options *run, int number, int total) {
-    if (run->quiet)
-        return STATUS_OK;
-    return output_print(error, "%srun %d of %d: %s\n", number == 1 ? "" : "\n", number, total,
-                        run->out);
+static void say(const struct options *run, int number, int total) {
+    if (!run->quiet)
+        output_note("%srun %d of %d: %s\n", number == 1 ? "" : "\n", number, total, run->out);
 }
 
 /* The message of a run that diverges does not say which one it is. */
@@ -171,8 +170,12 @@ static enum status train_run(struct error *error, const struct options *options,
         return error_set(error, status,
                          "%s: %.1500s; other rates or batch sizes want another --out, or --force",
                          options->out, reason.text);
-    if (status != STATUS_OK)
-        *error = reason;
+    if (status == STATUS_OK)
+        return STATUS_OK;
+    *error = reason;
+    if (stop_signal_name(status) != NULL)
+        error_append(error, "; resume with the same command%s",
+                     options->force ? " without --force" : "");
     return status;
 }
 
@@ -185,9 +188,9 @@ static enum status train_all(struct error *error, const struct options *options,
         struct options run;
         if (deeds[i] == READ)
             continue;
-        if (numbered_run(error, &run, options, i) != STATUS_OK ||
-            say(error, &run, ++number, total) != STATUS_OK)
+        if (numbered_run(error, &run, options, i) != STATUS_OK)
             return error->status;
+        say(&run, ++number, total);
         run.resume = deeds[i] == GO_ON;
         if (train_run(error, &run, dataset) != STATUS_OK)
             return error->status;

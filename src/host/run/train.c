@@ -141,10 +141,10 @@ static enum status set_up(struct error *error, struct training *training,
         create_model(error, training, options) != STATUS_OK ||
         create_feed(error, training, &training->train_feed, &dataset->train,
                     !options->no_shuffle) != STATUS_OK ||
-        create_feed(error, training, &training->test_feed, &dataset->test, false) != STATUS_OK ||
-        console_header(error, &training->run, options->resume ? &training->at : NULL, unfinished) !=
-            STATUS_OK ||
-        open_folder(error, training) != STATUS_OK)
+        create_feed(error, training, &training->test_feed, &dataset->test, false) != STATUS_OK)
+        return error->status;
+    console_header(&training->run, options->resume ? &training->at : NULL, unfinished);
+    if (open_folder(error, training) != STATUS_OK)
         return error->status;
     progress_open(&training->progress, !options->quiet && !options->no_progress);
     return stop_on_signals(error);
@@ -205,13 +205,6 @@ static enum status save_when_due(struct error *error, struct training *training)
     return save_here(error, training);
 }
 
-/* What has to be different in the command that goes on. */
-static const char *how_to_go_on(const struct options *options) {
-    if (options->command != COMMAND_COMPARE)
-        return " with --resume";
-    return options->force ? " without --force" : "";
-}
-
 /* STATUS_OK, or, after a checkpoint, the error of a run that a signal stops here. */
 static enum status check_stop(struct error *error, struct training *training) {
     enum status stop = stop_requested();
@@ -219,11 +212,9 @@ static enum status check_stop(struct error *error, struct training *training) {
         return STATUS_OK;
     if (save_here(error, training) != STATUS_OK)
         return error->status;
-    return error_set(error, stop,
-                     "stopped by %s in epoch %d after step %" PRId64
-                     "; the same command%s goes on from '%s'",
-                     stop == STATUS_INTERRUPTED ? "SIGINT" : "SIGTERM", training->at.epoch,
-                     training->at.step, how_to_go_on(training->run.options), training->checkpoint);
+    return error_set(
+        error, stop, "stopped by %s in epoch %d after step %" PRId64 ", which is saved in '%s'",
+        stop_signal_name(stop), training->at.epoch, training->at.step, training->checkpoint);
 }
 
 /* ---- one epoch ------------------------------------------------------------------------------- */
@@ -330,7 +321,8 @@ static enum status record_epoch(struct error *error, struct training *training) 
     at->seconds = 0;
     if (save_checkpoint(error, training) != STATUS_OK)
         return error->status;
-    return console_epoch(error, &training->run, now);
+    console_epoch(&training->run, now);
+    return STATUS_OK;
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -360,7 +352,8 @@ static enum status run_epochs(struct error *error, struct training *training) {
         return error->status;
     if (run_folder_close(error, &training->folder) != STATUS_OK)
         return error->status;
-    return console_closing(error, &training->run, at);
+    console_closing(&training->run, at);
+    return STATUS_OK;
 }
 
 enum status train_on(struct error *error, const struct options *options,
@@ -389,5 +382,7 @@ enum status train(struct error *error, const struct options *options) {
         return error->status;
     enum status status = train_on(error, options, &dataset);
     dataset_close(&dataset);
+    if (stop_signal_name(status) != NULL)
+        error_append(error, "; resume with the same command and --resume");
     return status;
 }
