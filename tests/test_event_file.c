@@ -334,6 +334,29 @@ static void removes_its_own(void **state) {
     assert_succeeded(event_file_close(&error, &file), &error);
 }
 
+/* TensorBoard reads them in the order of their names, and goes on only to later ones: even for a
+ * second file within a second, and when the clock was set back. */
+static void names_follow_each_other(void **state) {
+    struct error error;
+    char before[1024], path[1024];
+    file_put(in_folder(*state, "events.out.tfevents.4000000000.train_gpu"), "x", 1);
+    file_put(in_folder(*state, "events.out.tfevents.9000000000.other"), "x", 1);
+    struct event_file file = create(*state);
+    assert_succeeded(event_file_close(&error, &file), &error);
+    assert_non_null(strstr(file.path, ".4000000001.train_gpu"));
+    assert_succeeded(event_files_remove(&error, *state), &error);
+    assert_int_equal(folder_entries(*state), 1);
+    assert_int_equal(unlink(in_folder(*state, "events.out.tfevents.9000000000.other")), 0);
+    for (int i = 1; i <= 3; i++) {
+        file = create(*state);
+        assert_succeeded(event_file_close(&error, &file), &error);
+        assert_int_equal(find_event_files(path, *state), i);
+        assert_string_equal(path, file.path);
+        assert_true(i == 1 || strcmp(path, before) > 0);
+        strcpy(before, path);
+    }
+}
+
 static void no_event_file(void **state) {
     struct error error;
     struct event_file none = EVENT_FILE_NONE;
@@ -354,7 +377,7 @@ static void events_of_a_run(void **state) {
     options.tensorboard = true;
     double before = clock_wall();
     run_ok(&options);
-    assert_events_are_metrics(options.out);
+    assert_events_are_metrics(options.out, 1);
     assert_int_equal(find_event_files(path, options.out), 1);
     struct event_list list = read_events(path);
     assert_int_equal(list.count, 1 + EPOCHS);
@@ -377,9 +400,9 @@ static void only_when_wanted(void **state) {
     options.force = true;
     options.tensorboard = true;
     run_ok(&options);
-    assert_events_are_metrics(options.out);
+    assert_events_are_metrics(options.out, 1);
     run_ok(&options);
-    assert_events_are_metrics(options.out);
+    assert_events_are_metrics(options.out, 1);
     file_put(in_folder(options.out, "events.out.tfevents.1.other"), "x", 1);
     options.tensorboard = false;
     run_ok(&options);
@@ -401,6 +424,7 @@ int main(void) {
         IN_FOLDER(no_images),
         IN_FOLDER(full_disk),
         IN_FOLDER(removes_its_own),
+        IN_FOLDER(names_follow_each_other),
         IN_FOLDER(no_event_file),
         IN_FOLDER(events_of_a_run),
         IN_FOLDER(only_when_wanted),

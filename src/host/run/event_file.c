@@ -30,7 +30,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -169,32 +171,60 @@ static enum status write_record(struct error *error, struct event_file *out,
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static bool is_ours(const char *name) {
+/* The seconds in the name of an event file of this program; -1: another file. */
+static int64_t seconds_of(const char *name) {
     size_t length = strlen(name_start);
     if (strncmp(name, name_start, length) != 0)
-        return false;
+        return -1;
     size_t digits = strspn(name + length, "0123456789");
-    return digits > 0 && strcmp(name + length + digits, name_end) == 0;
+    bool ours = digits > 0 && strcmp(name + length + digits, name_end) == 0;
+    return ours ? strtoll(name + length, NULL, 10) : -1;
 }
 
-static enum status remove_ours(struct error *error, DIR *stream, const char *folder) {
+/* The name of the next event file of this program in an open folder; NULL: no more, or errno. */
+static const char *next_name(DIR *stream) {
     const struct dirent *entry;
-    while (errno = 0, (entry = readdir(stream)) != NULL) {
-        char path[PATH_CAPACITY];
-        if (is_ours(entry->d_name) && (path_join(error, path, folder, entry->d_name) != STATUS_OK ||
-                                       file_remove(error, path) != STATUS_OK))
-            return error->status;
-    }
-    if (errno != 0)
-        return error_set_errno(error, STATUS_FAILED, errno, "cannot read folder '%s'", folder);
-    return STATUS_OK;
+    do
+        errno = 0, entry = readdir(stream);
+    while (entry != NULL && seconds_of(entry->d_name) < 0);
+    return entry == NULL ? NULL : entry->d_name;
+}
+
+static enum status cannot_list(struct error *error, const char *folder) {
+    return error_set_errno(error, STATUS_FAILED, errno, "cannot read folder '%s'", folder);
 }
 
 enum status event_files_remove(struct error *error, const char *folder) {
     DIR *stream = opendir(folder);
     if (stream == NULL)
-        return error_set_errno(error, STATUS_FAILED, errno, "cannot read folder '%s'", folder);
-    enum status status = remove_ours(error, stream, folder);
+        return cannot_list(error, folder);
+    const char *name;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && (name = next_name(stream)) != NULL) {
+        char path[PATH_CAPACITY];
+        status = path_join(error, path, folder, name);
+        if (status == STATUS_OK)
+            status = file_remove(error, path);
+    }
+    if (status == STATUS_OK && errno != 0)
+        status = cannot_list(error, folder);
+    closedir(stream); /* only read: nothing to lose */
+    return status;
+}
+
+/* The seconds to name a new file with: the time, but later than every name that there is, for
+ * TensorBoard reads the files in the order of their names and never goes back. */
+static enum status choose_seconds(struct error *error, int64_t *out, const char *folder,
+                                  double now) {
+    DIR *stream = opendir(folder);
+    if (stream == NULL)
+        return cannot_list(error, folder);
+    const char *name;
+    *out = (int64_t)now;
+    while ((name = next_name(stream)) != NULL)
+        if (seconds_of(name) >= *out && seconds_of(name) < INT64_MAX)
+            *out = seconds_of(name) + 1;
+    enum status status = errno == 0 ? STATUS_OK : cannot_list(error, folder);
     closedir(stream); /* only read: nothing to lose */
     return status;
 }
@@ -209,8 +239,7 @@ static enum status add_version(struct error *error, struct event_file *out, doub
     return write_record(error, out, &record);
 }
 
-/* The second one has a TensorBoard that is running forget the steps from 0 on: what it has read
- * from a file of ours that this one replaces. */
+/* The second one has TensorBoard drop the steps from 0 on: what it has read from earlier files. */
 static enum status add_start(struct error *error, struct event_file *out, double wall_time) {
     struct record record;
     if (begin_record(error, &record, 0, wall_time, EVENT_SESSION_LOG,
@@ -223,8 +252,11 @@ static enum status add_start(struct error *error, struct event_file *out, double
 enum status event_file_create(struct error *error, struct event_file *out, const char *folder) {
     char name[sizeof name_start + sizeof name_end + 20]; /* digits of a 64-bit number */
     double now = clock_wall();
+    int64_t seconds = 0;
     *out = (struct event_file)EVENT_FILE_NONE;
-    snprintf(name, sizeof name, "%s%010" PRId64 "%s", name_start, (int64_t)now, name_end);
+    if (choose_seconds(error, &seconds, folder, now) != STATUS_OK)
+        return error->status;
+    snprintf(name, sizeof name, "%s%010" PRId64 "%s", name_start, seconds, name_end);
     if (path_join(error, out->path, folder, name) != STATUS_OK)
         return error->status;
     out->file = open(out->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);

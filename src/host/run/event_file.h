@@ -32,9 +32,9 @@ struct event_scalar {
  * STATUS_FAILED. */
 enum status event_files_remove(struct error *error, const char *folder);
 
-/* Makes an event file in `folder` that is named after the time and the program, as TensorBoard
- * wants it: events.out.tfevents.SECONDS.train_gpu. It takes the place of earlier ones, which
- * event_files_remove has removed: a TensorBoard that has read them forgets them. Errors:
+/* Makes an event file in `folder` that is named as TensorBoard wants it:
+ * events.out.tfevents.SECONDS.train_gpu, after the time, or later where there is a later one. It
+ * begins a session at step 0: TensorBoard drops what it has read from earlier files. Errors:
  * STATUS_FAILED; STATUS_USAGE: the path is too long. */
 enum status event_file_create(struct error *error, struct event_file *out, const char *folder);
 

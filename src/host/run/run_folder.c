@@ -120,17 +120,14 @@ enum status run_folder_clear(struct error *error, const char *path) {
     return status;
 }
 
-/* Event files are made anew (run_events.c). A run that goes on without --tensorboard leaves them as
- * they are; those of an older run go in any case. */
+/* A new run removes the event files of the run before it; a resumed one leaves its own, and with
+ * --tensorboard adds another (run_events.c). */
 static enum status open_events(struct error *error, struct run_folder *folder,
                                const struct run_description *run, const struct run_state *state) {
-    bool wanted = run->options->tensorboard;
     char metrics[PATH_CAPACITY];
-    if (!wanted && run->options->resume)
-        return STATUS_OK;
-    if (event_files_remove(error, folder->path) != STATUS_OK)
+    if (!run->options->resume && event_files_remove(error, folder->path) != STATUS_OK)
         return error->status;
-    if (!wanted)
+    if (!run->options->tensorboard)
         return STATUS_OK;
     if (run_folder_metrics_path(error, metrics, folder->path) != STATUS_OK)
         return error->status;
