@@ -240,7 +240,7 @@ static bool harmless(const struct trial *trial, enum fault_class class, const ch
         return is_lock(path);
     case FAULT_CLOSE:
         return is_lock(path) || is_own_folder(path) || ends_with(path, ".safetensors") ||
-               ends_with(path, ".png");
+               ends_with(path, ".png") || ends_with(path, "config.json");
     case FAULT_FOLDER:
         return trial->start != START_FRESH || !is_own_folder(path) ||
                (trial->report == REPORT_TRAINED && ends_with(path, "/report"));

@@ -506,6 +506,31 @@ for row in INT:130 TERM:143 HUP:129 USR1:138; do
         [ ! -e "stopped-$signal/model.safetensors" ] && message "--resume"
     ok "SIG$signal: message and status ${row#*:}" $?
 done
+# Waits until the run in the background has written more than `resumed_on` into config.json.
+until_resumed() { # FOLDER
+    for _ in $(seq 600); do
+        grep -q '"after_step"' "$1/config.json" && return 0
+        kill -0 "$child" 2>/dev/null || return 1
+        sleep 0.1
+    done
+    return 1
+}
+if "$program" info | grep -q AVX; then
+    TRAIN_GPU_CPU=baseline start_long elsewhere && kill -s TERM "$child"
+    wait_for_child
+    "$program" --norm ln --recipe reference --data synthetic --batch-size 8 --epochs 100000 --threads 1 \
+        --resume --out elsewhere >out 2>err </dev/null &
+    child=$!
+    until_resumed elsewhere && kill -s TERM "$child"
+    wait_for_child
+    [ "$status" -eq 143 ] && [ "$(wc -l <err)" -eq 2 ] &&
+        message "warning: the run of 'elsewhere/config.json' is resumed on AVX" "after baseline" "last bits" &&
+        grep -q '^  "device": "CPU, 1 thread, baseline' elsewhere/config.json &&
+        grep -q '^      "device": "CPU, 1 thread, AVX' elsewhere/config.json
+    ok "--resume on another instruction set says so and records both" $?
+else
+    skip "--resume on another instruction set says so and records both" "this CPU has baseline instructions only"
+fi
 start_long twice
 kill -s INT "$child" && kill -s TERM "$child"
 wait_for_child

@@ -72,6 +72,7 @@ static enum status cpu_open(struct error *error, struct device **out,
         return error->status;
     (*out)->threads = options->threads > 0 ? options->threads : omp_get_num_procs();
     (*out)->operations = variant.operations;
+    (*out)->instructions = variant.title;
     snprintf((*out)->description, sizeof(*out)->description, "CPU, %d thread%s, %s",
              (*out)->threads, (*out)->threads == 1 ? "" : "s", variant.title);
     return STATUS_OK;
@@ -83,6 +84,10 @@ static void cpu_close(struct device *device) {
 
 static const char *cpu_describe(const struct device *device) {
     return device->description;
+}
+
+static const char *cpu_arithmetic(const struct device *device) {
+    return device->instructions;
 }
 
 static const struct operations *cpu_operations(const struct device *device) {
@@ -164,6 +169,7 @@ const struct backend cpu_backend = {
     .open = cpu_open,
     .close = cpu_close,
     .describe = cpu_describe,
+    .arithmetic = cpu_arithmetic,
     .operations = cpu_operations,
     .choice = cpu_choice,
     .memory_left = cpu_memory_left,

@@ -136,11 +136,12 @@ static enum status open_events(struct error *error, struct run_folder *folder,
 
 enum status run_folder_open(struct error *error, struct run_folder *folder,
                             const struct run_description *run, const struct run_state *state) {
-    char metrics[PATH_CAPACITY];
+    char metrics[PATH_CAPACITY], config[PATH_CAPACITY];
     if (check_best(error, folder, state) != STATUS_OK ||
+        run_folder_config_path(error, config, folder->path) != STATUS_OK ||
         run_folder_metrics_path(error, metrics, folder->path) != STATUS_OK ||
         metrics_open(error, &folder->metrics, metrics, state->epoch - 1) != STATUS_OK ||
-        run_config_write(error, folder->path, config_name, run) != STATUS_OK)
+        run_config_write(error, config, run, state) != STATUS_OK)
         return error->status;
     if (!run_ended(state, run->options) &&
         remove_weights(error, folder, WEIGHTS_FINAL) != STATUS_OK)
