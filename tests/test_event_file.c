@@ -202,7 +202,7 @@ static void kinds_of_images(void **state) {
         put_png(png, cases[i].colour_type);
         enum status status = event_file_add_image(&error, &file, "tag", 1, 1, png, PNG_BYTES);
         if (cases[i].colorspace == 0)
-            FAILED(status, STATUS_BAD_DATA, &error, "'tag'", "no PNG");
+            FAILED(status, STATUS_BAD_DATA, &error, "'tag'", "not a PNG");
         else
             assert_succeeded(status, &error), due[good++] = cases[i].colorspace;
     }
@@ -215,7 +215,7 @@ static void kinds_of_images(void **state) {
     free_events(&list);
 }
 
-/* What is no PNG leaves the file as it was. */
+/* What is not a PNG leaves the file as it was. */
 static void no_images(void **state) {
     struct error error;
     uint8_t png[PNG_BYTES], bad[PNG_BYTES];
@@ -224,7 +224,7 @@ static void no_images(void **state) {
     off_t before = file.bytes;
 #define REFUSED(size)                                                                              \
     FAILED(event_file_add_image(&error, &file, "tag", 1, 1, bad, size), STATUS_BAD_DATA, &error,   \
-           "'tag'", "no PNG")
+           "'tag'", "not a PNG")
     for (size_t i = 0; i < 16; i++) { /* signature, length and name of the first chunk */
         memcpy(bad, png, PNG_BYTES);
         bad[i] ^= 1;
@@ -247,7 +247,7 @@ static void no_images(void **state) {
     path = in_folder(*state, "empty.png");
     file_put(path, "", 0);
     FAILED(event_file_add_image_file(&error, &file, "tag", 1, path), STATUS_BAD_DATA, &error, path,
-           "no PNG");
+           "not a PNG");
     assert_true(file.bytes == before);
     struct event_list list = close_and_read(&file);
     assert_int_equal(list.count, 1);

@@ -1,8 +1,8 @@
 /* files.c: paths, and files that are whole or absent.
  *
- * The order of file_write is the one that survives a power failure (rename(2) is atomic for
- * readers, and fsync of the file before it and of the folder after it put contents and name on the
- * disk). */
+ * The order of calls in file_write survives a power failure: rename(2) is atomic for readers, fsync
+ * of the file before it puts the contents on the disk, and fsync of the folder after it the name.
+ */
 #include "base/files.h"
 
 #include <errno.h>
@@ -170,7 +170,7 @@ static enum status open_both(struct error *error, struct writing *writing) {
     return STATUS_OK;
 }
 
-/* Continues after short writes and signals: a full disk shows itself as a short write first. */
+/* Continues after short writes and signals. A full disk first shows as a short write. */
 static enum status write_piece(struct error *error, const struct writing *writing,
                                const struct file_piece *piece) {
     const char *data = piece->data;
@@ -178,7 +178,7 @@ static enum status write_piece(struct error *error, const struct writing *writin
         ssize_t written = write(writing->file, data + done, piece->bytes - done);
         if (written < 0 && errno == EINTR)
             continue;
-        if (written <= 0) /* zero: no file should, but it must not loop for ever */
+        if (written <= 0) /* zero should not happen, but must not loop forever */
             return call_failed(error, writing, "write", written < 0 ? errno : EIO);
         done += (size_t)written;
     }
@@ -193,8 +193,8 @@ static int sync_retrying(int handle) {
     return result;
 }
 
-/* Closing reports what a network file system could not store. Linux has closed even when EINTR
- * comes back. */
+/* close reports what a network file system could not store. On Linux the descriptor is closed even
+ * after EINTR. */
 static enum status close_file(struct error *error, struct writing *writing) {
     int result = close(writing->file);
     writing->file = -1;
@@ -232,9 +232,8 @@ static enum status put_in_place(struct error *error, const struct writing *writi
     return STATUS_OK;
 }
 
-/* Removes what a failure left. The first reason stays in `error`; that the rest could not be
- * removed either is added, since someone has to do it by hand. After a rename there is nothing
- * left, which is fine. */
+/* Removes the temporary file of a failed write. If that fails too, the message says so, since the
+ * user has to remove it. After the rename there is none, which is fine. */
 static void discard(struct error *error, struct writing *writing) {
     if (writing->file >= 0)
         close(writing->file); /* its contents are given up: nothing to check */
@@ -298,7 +297,7 @@ enum status file_append(struct error *error, int file, off_t *end, const void *d
         *end += written;
         return STATUS_OK;
     }
-    int reason = written < 0 ? errno : ENOSPC; /* what ends a write to a file early */
+    int reason = written < 0 ? errno : ENOSPC; /* why a write to a file is short */
     if (written > 0 && ftruncate(file, *end) != 0)
         reason = errno;
     return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s', %zu bytes needed%s",

@@ -1,4 +1,4 @@
-/* files.h: files that are whole or absent. */
+/* files.h: paths, and files that are whole or absent. */
 #ifndef FILES_H
 #define FILES_H
 
@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* A path of `folder` and `name` in a fixed buffer. Errors: STATUS_USAGE when it does not fit. */
+/* Joins `folder` and `name` in a fixed buffer. Errors: STATUS_USAGE: it does not fit. */
 enum { PATH_CAPACITY = 1024 };
 enum status path_join(struct error *error, char out[PATH_CAPACITY], const char *folder,
                       const char *name);
@@ -37,23 +37,23 @@ struct file_piece {
 enum status file_write(struct error *error, const char *path, const struct file_piece *pieces,
                        int piece_count);
 
-/* Removes `path` and what a file_write of it that was cut off left beside it; neither need be
- * there. file_tidy removes the latter alone. Errors: STATUS_FAILED naming the file and the reason.
- */
+/* Removes `path` and the temporary file that an interrupted file_write left beside it; either may
+ * be missing. file_tidy removes the temporary file alone. Errors: STATUS_FAILED naming the file and
+ * the reason. */
 enum status file_remove(struct error *error, const char *path);
 enum status file_tidy(struct error *error, const char *path);
 
-/* Adds the bytes to the end of the open file `path`, in one call, so that who reads along sees all
- * of them or none, and takes back the start of what did not fit; *end, the size of the file, moves
- * with it. Errors: STATUS_FAILED naming the file, the bytes needed and the reason. */
+/* Appends the bytes to the open file `path` in one call, so that a reader sees all of them or none,
+ * and updates *end, the size of the file. If only a part fits, it is cut off again. Errors:
+ * STATUS_FAILED naming the file, the bytes needed and the reason. */
 enum status file_append(struct error *error, int file, off_t *end, const void *data, size_t bytes,
                         const char *path);
 
-/* fsync of an open file; a kind of file that cannot be synced (a pipe, say) is fine. Errors:
+/* fsync of an open file; succeeds for files that cannot be synced, such as pipes. Errors:
  * STATUS_FAILED naming `path`. */
 enum status file_sync(struct error *error, int file, const char *path);
 
-/* Whether `path` names anything that can be reached: a file, a folder, a link to one. */
+/* Whether `path` leads to anything: a file, a folder, a link to one. */
 bool file_exists(const char *path);
 
 #endif

@@ -32,8 +32,8 @@ void output_note(const char *format, ...) {
     int written = vprintf(format, arguments);
     va_end(arguments);
     if (written < 0 || fflush(stdout) != 0)
-        output_warning("cannot write to standard output: %s; the work goes on, nothing more is "
-                       "printed",
+        output_warning("cannot write to standard output: %s; the work continues, but prints "
+                       "nothing more",
                        strerror(errno));
 }
 
@@ -73,8 +73,8 @@ enum status output_prepare(struct error *error) {
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
         if (fcntl(stream, F_GETFD) != -1)
             continue;
-        /* The wrong way round on purpose: reading the input or writing the outputs then fails. The
-         * lowest free number is taken, which is `stream`. */
+        /* The wrong mode on purpose: using the stream then fails. open takes the lowest free
+         * number, which is `stream`. */
         int mode = stream == STDIN_FILENO ? O_WRONLY : O_RDONLY;
         if (open("/dev/null", mode) != stream)
             return error_set_errno(error, STATUS_FAILED, errno, "cannot open /dev/null");

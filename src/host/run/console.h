@@ -1,5 +1,5 @@
-/* console.h: what a training run prints on standard output; with --quiet nothing. Where it cannot
- * be written, the run goes on (output_note). */
+/* console.h: what a training run prints on standard output; with --quiet nothing. If it cannot be
+ * written, the run continues (output_note). */
 #ifndef CONSOLE_H
 #define CONSOLE_H
 

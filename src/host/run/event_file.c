@@ -15,9 +15,9 @@
  *     Summary.Image: int32 height = 1, width = 2, colorspace = 3;
  *                    bytes encoded_image_string = 4
  *
- * A field is a byte, with its number and its wire type, and the value
- * (https://protobuf.dev/programming-guides/encoding/). A message within a message has its length
- * before it, so lengths are added up first, from the inside out; then all is written in order. */
+ * A field is a byte with its number and its wire type, and the value
+ * (https://protobuf.dev/programming-guides/encoding/). A nested message follows its length, so
+ * sizes are computed first, from the inside out; then everything is written in order. */
 #include "run/event_file.h"
 
 #include "base/clock.h"
@@ -75,7 +75,7 @@ static size_t bytes_field_size(size_t size) {
 
 /* ---- protocol buffers: writing --------------------------------------------------------------- */
 
-/* A record on its way into memory that was taken for exactly its size. */
+/* A record being built in a buffer of exactly its size. */
 struct record {
     uint8_t *bytes;
     size_t size; /* so far */
@@ -120,7 +120,7 @@ static void put_float_field(struct record *out, int field, float value) {
     put_little_endian(out, bits, sizeof bits);
 }
 
-/* A message of `size` bytes; what is put next is in it. */
+/* Begins a message of `size` bytes, which the caller puts next. */
 static void begin_message_field(struct record *out, int field, size_t size) {
     put_tag(out, field, WIRE_BYTES);
     put_varint(out, size);
@@ -135,7 +135,7 @@ static void put_bytes_field(struct record *out, int field, const void *data, siz
 
 enum { LENGTH_BYTES = 8, CRC_BYTES = 4, FRAME_BYTES = LENGTH_BYTES + 2 * CRC_BYTES };
 
-/* The mask keeps a CRC apart from one of data that hold CRCs: tensorflow/core/lib/hash/crc32c.h. */
+/* Masked because a CRC of data that contain CRCs is weak: tensorflow/core/lib/hash/crc32c.h. */
 static void put_masked_crc(struct record *out, const void *data, size_t size) {
     uint32_t crc = crc32c(data, size);
     put_little_endian(out, (crc >> 15 | crc << 17) + 0xa282ead8u, CRC_BYTES);
@@ -229,7 +229,7 @@ static enum status choose_seconds(struct error *error, int64_t *out, const char 
     return status;
 }
 
-/* The first record says what the others are. */
+/* The first record is the version of the format. */
 static enum status add_version(struct error *error, struct event_file *out, double wall_time) {
     struct record record;
     size_t size = strlen(file_version);
@@ -322,8 +322,8 @@ static uint32_t get_big_endian(const uint8_t *bytes) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-/* The colorspace of a PNG's colour type (https://www.w3.org/TR/png-3/#6Colour-values); 0: there is
- * no such type. A palette is of RGB. */
+/* The colorspace of a PNG's colour type (https://www.w3.org/TR/png-3/#6Colour-values); 0: no such
+ * type. Palettes are RGB. */
 static uint32_t colorspace_of(uint8_t type) {
     static const uint32_t colorspaces[] = {[0] = 1, [2] = 3, [3] = 3, [4] = 2, [6] = 4};
     return type < sizeof colorspaces / sizeof colorspaces[0] ? colorspaces[type] : 0;
@@ -344,7 +344,7 @@ static enum status describe(struct error *error, struct picture *out, const void
     }
     if (out->colorspace == 0 || out->width - 1 >= INT32_MAX || out->height - 1 >= INT32_MAX)
         return error_set(error, STATUS_BAD_DATA,
-                         "'%s' is no PNG: its first %d bytes are not those of one; only PNGs go "
+                         "'%s' is not a PNG: its first %d bytes are not those of one; only PNGs go "
                          "into an event file",
                          what, HEADER);
     return STATUS_OK;

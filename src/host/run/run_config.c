@@ -49,7 +49,7 @@ static json_t *channels_json(const struct recipe *recipe) {
     return channels;
 }
 
-/* What network the recipe makes. */
+/* The network that the recipe makes. */
 static json_t *network_json(const struct recipe *recipe, const struct network *network) {
     return json_pack("{s:i, s:o, s:i, s:f, s:f, s:b, s:b, s:b, s:i}", "parameters",
                      network_parameters(network), "channels", channels_json(recipe), "groups",
@@ -59,7 +59,7 @@ static json_t *network_json(const struct recipe *recipe, const struct network *n
                      "early_padding", recipe->early_padding);
 }
 
-/* Where and on what the run happens. A seed above 2^63 does not fit a JSON integer and becomes a
+/* Program, data, folders, device, seed. A seed above 2^63 does not fit a JSON integer and becomes a
  * string. */
 static json_t *setting_json(const struct run_description *run) {
     const struct options *options = run->options;
@@ -87,7 +87,7 @@ static json_t *algorithms_json(const struct device_choice *device) {
     return algorithms;
 }
 
-/* What --device cuda makes of the arithmetic: everything that a run's last bits depend on. */
+/* How a GPU computes: what a run's last bits depend on. */
 static json_t *arithmetic_json(const struct run_description *run) {
     const struct device_choice *device = run->device;
     return json_pack("{s:s, s:b, s:b, s:o}", "precision",
@@ -99,7 +99,7 @@ static json_t *arithmetic_json(const struct run_description *run) {
 
 /* ---- devices --------------------------------------------------------------------------------- */
 
-/* The config.json that a resumed run finds; NULL: it finds none, or not one that can be used. */
+/* Reads the config.json of the run that is resumed; NULL: there is none, or it is not JSON. */
 static enum status read_earlier(struct error *error, json_t **out, const char *path) {
     enum { MAX_BYTES = 1 << 20 };
     json_error_t fault;
@@ -120,7 +120,7 @@ static const char *string_of(const json_t *object, const char *key) {
     return json_string_value(json_object_get(object, key));
 }
 
-/* Fills in which devices the run was computed on, which `earlier` knows of; false: no memory. */
+/* Puts the devices of the run, from `earlier` and now; false: no memory. */
 static bool put_devices(json_t *config, const json_t *earlier, const struct run_description *run,
                         const struct run_state *state, const char *path) {
     const char *device = string_of(earlier, "device"), *first = string_of(earlier, "arithmetic");

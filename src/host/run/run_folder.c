@@ -64,7 +64,7 @@ enum status run_folder_check(struct error *error, bool *unfinished, const char *
                          finished     ? "a finished run"
                          : checkpoint ? "an unfinished run"
                                       : "the weights of an unfinished run",
-                         !finished && checkpoint ? "go on with --resume, " : "");
+                         !finished && checkpoint ? "resume it with --resume, " : "");
     *unfinished = !finished && (best || checkpoint || config || metrics);
     return STATUS_OK;
 }
@@ -93,7 +93,7 @@ static enum status remove_weights(struct error *error, const struct run_folder *
     return file_remove(error, path);
 }
 
-/* Weights that the checkpoint counts and the folder does not have cannot be made up. */
+/* Missing best weights cannot be computed again. */
 static enum status check_best(struct error *error, const struct run_folder *folder,
                               const struct run_state *state) {
     bool there = false;
@@ -104,8 +104,8 @@ static enum status check_best(struct error *error, const struct run_folder *fold
     if (there)
         return STATUS_OK;
     return error_set(error, STATUS_BAD_DATA,
-                     "'%s/%s' is missing, but the checkpoint beside it counts it, from epoch %d; "
-                     "bring the file back, or begin anew with --force",
+                     "'%s/%s' is missing, but the checkpoint beside it expects it, from epoch "
+                     "%d; restore the file, or start over with --force",
                      folder->path, weights_name(WEIGHTS_BEST), state->best_epoch);
 }
 

@@ -34,7 +34,7 @@ struct training {
     struct run_folder folder;
     struct progress progress;
     struct run_state at;
-    struct epoch_metrics now;       /* of the epoch that goes on */
+    struct epoch_metrics now;       /* of the current epoch */
     char checkpoint[PATH_CAPACITY]; /* its path */
     double run_began, epoch_began;  /* clock_seconds, as if there had been no break */
     double saved;                   /* clock_seconds of the last checkpoint */
@@ -43,7 +43,7 @@ struct training {
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
-/* Whether a run may begin in its folder, or has begun there. */
+/* Whether a new run may use its folder, or there is one to resume. */
 static enum status check_folder(struct error *error, bool *unfinished,
                                 const struct options *options) {
     *unfinished = false;
@@ -55,7 +55,7 @@ static enum status check_folder(struct error *error, bool *unfinished,
     return checkpoint_find(error, path);
 }
 
-/* Everything that the input can be wrong about, the device last because it costs the most. */
+/* Checks all input; opens the device last, because that costs the most. */
 static enum status check_inputs(struct error *error, struct training *training, bool *unfinished,
                                 const struct options *options, const struct dataset *dataset) {
     const struct recipe *recipe = &options->recipe;
@@ -68,6 +68,20 @@ static enum status check_inputs(struct error *error, struct training *training, 
                          "are allowed",
                          recipe->batch_size, dataset->name, dataset->train.count);
     return device_choose(error, &training->device, backends, &options->device);
+}
+
+/* Brings the model to the checkpoint. A schedule may depend on the number of epochs, so more epochs
+ * are another run. */
+static enum status resume(struct error *error, struct training *training,
+                          const struct options *options) {
+    enum status status = checkpoint_read(error, &training->at, training->model,
+                                         training->checkpoint, &training->run);
+    if (status == STATUS_USAGE)
+        error_append(error,
+                     "; to train its final weights further, start a new run with --weights "
+                     "'%s/model.safetensors'",
+                     options->out);
+    return status;
 }
 
 static enum status create_model(struct error *error, struct training *training,
@@ -86,8 +100,7 @@ static enum status create_model(struct error *error, struct training *training,
                      &training->network, &model_options) != STATUS_OK)
         return error->status;
     if (options->resume)
-        return checkpoint_read(error, &training->at, training->model, training->checkpoint,
-                               &training->run);
+        return resume(error, training, options);
     if (options->weights[0] != '\0')
         return weights_load(error, training->model, NULL, options->weights);
     return model_initialize(error, training->model, options->seed);
@@ -106,7 +119,7 @@ static enum status create_feed(struct error *error, struct training *training, s
                        &loader_options);
 }
 
-/* A new run writes its first checkpoint before anything else in the folder is touched: from then on
+/* A new run writes its first checkpoint before it touches anything else in the folder: from then on
  * it can be resumed. */
 static enum status open_folder(struct error *error, struct training *training) {
     const struct run_description *run = &training->run;
@@ -205,7 +218,7 @@ static enum status save_when_due(struct error *error, struct training *training)
     return save_here(error, training);
 }
 
-/* STATUS_OK, or, after a checkpoint, the error of a run that a signal stops here. */
+/* Stops the run after a checkpoint if a signal asked for it. */
 static enum status check_stop(struct error *error, struct training *training) {
     enum status stop = stop_requested();
     if (stop == STATUS_OK)
@@ -300,8 +313,8 @@ static enum status save_weights(struct error *error, struct training *training,
     return status;
 }
 
-/* Closes the epoch: its line, its weights if they are the best, and last the checkpoint, which says
- * that the others are there. */
+/* Records the epoch: its line, its weights if they are the best, and last the checkpoint, which
+ * promises that the others exist. */
 static enum status record_epoch(struct error *error, struct training *training) {
     const struct epoch_metrics *now = &training->now;
     struct run_state *at = &training->at;
@@ -375,7 +388,7 @@ enum status train(struct error *error, const struct options *options) {
     struct dataset dataset = {0};
     struct network network;
     bool unfinished;
-    /* what costs nothing is checked before 180 MB are read */
+    /* cheap checks before 180 MB are read */
     if (network_build(error, &network, &options->recipe) != STATUS_OK ||
         check_folder(error, &unfinished, options) != STATUS_OK ||
         dataset_open(error, &dataset, options->data) != STATUS_OK)
