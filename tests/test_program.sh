@@ -137,7 +137,12 @@ else
     [ "$status" -eq 0 ] && [ ! -s err ] && grep -q '^total ' out &&
         [ "$(od -An -c -N 4 network.png | tr -d ' ')" = '211PNG' ] && [ "$(wc -c <network.png)" -gt 10000 ]
     ok "summary --png draws and prints" $?
-    rm -f network.png
+    # By a link of our own: if it were renamed over, /dev/stdout itself would be lost.
+    ln -s /dev/stdout output && "$program" summary --png output 2>err | cat >out
+    status=${PIPESTATUS[0]}
+    [ "$status" -eq 0 ] && [ -L output ] && cmp -s -n "$(stat -c %s network.png)" network.png out && grep -aq '^total ' out
+    ok "summary --png into a pipe: the picture, then the table" $?
+    rm -f network.png output
     fails "summary --png into no folder" 1 "absent/network.png" "make the folder" -- summary --png absent/network.png
     echo '<fontconfig/>' >fonts.conf
     FONTCONFIG_FILE=$work/fonts.conf fails "summary --png without the font" 1 "DejaVu Sans" "fonts-dejavu-core" -- \
