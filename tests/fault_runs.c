@@ -39,7 +39,7 @@ struct options fault_settings(const struct world *world, enum fault_length lengt
 
 /* ---- children -------------------------------------------------------------------------------- */
 
-/* A crash ends the child: cmocka's handlers would go on with the tests in it. */
+/* A crash ends the child: cmocka's handlers would continue the tests in it. */
 static void crash_plainly(void) {
     static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
@@ -348,7 +348,7 @@ void check_end(struct world *world, const struct trial *trial, int status) {
 
 /* ---- what it left ---------------------------------------------------------------------------- */
 
-/* Goes on with what is in the folder, or begins anew where there is no checkpoint. */
+/* Resumes what is in the folder, or starts over if there is no checkpoint. */
 static void resume(struct world *world, const struct trial *trial, const struct options *broken) {
     const struct trial calm = {.length = trial->length};
     struct options options = *broken;
@@ -376,7 +376,7 @@ static void resume(struct world *world, const struct trial *trial, const struct 
                  options.resume ? "--resume" : "a new run", difference(run, expected));
 }
 
-/* The same bytes would go on in the same way: they are tried once. */
+/* The same bytes would be resumed in the same way: they are tried once. */
 static void check_folder(struct world *world, const struct trial *trial,
                          const struct options *options) {
     uint64_t hash = hash_run(options->out, trial);

@@ -264,7 +264,7 @@ static void limit_files(rlim_t bytes) {
 }
 
 /* A disk that is full after `room` bytes more: what fits is there whole, nothing else is, and with
- * room again the file goes on. */
+ * room again, records follow. */
 static void fill(const char *folder, size_t room) {
     struct error error, full;
     struct event_file file = create(folder);
@@ -334,7 +334,7 @@ static void removes_its_own(void **state) {
     assert_succeeded(event_file_close(&error, &file), &error);
 }
 
-/* TensorBoard reads them in the order of their names, and goes on only to later ones: even for a
+/* TensorBoard reads them in the order of their names, and moves on only to later ones: even for a
  * second file within a second, and when the clock was set back. */
 static void names_follow_each_other(void **state) {
     struct error error;

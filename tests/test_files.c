@@ -102,7 +102,7 @@ static void write_replaces_a_file(void **state) {
     assert_int_equal(folder_entries(*state), 1);
 }
 
-/* A reader that has the old file open goes on reading the old file. */
+/* A reader that has the old file open still reads the old file. */
 static void write_leaves_open_readers_alone(void **state) {
     struct error error;
     char found[sizeof whole];

@@ -1,4 +1,4 @@
-/* test_resume.c: runs that are cut off and go on from their checkpoint: killed at any moment,
+/* test_resume.c: runs that are interrupted and resumed from their checkpoint: killed at any moment,
  * stopped by a signal; and checkpoints that are refused.
  *
  * Every run is a process of its own: a killed one must have nothing left to tidy up, and neither
@@ -330,8 +330,9 @@ static void leftovers(void **state) {
     assert_same_results(cut.out, whole.out);
 }
 
-/* The seconds and counters of a checkpoint go on, neither lost nor counted twice. This one is what
- * a run leaves that was killed between the last step of its epoch and the evaluation. */
+/* The seconds and counters of a checkpoint are continued, neither lost nor counted twice. This
+ * checkpoint is what a run leaves that was killed between the last step of its epoch and the
+ * evaluation. */
 static void counts_go_on(void **state) {
     static const char *const changes[][2] = {
         {"state.epoch", "1"},       {"state.batch", "3"},       {"state.best_epoch", "0"},
@@ -420,8 +421,8 @@ static void events(void **state) {
     assert_events_are_metrics(cut.out, 1);
 }
 
-/* A run may be shown from its middle on, and is then shown from its start; one that goes on without
- * being shown leaves what there was. */
+/* A run resumed with --tensorboard shows its epochs from the first one on; one resumed without it
+ * leaves the event files as they are. */
 static void events_from_the_middle(void **state) {
     char path[1024];
     struct options cut = slim_run(*state, "cut", NORM_GROUP);
@@ -435,7 +436,7 @@ static void events_from_the_middle(void **state) {
     assert_events_are_metrics(cut.out, 1);
 }
 
-/* The epochs of a run that goes on lie as far apart as their seconds say, and in the past. */
+/* The epochs of a resumed run are as far apart as their seconds say, and in the past. */
 static void times_of_events(void **state) {
     char path[1024];
     struct options options = slim_run(*state, "run", NORM_GROUP);
@@ -641,7 +642,7 @@ static void damaged_files(void **state) {
     free(weights);
 }
 
-/* Lines and weights that the checkpoint counts and the folder does not have cannot be made up. */
+/* Lines and weights that the checkpoint counts and the folder lacks are an error. */
 static void lost_results(void **state) {
     struct options options = slim_run(*state, "run", NORM_GROUP);
     child_ok(&options);

@@ -110,7 +110,7 @@ static const struct option table[] = {
      TRAIN | EVAL | PREDICT, VALUE_PATH, AT(weights), NULL, 0, 0},
     {"force", NULL, "overwrite a run in that folder",
      TRAIN | COMPARE, VALUE_NONE, AT(force), NULL, 0, 0},
-    {"resume", NULL, "go on with the run in --out from its last checkpoint; the other options must be the "
+    {"resume", NULL, "resume the run in --out from its last checkpoint; the other options must be the "
      "same as when it was started",
      TRAIN, VALUE_NONE, AT(resume), NULL, 0, 0},
     {"checkpoint-seconds", "X", "save a checkpoint within an epoch every X seconds; 0: after each epoch "
