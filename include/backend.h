@@ -256,6 +256,8 @@ struct backend {
     const char *(*describe)(const struct device *);
     /* Host threads that operations run on; NULL in a backend that computes elsewhere. */
     int (*threads)(const struct device *);
+    /* What the last bits of its results depend on: "AVX-512", or GPU and libraries. */
+    const char *(*arithmetic)(const struct device *);
     /* The operations of an opened device: they may depend on what it can do. */
     const struct operations *(*operations)(const struct device *);
     /* Line `index` of what the device chose since it was opened (the algorithm of each

@@ -13,8 +13,11 @@ enum status {
     STATUS_NO_DEVICE = 3, /* no usable device */
     STATUS_BAD_DATA = 4,  /* missing or damaged data, weights or checkpoint */
     STATUS_DIVERGED = 5,  /* loss or weights are not finite */
-    STATUS_INTERRUPTED = 130, /* stopped by SIGINT */
-    STATUS_TERMINATED = 143,  /* stopped by SIGTERM */
+    /* stopped by a signal, after a checkpoint: 128 and its number */
+    STATUS_HANGUP = 129,      /* SIGHUP */
+    STATUS_INTERRUPTED = 130, /* SIGINT */
+    STATUS_USER_SIGNAL = 138, /* SIGUSR1 */
+    STATUS_TERMINATED = 143,  /* SIGTERM */
 };
 
 struct error {

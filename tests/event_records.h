@@ -32,11 +32,12 @@ struct event_list {
 struct event_list read_events(const char *path);
 void free_events(struct event_list *list);
 
-/* How many names in `folder` TensorBoard takes for event files; *path is one of them. */
+/* How many names in `folder` TensorBoard takes for event files; *path is the last one by name, whose
+ * session drops what the others hold. */
 int find_event_files(char path[1024], const char *folder);
 
-/* Checks that a run's folder holds one event file, and in it each line of metrics.jsonl once, in
- * order. */
-void assert_events_are_metrics(const char *folder);
+/* Checks that a run's folder holds `files` event files, and the last one each line of metrics.jsonl
+ * once, in order. */
+void assert_events_are_metrics(const char *folder, int files);
 
 #endif

@@ -180,7 +180,7 @@ static void check_wholeness(struct world *world, const struct trial *trial, cons
     }
 }
 
-/* What is there, and how much of it: what has the same files goes on in the same way. */
+/* Which files exist, and how large they are: the same files are resumed in the same way. */
 static uint64_t hash_state(const struct trial *trial, const char *folder) {
     enum { RUN_FILES = 5 };
     static const char *const in_runs[RUN_FILES] = {"config.json", "metrics.jsonl",

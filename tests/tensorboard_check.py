@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""tensorboard_check.py: reads the event file of a run with TensorBoard's own readers and compares it with the run's
-other files: the scalars of each epoch with metrics.jsonl, the image with misclassified.png, if there is one.
+"""tensorboard_check.py: reads the event files of a run with TensorBoard's own readers and compares them with the run's
+other files: the scalars of each epoch with metrics.jsonl, the image with misclassified.png, if there is one. With a
+COMMAND it does so in a TensorBoard that stays open while the command runs: it reads the folder before and again after.
 Exit status: 0 the same; 1 not.
 
-  tensorboard_check.py runs/gn-tuned-1"""
+  tensorboard_check.py runs/gn-tuned-1 [COMMAND ...]"""
 
 import json
 import math
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,16 +55,23 @@ def check_image(events, path, step):
     return 1
 
 
+def read(folder):
+    return EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+
+
 def main():
     folder = Path(sys.argv[1])
-    files = list(folder.glob("*tfevents*"))
-    check("event files", len(files), 1)
-    records = list(EventFileLoader(str(files[0])).Load())  # ends early at a wrong checksum
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    events = read(folder)
+    if len(sys.argv) > 2:
+        events.Reload()
+        check("epochs before", len(events.Scalars("loss/test")) > 0, True)
+        subprocess.run(sys.argv[2:], check=True)
     events.Reload()
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     check_scalars(events, lines)
     images = check_image(events, folder / "misclassified.png", lines[-1]["step"])
+    last = max(folder.glob("*tfevents*"))
+    records = list(EventFileLoader(str(last)).Load())  # ends early at a wrong checksum
     check("records", len(records), 2 + len(lines) + images)
     print(f"{len(records)} records: {len(lines)} epochs, {images} images")
 

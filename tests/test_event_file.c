@@ -202,7 +202,7 @@ static void kinds_of_images(void **state) {
         put_png(png, cases[i].colour_type);
         enum status status = event_file_add_image(&error, &file, "tag", 1, 1, png, PNG_BYTES);
         if (cases[i].colorspace == 0)
-            FAILED(status, STATUS_BAD_DATA, &error, "'tag'", "no PNG");
+            FAILED(status, STATUS_BAD_DATA, &error, "'tag'", "not a PNG");
         else
             assert_succeeded(status, &error), due[good++] = cases[i].colorspace;
     }
@@ -215,7 +215,7 @@ static void kinds_of_images(void **state) {
     free_events(&list);
 }
 
-/* What is no PNG leaves the file as it was. */
+/* What is not a PNG leaves the file as it was. */
 static void no_images(void **state) {
     struct error error;
     uint8_t png[PNG_BYTES], bad[PNG_BYTES];
@@ -224,7 +224,7 @@ static void no_images(void **state) {
     off_t before = file.bytes;
 #define REFUSED(size)                                                                              \
     FAILED(event_file_add_image(&error, &file, "tag", 1, 1, bad, size), STATUS_BAD_DATA, &error,   \
-           "'tag'", "no PNG")
+           "'tag'", "not a PNG")
     for (size_t i = 0; i < 16; i++) { /* signature, length and name of the first chunk */
         memcpy(bad, png, PNG_BYTES);
         bad[i] ^= 1;
@@ -247,7 +247,7 @@ static void no_images(void **state) {
     path = in_folder(*state, "empty.png");
     file_put(path, "", 0);
     FAILED(event_file_add_image_file(&error, &file, "tag", 1, path), STATUS_BAD_DATA, &error, path,
-           "no PNG");
+           "not a PNG");
     assert_true(file.bytes == before);
     struct event_list list = close_and_read(&file);
     assert_int_equal(list.count, 1);
@@ -264,7 +264,7 @@ static void limit_files(rlim_t bytes) {
 }
 
 /* A disk that is full after `room` bytes more: what fits is there whole, nothing else is, and with
- * room again the file goes on. */
+ * room again, records follow. */
 static void fill(const char *folder, size_t room) {
     struct error error, full;
     struct event_file file = create(folder);
@@ -334,6 +334,29 @@ static void removes_its_own(void **state) {
     assert_succeeded(event_file_close(&error, &file), &error);
 }
 
+/* TensorBoard reads them in the order of their names, and moves on only to later ones: even for a
+ * second file within a second, and when the clock was set back. */
+static void names_follow_each_other(void **state) {
+    struct error error;
+    char before[1024], path[1024];
+    file_put(in_folder(*state, "events.out.tfevents.4000000000.train_gpu"), "x", 1);
+    file_put(in_folder(*state, "events.out.tfevents.9000000000.other"), "x", 1);
+    struct event_file file = create(*state);
+    assert_succeeded(event_file_close(&error, &file), &error);
+    assert_non_null(strstr(file.path, ".4000000001.train_gpu"));
+    assert_succeeded(event_files_remove(&error, *state), &error);
+    assert_int_equal(folder_entries(*state), 1);
+    assert_int_equal(unlink(in_folder(*state, "events.out.tfevents.9000000000.other")), 0);
+    for (int i = 1; i <= 3; i++) {
+        file = create(*state);
+        assert_succeeded(event_file_close(&error, &file), &error);
+        assert_int_equal(find_event_files(path, *state), i);
+        assert_string_equal(path, file.path);
+        assert_true(i == 1 || strcmp(path, before) > 0);
+        strcpy(before, path);
+    }
+}
+
 static void no_event_file(void **state) {
     struct error error;
     struct event_file none = EVENT_FILE_NONE;
@@ -354,7 +377,7 @@ static void events_of_a_run(void **state) {
     options.tensorboard = true;
     double before = clock_wall();
     run_ok(&options);
-    assert_events_are_metrics(options.out);
+    assert_events_are_metrics(options.out, 1);
     assert_int_equal(find_event_files(path, options.out), 1);
     struct event_list list = read_events(path);
     assert_int_equal(list.count, 1 + EPOCHS);
@@ -377,9 +400,9 @@ static void only_when_wanted(void **state) {
     options.force = true;
     options.tensorboard = true;
     run_ok(&options);
-    assert_events_are_metrics(options.out);
+    assert_events_are_metrics(options.out, 1);
     run_ok(&options);
-    assert_events_are_metrics(options.out);
+    assert_events_are_metrics(options.out, 1);
     file_put(in_folder(options.out, "events.out.tfevents.1.other"), "x", 1);
     options.tensorboard = false;
     run_ok(&options);
@@ -401,6 +424,7 @@ int main(void) {
         IN_FOLDER(no_images),
         IN_FOLDER(full_disk),
         IN_FOLDER(removes_its_own),
+        IN_FOLDER(names_follow_each_other),
         IN_FOLDER(no_event_file),
         IN_FOLDER(events_of_a_run),
         IN_FOLDER(only_when_wanted),

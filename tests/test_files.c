@@ -1,4 +1,4 @@
-/* test_files.c: paths, folders, and file_write under every failure of a system call.
+/* test_files.c: paths, and file_write under every failure of a system call.
  *
  * The program has its own write, fsync, close and rename in front of the C library's: they fail the
  * n-th call of those that file_write makes, and cut writes short. */
@@ -13,8 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* ---- failing system calls -------------------------------------------------------------------- */
@@ -100,7 +102,7 @@ static void write_replaces_a_file(void **state) {
     assert_int_equal(folder_entries(*state), 1);
 }
 
-/* A reader that has the old file open goes on reading the old file. */
+/* A reader that has the old file open still reads the old file. */
 static void write_leaves_open_readers_alone(void **state) {
     struct error error;
     char found[sizeof whole];
@@ -247,7 +249,7 @@ static void write_does_not_replace_a_folder(void **state) {
     struct error error;
     const char *path = in_folder(*state, "file");
     assert_int_equal(mkdir(path, 0777), 0);
-    FAILED(write_pieces(&error, path), STATUS_FAILED, &error, path, "rename", strerror(EISDIR));
+    FAILED(write_pieces(&error, path), STATUS_FAILED, &error, path, "is a folder");
     assert_int_equal(folder_entries(*state), 1);
 }
 
@@ -259,7 +261,136 @@ static void write_does_not_follow_a_link_in_its_way(void **state) {
     assert_file_holds(victim, old, strlen(old));
 }
 
-/* ---- paths and folders ----------------------------------------------------------------------- */
+/* ---- links, pipes, devices ------------------------------------------------------------------- */
+
+static void make_link(const char *target, const char *path) {
+    if (symlink(target, path) != 0)
+        fail_msg("cannot link %s: %s", path, strerror(errno));
+}
+
+static bool is_link(const char *path) {
+    struct stat found;
+    return lstat(path, &found) == 0 && S_ISLNK(found.st_mode);
+}
+
+/* A link to a relative link to a file in another folder: the file is replaced, beside itself. */
+static void write_follows_links(void **state) {
+    struct error error;
+    const char *folder = in_folder(*state, "elsewhere"), *path = in_folder(*state, "link");
+    assert_int_equal(mkdir(folder, 0777), 0);
+    const char *victim = old_file(folder), *second = in_folder(folder, "second");
+    make_link("file", second);
+    make_link(second, path);
+    int reader = open(victim, O_RDONLY);
+    assert_succeeded(write_pieces(&error, path), &error);
+    assert_file_holds(victim, whole, strlen(whole));
+    assert_true(is_link(path) && is_link(second));
+    char found[sizeof whole];
+    assert_int_equal(read(reader, found, sizeof found), strlen(old)); /* replaced as a whole */
+    close(reader);
+    assert_int_equal(folder_entries(*state), 2);
+    assert_int_equal(folder_entries(folder), 2);
+    FAILED(write_failing(&error, path, 1, ENOSPC), STATUS_FAILED, &error, path, "write failed");
+    assert_int_equal(folder_entries(folder), 2);
+    file_put(in_folder(folder, "file.tmp"), "half", 4);
+    assert_succeeded(file_remove(&error, path), &error); /* the link and what is half written */
+    assert_int_equal(folder_entries(*state), 1);
+    assert_int_equal(folder_entries(folder), 2);
+}
+
+static void write_makes_what_a_link_leads_to(void **state) {
+    struct error error;
+    const char *path = in_folder(*state, "link");
+    make_link("new", path);
+    assert_succeeded(write_pieces(&error, path), &error);
+    assert_file_holds(in_folder(*state, "new"), whole, strlen(whole));
+    assert_true(is_link(path));
+    make_link("loop", in_folder(*state, "loop"));
+    path = in_folder(*state, "loop");
+    FAILED(write_pieces(&error, path), STATUS_FAILED, &error, path, strerror(ELOOP));
+    path = in_folder(*state, "broken");
+    make_link("absent/file", path);
+    FAILED(write_pieces(&error, path), STATUS_FAILED, &error, path, strerror(ENOENT));
+}
+
+/* As /dev/stdout is a link to a pipe. */
+static void write_goes_into_a_pipe(void **state) {
+    struct error error;
+    struct stat found;
+    char bytes[sizeof whole];
+    const char *pipe = in_folder(*state, "pipe"), *path = in_folder(*state, "link");
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    make_link("pipe", path);
+    int reader = open(pipe, O_RDONLY | O_NONBLOCK), descriptor = lowest_free_descriptor();
+    assert_succeeded(write_pieces(&error, path), &error);
+    assert_int_equal(read(reader, bytes, sizeof bytes), strlen(whole));
+    assert_memory_equal(bytes, whole, strlen(whole));
+    FAILED(write_failing(&error, path, 1, EPIPE), STATUS_FAILED, &error, path, strerror(EPIPE));
+    FAILED(write_failing(&error, path, 3, EIO), STATUS_FAILED, &error, path, "close failed");
+    assert_int_equal(lowest_free_descriptor(), descriptor);
+    close(reader);
+    assert_int_equal(folder_entries(*state), 2);
+    assert_true(is_link(path) && lstat(pipe, &found) == 0 && S_ISFIFO(found.st_mode));
+}
+
+static void write_goes_to_a_device(void **state) {
+    struct error error;
+    struct stat found;
+    const char *path = in_folder(*state, "null");
+    make_link("/dev/null", path); /* not the device itself: where this test fails, it is replaced */
+    assert_succeeded(write_pieces(&error, path), &error);
+    assert_int_equal(stat("/dev/null", &found), 0);
+    assert_true(S_ISCHR(found.st_mode) && is_link(path));
+    path = in_folder(*state, "full");
+    make_link("/dev/full", path);
+    FAILED(write_pieces(&error, path), STATUS_FAILED, &error, path, "make room", strerror(ENOSPC));
+    assert_int_equal(folder_entries(*state), 2);
+}
+
+static void write_refuses_a_socket(void **state) {
+    struct error error;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = in_folder(*state, "socket");
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int server = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(server, (const struct sockaddr *)&address, sizeof address), 0);
+    FAILED(write_pieces(&error, path), STATUS_FAILED, &error, path, "is a socket");
+    close(server);
+    assert_int_equal(folder_entries(*state), 1);
+}
+
+/* Through the open descriptor: opened again, the file would be overwritten from its start. */
+static void write_goes_to_standard_output(void **state) {
+    struct error error;
+    const char *path = old_file(*state);
+    int before = dup(STDOUT_FILENO), file = open(path, O_WRONLY | O_APPEND);
+    fflush(stdout);
+    assert_int_equal(dup2(file, STDOUT_FILENO), STDOUT_FILENO);
+    enum status status = write_pieces(&error, "/dev/stdout");
+    assert_int_equal(dup2(before, STDOUT_FILENO), STDOUT_FILENO);
+    close(before);
+    close(file);
+    assert_succeeded(status, &error);
+    assert_file_holds(path, "oldfirst, second", 16);
+    assert_int_equal(folder_entries(*state), 1);
+}
+
+/* The link /proc/self/fd/N of a removed file reads "... (deleted)", which is no name to write to. */
+static void write_reaches_a_file_without_name(void **state) {
+    struct error error;
+    char path[64], found[sizeof whole];
+    const char *name = old_file(*state);
+    int file = open(name, O_RDWR);
+    assert_int_equal(unlink(name), 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    assert_succeeded(write_pieces(&error, path), &error);
+    assert_int_equal(pread(file, found, sizeof found, 0), strlen(whole));
+    assert_memory_equal(found, whole, strlen(whole));
+    close(file);
+    assert_int_equal(folder_entries(*state), 0);
+}
+
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 static void join_puts_one_slash(void **state) {
     (void)state;
@@ -284,45 +415,6 @@ static void join_refuses_what_does_not_fit(void **state) {
     assert_succeeded(path_join(&error, path, longest, "b"), &error);
     assert_int_equal(strlen(path), PATH_CAPACITY - 1);
     FAILED(path_join(&error, path, longest, "bc"), STATUS_USAGE, &error, "path too long", "aaa");
-}
-
-static void folder_is_made_with_its_parents(void **state) {
-    struct error error;
-    struct stat found;
-    const char *path = in_folder(*state, "a//b/c/");
-    assert_succeeded(folder_make(&error, path), &error);
-    assert_int_equal(stat(in_folder(*state, "a/b/c"), &found), 0);
-    assert_true(S_ISDIR(found.st_mode));
-    assert_succeeded(folder_make(&error, path), &error); /* an existing one is fine */
-    assert_succeeded(folder_make(&error, "/"), &error);
-    assert_succeeded(folder_make(&error, "."), &error);
-}
-
-static void folder_names_the_part_in_its_way(void **state) {
-    struct error error;
-    const char *part = old_file(*state);
-    FAILED(folder_make(&error, part), STATUS_FAILED, &error, part, "in the way");
-    FAILED(folder_make(&error, in_folder(*state, "file/b/c")), STATUS_FAILED, &error, part,
-           "in the way");
-    assert_null(strstr(error.text, "file/b"));
-    assert_file_holds(part, old, strlen(old));
-}
-
-static void folder_needs_a_writable_parent(void **state) {
-    struct error error;
-    const char *path = in_folder(*state, "a/b");
-    assert_int_equal(chmod(*state, 0555), 0);
-    become_ordinary();
-    enum status status = folder_make(&error, path);
-    become_self();
-    FAILED(status, STATUS_FAILED, &error, in_folder(*state, "a'"), "may write to",
-           strerror(EACCES));
-}
-
-static void folder_needs_a_name(void **state) {
-    (void)state;
-    struct error error;
-    FAILED(folder_make(&error, ""), STATUS_FAILED, &error, "''");
 }
 
 static void remove_takes_what_a_cut_off_write_left(void **state) {
@@ -384,12 +476,15 @@ int main(void) {
         IN_FOLDER(write_needs_a_writable_folder),
         IN_FOLDER(write_does_not_replace_a_folder),
         IN_FOLDER(write_does_not_follow_a_link_in_its_way),
+        IN_FOLDER(write_follows_links),
+        IN_FOLDER(write_makes_what_a_link_leads_to),
+        IN_FOLDER(write_goes_into_a_pipe),
+        IN_FOLDER(write_goes_to_a_device),
+        IN_FOLDER(write_refuses_a_socket),
+        IN_FOLDER(write_goes_to_standard_output),
+        IN_FOLDER(write_reaches_a_file_without_name),
         cmocka_unit_test(join_puts_one_slash),
         cmocka_unit_test(join_refuses_what_does_not_fit),
-        IN_FOLDER(folder_is_made_with_its_parents),
-        IN_FOLDER(folder_names_the_part_in_its_way),
-        IN_FOLDER(folder_needs_a_writable_parent),
-        cmocka_unit_test(folder_needs_a_name),
         IN_FOLDER(remove_takes_what_a_cut_off_write_left),
         IN_FOLDER(remove_says_why_not),
         IN_FOLDER(sync_takes_files_and_pipes),

@@ -9,13 +9,13 @@ scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 export PYTHONDONTWRITEBYTECODE=1
 train=("$program" --norm ln --recipe reference --data synthetic --device cpu --quiet --tensorboard --out)
-names=("a run" "a run that was killed and resumed" "tensorboard --inspect lists the tags" "a damaged record is noticed")
+names=("a run" "a TensorBoard that is open while a killed run is resumed" "one that is opened later" "tensorboard --inspect lists the tags" "a damaged record is noticed")
 log=$scratch/log
 # shellcheck source=tests/tap.sh
 . "$root/tests/tap.sh"
 
-check() { # FOLDER
-    "$python" "$root/tests/tensorboard_check.py" "$1" >"$log" 2>&1
+check() { # FOLDER [COMMAND...]: the command runs while the folder is open
+    "$python" "$root/tests/tensorboard_check.py" "$@" >"$log" 2>&1
 }
 
 kill_after_an_epoch() { # FOLDER OPTIONS...
@@ -42,7 +42,9 @@ long=("$scratch/long" --batch-size 500 --epochs 2)
 kill_after_an_epoch "${long[@]}" &&
     cat "$scratch"/long/events.out.tfevents.* >"$scratch/again" && # as if more had been written than was recorded
     cat "$scratch/again" >>"$(echo "$scratch"/long/events.out.tfevents.*)" &&
-    "${train[@]}" "${long[@]}" --resume >"$log" 2>&1 && check "$scratch/long" && grep -q ': 2 epochs' "$log"
+    check "$scratch/long" "${train[@]}" "${long[@]}" --resume && grep -q ': 2 epochs' "$log"
+report $?
+check "$scratch/long" && grep -q ': 2 epochs' "$log"
 report $?
 
 "$python" -m tensorboard.main --inspect --logdir "$scratch/long" >"$log" 2>&1
@@ -51,7 +53,8 @@ for tag in accuracy/test accuracy/train images_per_second learning_rate loss/tes
 done
 report $?
 
-printf '\377' | dd of="$(echo "$scratch"/long/events.out.tfevents.*)" bs=1 seek=100 conv=notrunc 2>"$log"
+last=("$scratch"/long/events.out.tfevents.*)
+printf '\377' | dd of="${last[-1]}" bs=1 seek=100 conv=notrunc 2>"$log"
 ! check "$scratch/long" && grep -q '^tensorboard_check: ' "$log"
 report $?
 exit "$((bad > 0))"

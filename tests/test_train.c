@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- tests ----------------------------------------------------------------------------------- */
@@ -283,6 +284,19 @@ static void folder_below_a_file(void **state) {
     assert_file_holds(in_folder(*state, "file"), "x", 1);
 }
 
+/* metrics.jsonl is read back and cut off, which only a file can be. */
+static void metrics_into_a_pipe(void **state) {
+    struct error error;
+    struct stat found;
+    struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
+    assert_int_equal(mkdir(options.out, 0777), 0);
+    const char *path = in_folder(options.out, "metrics.jsonl");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    FAILED(run(&error, &options), STATUS_FAILED, &error, "metrics.jsonl", "device or pipe");
+    path = in_folder(options.out, "metrics.jsonl");
+    assert_true(lstat(path, &found) == 0 && S_ISFIFO(found.st_mode));
+}
+
 /* A step at a rate that changes nothing gives back the weights that it started from. */
 static void start_from_weights(void **state) {
     struct options options = small_run(*state, RECIPE_REFERENCE, NORM_GROUP), second = options;
@@ -336,6 +350,7 @@ int main(void) {
         IN_FOLDER(unfinished_run),
         IN_FOLDER(diverged),
         IN_FOLDER(folder_below_a_file),
+        IN_FOLDER(metrics_into_a_pipe),
         IN_FOLDER(start_from_weights),
         IN_FOLDER(weights_of_another_network),
     };

@@ -108,6 +108,7 @@ static enum status cpu_open(struct error *error, struct device **out,
         snprintf(limit, sizeof limit, " (%d asked for, but OpenMP allows no more)", wanted);
     (*out)->threads = threads;
     (*out)->operations = variant.operations;
+    (*out)->instructions = variant.title;
     snprintf((*out)->description, sizeof(*out)->description, "CPU, %d thread%s%s, %s", threads,
              threads == 1 ? "" : "s", limit, variant.title);
     return STATUS_OK;
@@ -123,6 +124,10 @@ static const char *cpu_describe(const struct device *device) {
 
 static int cpu_threads(const struct device *device) {
     return device->threads;
+}
+
+static const char *cpu_arithmetic(const struct device *device) {
+    return device->instructions;
 }
 
 static const struct operations *cpu_operations(const struct device *device) {
@@ -205,6 +210,7 @@ const struct backend cpu_backend = {
     .close = cpu_close,
     .describe = cpu_describe,
     .threads = cpu_threads,
+    .arithmetic = cpu_arithmetic,
     .operations = cpu_operations,
     .choice = cpu_choice,
     .memory_left = cpu_memory_left,

@@ -211,6 +211,7 @@ const struct backend cuda_backend = {
     .open = cuda_open,
     .close = cuda_close,
     .describe = describe,
+    .arithmetic = describe, /* GPU, driver and libraries */
     .operations = operations,
     .choice = choice,
     .memory_left = memory_left,

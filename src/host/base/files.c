@@ -1,15 +1,14 @@
-/* files.c: paths, folders, and files that are whole or absent.
+/* files.c: paths, and files that are whole or absent.
  *
- * The order of file_write is the one that survives a power failure (rename(2) is atomic for
- * readers, and fsync of the file before it and of the folder after it put contents and name on the
- * disk). */
+ * The order of calls in file_write survives a power failure: rename(2) is atomic for readers, fsync
+ * of the file before it puts the contents on the disk, and fsync of the folder after it the name.
+ */
 #include "base/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,7 +16,7 @@
 
 enum { TEMPORARY_CAPACITY = PATH_CAPACITY + sizeof TEMPORARY_SUFFIX };
 
-/* ---- paths and folders ----------------------------------------------------------------------- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 static enum status path_too_long(struct error *error, const char *path) {
     return error_set(error, STATUS_USAGE,
@@ -37,7 +36,7 @@ bool file_exists(const char *path) {
     return access(path, F_OK) == 0;
 }
 
-static int open_retrying(const char *path, int flags) {
+int file_open_retrying(const char *path, int flags) {
     int handle;
     do
         handle = open(path, flags | O_CLOEXEC, 0666);
@@ -45,8 +44,7 @@ static int open_retrying(const char *path, int flags) {
     return handle;
 }
 
-/* What to do about a failed call, in the words that go before the reason. */
-static const char *remedy(int reason) {
+const char *file_remedy(int reason) {
     switch (reason) {
     case ENOSPC:
     case EDQUOT:
@@ -64,60 +62,21 @@ static const char *remedy(int reason) {
     }
 }
 
-/* Makes one folder, whose parent is there. */
-static enum status folder_make_one(struct error *error, const char *path) {
-    if (mkdir(path, 0777) == 0)
-        return STATUS_OK;
-    int reason = errno;
-    struct stat found;
-    if (stat(path, &found) != 0)
-        return error_set_errno(error, STATUS_FAILED, reason, "cannot make folder '%s'%s", path,
-                               remedy(reason));
-    if (!S_ISDIR(found.st_mode))
-        return error_set(error, STATUS_FAILED,
-                         "cannot make folder '%s': a file of that name is in the way; move it, or "
-                         "choose another folder",
-                         path);
-    return STATUS_OK;
-}
-
-enum status folder_make(struct error *error, const char *path) {
-    char part[PATH_CAPACITY];
-    if (path_join(error, part, "", path) != STATUS_OK)
-        return error->status;
-    for (char *end = part + strspn(part, "/"); (end = strchr(end, '/')) != NULL;) {
-        *end = '\0';
-        if (folder_make_one(error, part) != STATUS_OK)
-            return error->status;
-        *end = '/';
-        end += strspn(end, "/");
-    }
-    return folder_make_one(error, part);
-}
-
-enum status folder_lock(struct error *error, int *out, const char *path) {
-    int result;
-    *out = open_retrying(path, O_RDONLY | O_DIRECTORY);
-    if (*out < 0)
-        return error_set_errno(error, STATUS_FAILED, errno, "cannot open folder '%s'", path);
-    do
-        result = flock(*out, LOCK_EX | LOCK_NB);
-    while (result != 0 && errno == EINTR);
-    if (result == 0 || errno != EWOULDBLOCK)
-        return STATUS_OK;
-    close(*out); /* only read: nothing to lose */
-    *out = -1;
-    return error_set(error, STATUS_FAILED,
-                     "another process trains in '%s'; wait until it has ended, or choose another "
-                     "folder with --out",
-                     path);
-}
-
 /* ---- writing a file -------------------------------------------------------------------------- */
 
-/* A file on its way: written under `temporary`, meant for `path`. */
+/* Where the bytes go. */
+enum destination {
+    REPLACEMENT,     /* a new file that takes the place of the old one */
+    IN_PLACE,        /* what the path names: a device, a pipe */
+    STANDARD_OUTPUT, /* what the path names, which is open as that: opened again, a file would be
+                        overwritten from its start, and a socket cannot be */
+};
+
+/* A file on its way: written under `temporary`, meant for `target`. */
 struct writing {
-    const char *path;
+    const char *path; /* as it was given */
+    enum destination destination;
+    char target[PATH_CAPACITY]; /* the same, links followed */
     char temporary[TEMPORARY_CAPACITY];
     char folder[PATH_CAPACITY];
     size_t bytes;            /* all pieces together */
@@ -128,7 +87,63 @@ static enum status call_failed(struct error *error, const struct writing *writin
                                int reason) {
     return error_set_errno(error, STATUS_FAILED, reason,
                            "cannot write '%s': %s failed, %zu bytes needed%s", writing->path, call,
-                           writing->bytes, remedy(reason));
+                           writing->bytes, file_remedy(reason));
+}
+
+/* The folder that `path` lies in: "." for a bare name, "/" for "/name". */
+static void folder_of(char out[PATH_CAPACITY], const char *path) {
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 1 : slash == path ? 1 : (size_t)(slash - path);
+    memcpy(out, slash == NULL ? "." : path, length);
+    out[length] = '\0';
+}
+
+/* The path that `path` leads to when links are followed, whether or not there is anything. */
+static enum status follow_links(struct error *error, char out[PATH_CAPACITY], const char *path) {
+    enum { MAX_LINKS = 40 }; /* path_resolution(7) */
+    if (path_join(error, out, "", path) != STATUS_OK)
+        return error->status;
+    for (int i = 0; i < MAX_LINKS; i++) {
+        char link[PATH_CAPACITY], folder[PATH_CAPACITY];
+        ssize_t length = readlink(out, link, sizeof link - 1);
+        if (length < 0) /* no link, or nothing that can be opened */
+            return STATUS_OK;
+        link[length] = '\0';
+        folder_of(folder, out);
+        if (path_join(error, out, link[0] == '/' ? "" : folder, link) != STATUS_OK)
+            return error->status;
+    }
+    return error_set_errno(error, STATUS_FAILED, ELOOP, "cannot write '%s'", path);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static const char *kind_of(const struct stat *found) {
+    return S_ISDIR(found->st_mode) ? "folder" : S_ISBLK(found->st_mode) ? "disk" : "socket";
+}
+
+/* Finds target and destination. A link in /proc may lead to a file that has lost its name; it is
+ * written in place. */
+static enum status find_target(struct error *error, struct writing *out) {
+    struct stat found, other;
+    if (follow_links(error, out->target, out->path) != STATUS_OK)
+        return error->status;
+    if (stat(out->path, &found) != 0)
+        out->destination = REPLACEMENT; /* a new file, or opening it will say why not */
+    else if (fstat(STDOUT_FILENO, &other) == 0 && same_file(&found, &other))
+        out->destination = STANDARD_OUTPUT;
+    else if (S_ISREG(found.st_mode))
+        out->destination =
+            stat(out->target, &other) == 0 && same_file(&found, &other) ? REPLACEMENT : IN_PLACE;
+    else if (S_ISCHR(found.st_mode) || S_ISFIFO(found.st_mode))
+        out->destination = IN_PLACE;
+    else
+        return error_set(error, STATUS_FAILED,
+                         "cannot write '%s': it is a %s, not a file; choose another name",
+                         out->path, kind_of(&found));
+    return STATUS_OK;
 }
 
 static enum status prepare(struct error *error, struct writing *out, const char *path,
@@ -136,29 +151,26 @@ static enum status prepare(struct error *error, struct writing *out, const char 
     *out = (struct writing){.path = path, .file = -1, .folder_handle = -1};
     for (int i = 0; i < piece_count; i++)
         out->bytes += pieces[i].bytes;
-    if (path_join(error, out->folder, "", path) != STATUS_OK)
+    if (find_target(error, out) != STATUS_OK)
         return error->status;
-    snprintf(out->temporary, sizeof out->temporary, "%s" TEMPORARY_SUFFIX, path);
-    char *slash = strrchr(out->folder, '/');
-    if (slash == NULL)
-        strcpy(out->folder, ".");
-    else
-        slash[slash == out->folder ? 1 : 0] = '\0'; /* the folder of "/name" is "/" */
+    snprintf(out->temporary, sizeof out->temporary, "%s" TEMPORARY_SUFFIX, out->target);
+    folder_of(out->folder, out->target);
     return STATUS_OK;
 }
 
 static enum status open_both(struct error *error, struct writing *writing) {
-    writing->folder_handle = open_retrying(writing->folder, O_RDONLY | O_DIRECTORY);
+    writing->folder_handle = file_open_retrying(writing->folder, O_RDONLY | O_DIRECTORY);
     if (writing->folder_handle < 0)
         return call_failed(error, writing, "open of its folder", errno);
     /* O_NOFOLLOW: a link left under the temporary name must not lead the bytes elsewhere. */
-    writing->file = open_retrying(writing->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
+    writing->file =
+        file_open_retrying(writing->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW);
     if (writing->file < 0)
         return call_failed(error, writing, "open of the temporary file beside it", errno);
     return STATUS_OK;
 }
 
-/* Continues after short writes and signals: a full disk shows itself as a short write first. */
+/* Continues after short writes and signals. A full disk first shows as a short write. */
 static enum status write_piece(struct error *error, const struct writing *writing,
                                const struct file_piece *piece) {
     const char *data = piece->data;
@@ -166,7 +178,7 @@ static enum status write_piece(struct error *error, const struct writing *writin
         ssize_t written = write(writing->file, data + done, piece->bytes - done);
         if (written < 0 && errno == EINTR)
             continue;
-        if (written <= 0) /* zero: no file should, but it must not loop for ever */
+        if (written <= 0) /* zero should not happen, but must not loop forever */
             return call_failed(error, writing, "write", written < 0 ? errno : EIO);
         done += (size_t)written;
     }
@@ -181,19 +193,26 @@ static int sync_retrying(int handle) {
     return result;
 }
 
-/* Closing reports what a network file system could not store. Linux has closed even when EINTR
- * comes back. */
+/* close reports what a network file system could not store. On Linux the descriptor is closed even
+ * after EINTR. */
 static enum status close_file(struct error *error, struct writing *writing) {
     int result = close(writing->file);
     writing->file = -1;
     return result != 0 && errno != EINTR ? call_failed(error, writing, "close", errno) : STATUS_OK;
 }
 
-static enum status write_beside(struct error *error, struct writing *writing,
+static enum status write_pieces(struct error *error, const struct writing *writing,
                                 const struct file_piece *pieces, int piece_count) {
     for (int i = 0; i < piece_count; i++)
         if (write_piece(error, writing, &pieces[i]) != STATUS_OK)
             return error->status;
+    return STATUS_OK;
+}
+
+static enum status write_beside(struct error *error, struct writing *writing,
+                                const struct file_piece *pieces, int piece_count) {
+    if (write_pieces(error, writing, pieces, piece_count) != STATUS_OK)
+        return error->status;
     if (sync_retrying(writing->file) != 0)
         return call_failed(error, writing, "fsync", errno);
     return close_file(error, writing);
@@ -201,7 +220,7 @@ static enum status write_beside(struct error *error, struct writing *writing,
 
 /* The new file is complete on the disk; gives it its name. */
 static enum status put_in_place(struct error *error, const struct writing *writing) {
-    if (rename(writing->temporary, writing->path) != 0)
+    if (rename(writing->temporary, writing->target) != 0)
         return call_failed(error, writing, "rename", errno);
     /* EINVAL: a file system that cannot sync a folder (some network ones); there is nothing to wait
      * for. */
@@ -213,18 +232,39 @@ static enum status put_in_place(struct error *error, const struct writing *writi
     return STATUS_OK;
 }
 
-/* Removes what a failure left. The first reason stays in `error`; that the rest could not be
- * removed either is added, since someone has to do it by hand. After a rename there is nothing
- * left, which is fine. */
+/* Removes the temporary file of a failed write. If that fails too, the message says so, since the
+ * user has to remove it. After the rename there is none, which is fine. */
 static void discard(struct error *error, struct writing *writing) {
     if (writing->file >= 0)
         close(writing->file); /* its contents are given up: nothing to check */
-    if (unlink(writing->temporary) == 0 || errno == ENOENT)
-        return;
-    int reason = errno;
-    size_t length = strlen(error->text);
-    snprintf(error->text + length, sizeof error->text - length, "; cannot remove '%s': %s",
-             writing->temporary, strerror(reason));
+    if (unlink(writing->temporary) != 0 && errno != ENOENT)
+        error_append(error, "; cannot remove '%s': %s", writing->temporary, strerror(errno));
+}
+
+static enum status replace(struct error *error, struct writing *writing,
+                           const struct file_piece *pieces, int piece_count) {
+    enum status status = open_both(error, writing);
+    if (status == STATUS_OK) {
+        status = write_beside(error, writing, pieces, piece_count);
+        if (status == STATUS_OK)
+            status = put_in_place(error, writing);
+        if (status != STATUS_OK)
+            discard(error, writing);
+    }
+    if (writing->folder_handle >= 0)
+        close(writing->folder_handle); /* only read: nothing to lose */
+    return status;
+}
+
+/* Writes to what `file` is now open as, and closes it. */
+static enum status write_there(struct error *error, struct writing *writing,
+                               const struct file_piece *pieces, int piece_count) {
+    if (writing->file < 0)
+        return call_failed(error, writing, "open", errno);
+    if (write_pieces(error, writing, pieces, piece_count) == STATUS_OK)
+        return close_file(error, writing);
+    close(writing->file); /* the first reason is reported */
+    return error->status;
 }
 
 enum status file_write(struct error *error, const char *path, const struct file_piece *pieces,
@@ -232,17 +272,17 @@ enum status file_write(struct error *error, const char *path, const struct file_
     struct writing writing;
     if (prepare(error, &writing, path, pieces, piece_count) != STATUS_OK)
         return error->status;
-    enum status status = open_both(error, &writing);
-    if (status == STATUS_OK) {
-        status = write_beside(error, &writing, pieces, piece_count);
-        if (status == STATUS_OK)
-            status = put_in_place(error, &writing);
-        if (status != STATUS_OK)
-            discard(error, &writing);
+    switch (writing.destination) {
+    case REPLACEMENT:
+        return replace(error, &writing, pieces, piece_count);
+    case IN_PLACE:
+        writing.file = file_open_retrying(path, O_WRONLY | O_TRUNC | O_NOCTTY);
+        return write_there(error, &writing, pieces, piece_count);
+    case STANDARD_OUTPUT:
+        writing.file = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+        return write_there(error, &writing, pieces, piece_count);
     }
-    if (writing.folder_handle >= 0)
-        close(writing.folder_handle); /* only read: nothing to lose */
-    return status;
+    return STATUS_FAILED;
 }
 
 /* ---- adding to a file ------------------------------------------------------------------------ */
@@ -257,11 +297,11 @@ enum status file_append(struct error *error, int file, off_t *end, const void *d
         *end += written;
         return STATUS_OK;
     }
-    int reason = written < 0 ? errno : ENOSPC; /* what ends a write to a file early */
+    int reason = written < 0 ? errno : ENOSPC; /* why a write to a file is short */
     if (written > 0 && ftruncate(file, *end) != 0)
         reason = errno;
     return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s', %zu bytes needed%s",
-                           path, bytes, remedy(reason));
+                           path, bytes, file_remedy(reason));
 }
 
 /* ---- removing, syncing ----------------------------------------------------------------------- */
@@ -271,19 +311,21 @@ static enum status remove_one(struct error *error, const char *path) {
         return STATUS_OK;
     int reason = errno;
     return error_set_errno(error, STATUS_FAILED, reason, "cannot remove '%s'%s", path,
-                           remedy(reason));
+                           file_remedy(reason));
 }
 
 enum status file_tidy(struct error *error, const char *path) {
-    char temporary[TEMPORARY_CAPACITY];
-    snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, path);
+    char target[PATH_CAPACITY], temporary[TEMPORARY_CAPACITY];
+    if (follow_links(error, target, path) != STATUS_OK)
+        return error->status;
+    snprintf(temporary, sizeof temporary, "%s" TEMPORARY_SUFFIX, target);
     return remove_one(error, temporary);
 }
 
 enum status file_remove(struct error *error, const char *path) {
-    if (remove_one(error, path) != STATUS_OK)
+    if (file_tidy(error, path) != STATUS_OK) /* first, while a link still leads there */
         return error->status;
-    return file_tidy(error, path);
+    return remove_one(error, path);
 }
 
 enum status file_sync(struct error *error, int file, const char *path) {

@@ -8,8 +8,8 @@
 
 enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* A block of at least one byte; large ones in huge pages where the system has them, for a step
- * walks through some hundred MB: fewer address translations. */
+/* A block of at least one byte. Large blocks use huge pages where the system has them: a step
+ * touches some hundred MB, and huge pages need fewer address translations. */
 static void *allocate(size_t bytes) {
     size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : LINE;
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
@@ -35,7 +35,7 @@ enum status memory_alloc(struct error *error, void *out, size_t count, size_t si
                          what);
     memset(block, 0, bytes);
     memcpy(out, &block, sizeof block);
-    return STATUS_OK; // cppcheck-suppress memleak ; it lies in *out now
+    return STATUS_OK; // cppcheck-suppress memleak ; it is in *out now
 }
 
 void memory_free(void *block) {

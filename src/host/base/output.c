@@ -24,6 +24,19 @@ enum status output_print(struct error *error, const char *format, ...) {
     return written < 0 ? output_failed(error) : STATUS_OK;
 }
 
+void output_progress(const char *format, ...) {
+    if (ferror(stdout) != 0)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    int written = vprintf(format, arguments);
+    va_end(arguments);
+    if (written < 0 || fflush(stdout) != 0)
+        output_warning("cannot write to standard output: %s; the work continues, but prints "
+                       "nothing more",
+                       strerror(errno));
+}
+
 enum status output_json(struct error *error, json_t *object) {
     char *text = text_of_json(object, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     json_decref(object);
@@ -70,8 +83,8 @@ enum status output_prepare(struct error *error) {
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
         if (fcntl(stream, F_GETFD) != -1)
             continue;
-        /* The wrong way round on purpose: reading the input or writing the outputs then fails. The
-         * lowest free number is taken, which is `stream`. */
+        /* The wrong mode on purpose: using the stream then fails. open takes the lowest free
+         * number, which is `stream`. */
         int mode = stream == STDIN_FILENO ? O_WRONLY : O_RDONLY;
         if (open("/dev/null", mode) != stream)
             return error_set_errno(error, STATUS_FAILED, errno, "cannot open /dev/null");

@@ -11,25 +11,27 @@
 enum status output_print(struct error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Prints a JSON object, indented, and releases it. NULL stands for one that there was no memory
- * for. Errors: STATUS_FAILED. */
+/* Prints how far a job has come whose results are in files, and flushes it. If that fails, a warning
+ * says so once and nothing more is printed, but the work continues. */
+void output_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Prints a JSON object, indented, and releases it. NULL: there was no memory for it. Errors:
+ * STATUS_FAILED. */
 enum status output_json(struct error *error, json_t *object);
 
 /* Prints one line to standard error, after the program's name; control bytes become '?', so that it
- * stays one line whatever a path or a value in it holds. A failure to write has nowhere to be told.
- */
+ * stays one line whatever a path in it holds. A failure to write cannot be reported. */
 void output_message(const char *text);
 
 /* The same from a printf format, after "note: " or "warning: ". */
 void output_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void output_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Hands what was printed to the system. Errors: STATUS_FAILED. */
+/* Flushes standard output. Errors: STATUS_FAILED. */
 enum status output_flush(struct error *error);
 
-/* Opens whatever of the three standard streams is closed, so that no later file takes its place and
- * is written to by mistake. A stream that was closed still fails when it is written to. Errors:
- * STATUS_FAILED. */
+/* Opens /dev/null for each standard stream that is closed, so that no later file gets its number
+ * and is written to by mistake. Using such a stream still fails. Errors: STATUS_FAILED. */
 enum status output_prepare(struct error *error);
 
 #endif

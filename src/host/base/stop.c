@@ -1,18 +1,36 @@
-/* stop.c: stopping on SIGINT and SIGTERM at a step boundary. */
+/* stop.c: stopping at a step boundary when a signal asks for it. */
 #include "base/stop.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
+
+static const struct {
+    int number;
+    enum status status;
+    const char *name;
+} signals[] = {
+    {SIGINT, STATUS_INTERRUPTED, "SIGINT"},
+    {SIGTERM, STATUS_TERMINATED, "SIGTERM"},
+    {SIGHUP, STATUS_HANGUP, "SIGHUP"},
+    {SIGUSR1, STATUS_USER_SIGNAL, "SIGUSR1"},
+};
+enum { SIGNAL_COUNT = sizeof signals / sizeof signals[0] };
 
 /* The one global variable of the program: a handler can reach nothing else. */
 static volatile sig_atomic_t stop_signal;
 
+static bool is_urgent(int number) {
+    return number == SIGINT || number == SIGTERM;
+}
+
 static void remember(int number) {
-    if (stop_signal != 0)
+    if (is_urgent(number) && is_urgent(stop_signal))
         _exit(128 + number);
-    stop_signal = number;
+    if (is_urgent(number) || stop_signal == 0)
+        stop_signal = number;
 }
 
 static enum status install(struct error *error, int number, void (*handler)(int)) {
@@ -27,22 +45,29 @@ static enum status install(struct error *error, int number, void (*handler)(int)
 }
 
 enum status stop_on_signals(struct error *error) {
-    static const int numbers[] = {SIGINT, SIGTERM};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < SIGNAL_COUNT; i++) {
         struct sigaction before;
-        if (sigaction(numbers[i], NULL, &before) != 0)
-            return error_set_errno(error, STATUS_FAILED, errno, "sigaction for signal %d",
-                                   numbers[i]);
-        if (before.sa_handler != SIG_IGN && install(error, numbers[i], remember) != STATUS_OK)
+        int number = signals[i].number;
+        if (sigaction(number, NULL, &before) != 0)
+            return error_set_errno(error, STATUS_FAILED, errno, "sigaction for signal %d", number);
+        if (before.sa_handler != SIG_IGN && install(error, number, remember) != STATUS_OK)
             return error->status;
     }
     return STATUS_OK;
 }
 
 enum status stop_requested(void) {
-    if (stop_signal == 0)
-        return STATUS_OK;
-    return stop_signal == SIGINT ? STATUS_INTERRUPTED : STATUS_TERMINATED;
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        if (signals[i].number == stop_signal)
+            return signals[i].status;
+    return STATUS_OK;
+}
+
+const char *stop_signal_name(enum status status) {
+    for (int i = 0; i < SIGNAL_COUNT; i++)
+        if (signals[i].status == status)
+            return signals[i].name;
+    return NULL;
 }
 
 enum status stop_ignore_write_signals(struct error *error) {

@@ -1,4 +1,4 @@
-/* text.c: numbers as people read them, texts that stay one line, and texts for JSON and of it. */
+/* text.c: numbers for people, one-line texts, and text to and from JSON. */
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -84,8 +84,8 @@ json_t *text_json_uint64(uint64_t value) {
     return value <= INT64_MAX ? json_integer((json_int_t)value) : json_string(digits);
 }
 
-/* Not by json_dumps: up to jansson 2.14 it leaves out a key that it gets no memory for and goes on.
- * Into a buffer it needs none. */
+/* Not by json_dumps: up to jansson 2.14 it leaves out a key that it gets no memory for, without an
+ * error. json_dumpb needs no memory. */
 char *text_of_json(const json_t *object, size_t flags) {
     size_t length = json_dumpb(object, NULL, 0, flags);
     char *text = length == 0 ? NULL : malloc(length + 1);
@@ -99,22 +99,23 @@ char *text_of_json(const json_t *object, size_t flags) {
     return text;
 }
 
-/* Whether jansson will find the memory that it needs for that much text. Its reader (2.14) does not
- * survive a lack of it, or calls the text bad. [{},{},...] takes 81 bytes for each of the text. */
-static bool is_room(size_t length) {
+/* Whether there is memory to parse that much text. It is tried beforehand because without it
+ * jansson's reader (2.14) crashes or calls the text invalid. The most that it takes is 81 bytes a
+ * byte, for [{},{},...]. */
+static bool memory_suffices(size_t length) {
     enum { MOST_PER_BYTE = 128 };
-    /* volatile: compilers leave out pairs */
-    void *volatile room = malloc(MOST_PER_BYTE * (length + 1));
-    free(room);
-    return room != NULL;
+    /* volatile: a compiler may leave out the pair */
+    void *volatile block = malloc(MOST_PER_BYTE * (length + 1));
+    free(block);
+    return block != NULL;
 }
 
 json_t *text_parse_json(bool *no_memory, json_error_t *fault, const char *text, size_t length) {
     const char *zero = memchr(text, '\0', length);
-    *no_memory = zero == NULL && !is_room(length);
+    *no_memory = zero == NULL && !memory_suffices(length);
     if (*no_memory)
         return NULL;
-    if (zero != NULL) { /* jansson (2.14) passes over one behind a number */
+    if (zero != NULL) { /* jansson (2.14) skips one behind a number */
         *fault = (json_error_t){.position = (int)(zero - text), .text = "a zero byte"};
         return NULL;
     }

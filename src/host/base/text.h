@@ -1,4 +1,4 @@
-/* text.h: numbers as people read them, texts that stay one line, and texts for JSON and of it. */
+/* text.h: numbers for people, one-line texts, and text to and from JSON. */
 #ifndef TEXT_H
 #define TEXT_H
 
@@ -14,15 +14,15 @@ const char *text_count(char out[TEXT_CAPACITY], int64_t value);
 /* "9.1 s", "6 min 12 s", "1 h 02 min". Returns `out`. */
 const char *text_duration(char out[TEXT_CAPACITY], double seconds);
 
-/* Replaces control bytes with '?', so that a text with words out of a file or a path in it stays
- * one line. Returns `text`. */
+/* Replaces control bytes with '?', so that a text stays one line whatever path or file content is
+ * in it. Returns `text`. */
 const char *text_one_line(char *text);
 
-/* The number with the fewest decimal digits that is still `value` as a float: 0.1, where a plain
- * conversion gives 0.10000000149. For JSON. */
+/* The decimal number with the fewest digits that rounds to `value`: 0.1, not 0.10000000149. For
+ * JSON. */
 double text_decimal(float value);
 
-/* Text from outside, a path say, as JSON, which is UTF-8: where it is not, its bytes beyond ASCII
+/* Untrusted text, such as a path, as a JSON string; if it is not UTF-8, its bytes beyond ASCII
  * become '?'. NULL: no memory. */
 json_t *text_json(const char *text);
 
@@ -41,9 +41,8 @@ bool text_is_ascii(const char *text);
  * object. Release with free. */
 char *text_of_json(const json_t *object, size_t flags);
 
-/* The other way: `length` bytes of text as JSON, in which no object has a name twice. NULL: no
- * valid JSON, and *fault says where and why; or *no_memory, and *fault says nothing. Release with
- * json_decref. */
+/* Parses `length` bytes of text as JSON; an object with a name twice is invalid. NULL: invalid, and
+ * *fault says where and why; or *no_memory, and *fault says nothing. Release with json_decref. */
 json_t *text_parse_json(bool *no_memory, json_error_t *fault, const char *text, size_t length);
 
 #endif

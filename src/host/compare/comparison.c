@@ -4,6 +4,7 @@
 #include "compare/comparison.h"
 
 #include "base/output.h"
+#include "base/stop.h"
 #include "compare/comparison_figures.h"
 #include "compare/comparison_report.h"
 #include "data/loader.h"
@@ -157,11 +158,9 @@ static enum status inspect_all(struct error *error, enum action *actions,
 /* ---- training -------------------------------------------------------------------------------- */
 
 /* Prints which run starts or is resumed. */
-static enum status announce(struct error *error, const struct options *run, int number, int total) {
-    if (run->quiet)
-        return STATUS_OK;
-    return output_print(error, "%srun %d of %d: %s\n", number == 1 ? "" : "\n", number, total,
-                        run->out);
+static void announce(const struct options *run, int number, int total) {
+    if (!run->quiet)
+        output_progress("%srun %d of %d: %s\n", number == 1 ? "" : "\n", number, total, run->out);
 }
 
 /* The message of a diverging run does not name the run: its folder is added. */
@@ -174,8 +173,12 @@ static enum status train_run(struct error *error, const struct options *options,
                          "%s: %.1500s; to change the rate or batch size, use another --out or "
                          "--force",
                          options->out, reason.text);
-    if (status != STATUS_OK)
-        *error = reason;
+    if (status == STATUS_OK)
+        return STATUS_OK;
+    *error = reason;
+    if (stop_signal_name(status) != NULL)
+        error_append(error, "; resume with the same command%s",
+                     options->force ? " without --force" : "");
     return status;
 }
 
@@ -188,9 +191,9 @@ static enum status train_all(struct error *error, const struct options *options,
         struct options run;
         if (actions[i] == READ)
             continue;
-        if (numbered_run(error, &run, options, i) != STATUS_OK ||
-            announce(error, &run, ++number, total) != STATUS_OK)
+        if (numbered_run(error, &run, options, i) != STATUS_OK)
             return error->status;
+        announce(&run, ++number, total);
         run.resume = actions[i] == RESUME;
         if (train_run(error, &run, dataset) != STATUS_OK)
             return error->status;

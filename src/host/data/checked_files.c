@@ -3,6 +3,8 @@
 #include "data/checked_files.h"
 
 #include "base/file_read.h"
+#include "base/files.h"
+#include "base/folder.h"
 
 #include <inttypes.h>
 #include <limits.h>

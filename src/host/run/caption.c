@@ -25,10 +25,11 @@ void caption_add(struct caption *caption, const char *key, const char *format, .
     caption->settings[i] = (struct picture_setting){key, caption->values[i]};
 }
 
-enum status caption_can_draw(struct error *error, bool *out, bool quiet) {
+bool caption_can_draw(bool quiet) {
     struct error reason;
-    *out = pictures_ready(&reason) == STATUS_OK;
-    if (*out || quiet)
-        return STATUS_OK;
-    return output_print(error, "note:    pictures are left out: %s\n", reason.text);
+    if (pictures_ready(&reason) == STATUS_OK)
+        return true;
+    if (!quiet)
+        output_progress("note:    pictures are left out: %s\n", reason.text);
+    return false;
 }

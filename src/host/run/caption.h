@@ -28,8 +28,7 @@ void caption_begin(struct caption *out, const char *dataset, const char *run, co
 void caption_add(struct caption *caption, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Sets *out to whether this program can draw; if it cannot, prints a note that says why, unless
- * `quiet`. Errors: STATUS_FAILED: standard output. */
-enum status caption_can_draw(struct error *error, bool *out, bool quiet);
+/* Whether this program can draw; if it cannot, prints a note that says why, unless `quiet`. */
+bool caption_can_draw(bool quiet);
 
 #endif

@@ -1,5 +1,5 @@
-/* checkpoint.c: a run between two steps as a file. Numbers of the state stand in the metadata as
- * decimal text with all their digits, so that reading gives back the same bits. */
+/* checkpoint.c: a run between two steps as a file. The metadata holds the numbers of the state as
+ * decimal text with all digits, so that reading restores the same bits. */
 #include "run/checkpoint.h"
 
 #include "base/files.h"
@@ -129,11 +129,11 @@ enum status checkpoint_find(struct error *error, const char *path) {
         return STATUS_OK;
     return error_set(error, STATUS_BAD_DATA,
                      "no checkpoint '%s': no run has begun in that folder; leave out --resume to "
-                     "begin one",
+                     "start one",
                      path);
 }
 
-/* Reads a number that print_number wrote; false: it is none, or out of range. */
+/* Reads a number that print_number wrote; false: not a number, or out of range. */
 static bool parse_number(void *member, const struct field *field, const char *text) {
     char *end;
     double value;
@@ -167,12 +167,12 @@ static enum status parse_state(struct error *error, struct run_state *out, const
         const char *text = json_string_value(json_object_get(metadata, fields[i].key));
         if (text == NULL)
             return error_set(error, STATUS_BAD_DATA,
-                             "checkpoint '%s' lacks '%s': it is none of this program", path,
+                             "checkpoint '%s' lacks '%s': it was not written by this program", path,
                              fields[i].key);
         if (!parse_number((char *)out + fields[i].offset, &fields[i], text))
             return error_set(error, STATUS_BAD_DATA,
-                             "checkpoint '%s' is damaged: '%s' is '%.40s', which is no number "
-                             "that it can be",
+                             "checkpoint '%s' is damaged: '%s' is '%.40s', which is not a valid "
+                             "value",
                              path, fields[i].key, text);
     }
     return STATUS_OK;
@@ -183,17 +183,17 @@ static enum status check_version(struct error *error, const json_t *metadata, co
     const char *version = json_string_value(json_object_get(metadata, version_key));
     if (version == NULL)
         return error_set(error, STATUS_BAD_DATA,
-                         "checkpoint '%s' lacks '%s': it is none of this program", path,
+                         "checkpoint '%s' lacks '%s': it was not written by this program", path,
                          version_key);
     if (strcmp(version, PROGRAM_VERSION) == 0)
         return STATUS_OK;
     return error_set(error, STATUS_USAGE,
-                     "'%s' was started by version %.20s of this program, and this is %s; go on "
-                     "with that version, or choose another folder with --out",
+                     "'%s' was started by version %.20s of this program, and this is %s; resume "
+                     "it with that version, or choose another folder with --out",
                      path, version, PROGRAM_VERSION);
 }
 
-/* Whether a run with these settings can stand there. */
+/* Whether a run with these settings can be in that state. */
 static enum status check_state(struct error *error, const struct run_state *state,
                                const struct run_description *run, const char *path) {
     const struct options *options = run->options;
@@ -204,7 +204,7 @@ static enum status check_state(struct error *error, const struct run_state *stat
         images = run->dataset->train.count;
     bool possible = state->epoch >= 1 && state->epoch <= epochs + 1 && state->batch >= 0 &&
                     state->batch <= per_epoch && state->step >= 0 && state->step <= limit;
-    /* only a run that --max-steps ended has recorded an epoch of fewer steps */
+    /* only where --max-steps ended the run has an epoch fewer steps */
     int64_t due = ((int64_t)state->epoch - 1) * per_epoch + state->batch;
     possible = possible && (state->step == due || (state->step == limit && state->step < due));
     possible = possible && state->sum.images == (uint64_t)images &&
@@ -219,7 +219,7 @@ static enum status check_state(struct error *error, const struct run_state *stat
                      per_epoch);
 }
 
-/* Reads the file and checks all that needs no model. Its tensors are to be released. */
+/* Reads the file and checks all that needs no model. Release *tensors. */
 static enum status read_file(struct error *error, struct run_state *state,
                              struct tensor_list *tensors, const char *path,
                              const struct run_description *run) {

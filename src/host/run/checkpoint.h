@@ -8,21 +8,20 @@
 #include "run/run.h"
 
 /* Writes the model's state and `state` to `path`, whole or not at all. Waits for the device.
- * Errors: STATUS_DIVERGED: a value is not finite (nobody could go on from there), before the first
- * step STATUS_BAD_DATA, for --weights brought it; STATUS_FAILED; each time the older file is
- * untouched. */
+ * Errors: STATUS_DIVERGED: a value is not finite; before the first step STATUS_BAD_DATA, since the
+ * value comes from --weights; STATUS_FAILED. On failure an older file is untouched. */
 enum status checkpoint_write(struct error *error, const char *path, struct model *model,
                              const struct run_state *state, const struct run_description *run);
 
 /* Whether there is a file to read. Errors: STATUS_BAD_DATA. */
 enum status checkpoint_find(struct error *error, const char *path);
 
-/* Brings model and *state to what the file holds. Errors: STATUS_BAD_DATA: no file, or not one that
- * this run wrote; STATUS_USAGE: one of a run with other settings, naming them. */
+/* Sets model and *state to what the file holds. Errors: STATUS_BAD_DATA: no file, or not a valid
+ * checkpoint; STATUS_USAGE: the run had other settings, which are named, or another version. */
 enum status checkpoint_read(struct error *error, struct run_state *state, struct model *model,
                             const char *path, const struct run_description *run);
 
-/* The same without a model: says where the run stands, and leaves its tensors unchecked. */
+/* The same without a model: reads *state alone and does not check the tensors. */
 enum status checkpoint_look(struct error *error, struct run_state *state, const char *path,
                             const struct run_description *run);
 

@@ -28,59 +28,51 @@ static void describe_schedule(char *out, size_t capacity, const struct recipe *r
 }
 
 /* How it is trained, in two lines. */
-static enum status print_recipe(struct error *error, const struct run_description *run) {
+static void print_recipe(const struct run_description *run) {
     const struct recipe *recipe = &run->options->recipe;
     char schedule[128], steps[TEXT_CAPACITY];
     describe_schedule(schedule, sizeof schedule, recipe);
-    return output_print(
-        error,
-        "recipe:  %s, %d epoch%s of %s steps, batch %d, seed %" PRIu64
-        ", augment %s, dropout %g%s\n"
-        "         SGD, momentum %g%s, weight decay %g, %s\n",
-        recipe_option(recipe->kind), recipe->epochs, recipe->epochs == 1 ? "" : "s",
-        text_count(steps, run->steps_per_epoch), recipe->batch_size, run->options->seed,
-        augment_option(recipe->augment), text_decimal(recipe->dropout),
-        run->options->no_shuffle ? ", not shuffled" : "", text_decimal(recipe->momentum),
-        recipe->nesterov ? " (Nesterov)" : "", text_decimal(recipe->weight_decay), schedule);
+    output_progress("recipe:  %s, %d epoch%s of %s steps, batch %d, seed %" PRIu64
+                    ", augment %s, dropout %g%s\n"
+                    "         SGD, momentum %g%s, weight decay %g, %s\n",
+                    recipe_option(recipe->kind), recipe->epochs, recipe->epochs == 1 ? "" : "s",
+                    text_count(steps, run->steps_per_epoch), recipe->batch_size, run->options->seed,
+                    augment_option(recipe->augment), text_decimal(recipe->dropout),
+                    run->options->no_shuffle ? ", not shuffled" : "",
+                    text_decimal(recipe->momentum), recipe->nesterov ? " (Nesterov)" : "",
+                    text_decimal(recipe->weight_decay), schedule);
 }
 
-/* What becomes of what is in the folder already. */
-static enum status print_folder(struct error *error, const struct run_description *run,
-                                const struct run_state *resumed, bool unfinished) {
+/* What becomes of the run that is in the folder already. */
+static void print_folder(const struct run_description *run, const struct run_state *resumed,
+                         bool unfinished) {
     char steps[TEXT_CAPACITY];
     if (resumed != NULL && run_ended(resumed, run->options))
-        return output_print(error, "resumed: all of its steps are done\n");
-    if (resumed != NULL)
-        return output_print(error, "resumed: after step %s, in epoch %d\n",
-                            text_count(steps, resumed->step), resumed->epoch);
-    if (unfinished)
-        return output_print(error, "note:    overwriting the unfinished run in %s\n",
-                            run->options->out);
-    return STATUS_OK;
+        output_progress("resumed: all of its steps are done\n");
+    else if (resumed != NULL)
+        output_progress("resumed: after step %s, in epoch %d\n", text_count(steps, resumed->step),
+                        resumed->epoch);
+    else if (unfinished)
+        output_progress("note:    overwriting the unfinished run in %s\n", run->options->out);
 }
 
-enum status console_header(struct error *error, const struct run_description *run,
-                           const struct run_state *resumed, bool unfinished) {
+void console_header(const struct run_description *run, const struct run_state *resumed,
+                    bool unfinished) {
     if (run->options->quiet)
-        return STATUS_OK;
+        return;
     char parameters[TEXT_CAPACITY], train[TEXT_CAPACITY], test[TEXT_CAPACITY];
-    if (output_print(error,
-                     "%s %s\n"
-                     "network: %s, %s parameters\n"
-                     "data:    %s, %s images to train on, %s to test with\n"
-                     "device:  %s\n",
-                     PROGRAM_NAME, PROGRAM_VERSION, norm_title(run->network->norm),
-                     text_count(parameters, network_parameters(run->network)), run->dataset->name,
-                     text_count(train, run->dataset->train.count),
-                     text_count(test, run->dataset->test.count), run->device->text) != STATUS_OK ||
-        print_recipe(error, run) != STATUS_OK)
-        return error->status;
-    if (run->options->weights[0] != '\0' &&
-        output_print(error, "weights: %s\n", run->options->weights) != STATUS_OK)
-        return error->status;
-    if (print_folder(error, run, resumed, unfinished) != STATUS_OK)
-        return error->status;
-    return output_flush(error);
+    output_progress("%s %s\n"
+                    "network: %s, %s parameters\n"
+                    "data:    %s, %s images to train on, %s to test with\n"
+                    "device:  %s\n",
+                    PROGRAM_NAME, PROGRAM_VERSION, norm_title(run->network->norm),
+                    text_count(parameters, network_parameters(run->network)), run->dataset->name,
+                    text_count(train, run->dataset->train.count),
+                    text_count(test, run->dataset->test.count), run->device->text);
+    print_recipe(run);
+    if (run->options->weights[0] != '\0')
+        output_progress("weights: %s\n", run->options->weights);
+    print_folder(run, resumed, unfinished);
 }
 
 /* Digits of the number of epochs, to align the lines. */
@@ -94,37 +86,29 @@ static const char *rate_text(char out[TEXT_CAPACITY], double rate) {
     return out;
 }
 
-enum status console_epoch(struct error *error, const struct run_description *run,
-                          const struct epoch_metrics *metrics) {
+void console_epoch(const struct run_description *run, const struct epoch_metrics *metrics) {
     if (run->options->quiet)
-        return STATUS_OK;
+        return;
     int epochs = run->options->recipe.epochs;
     char rate[TEXT_CAPACITY];
-    if (output_print(error,
-                     "epoch %*d/%d  loss %.4f  train %5.2f %%  test %5.2f %%  lr %s  %5.1f s  "
-                     "%5.0f images/s\n",
-                     digits(epochs), metrics->epoch, epochs, metrics->train.loss,
-                     metrics->train.accuracy, metrics->test.accuracy,
-                     rate_text(rate, (double)metrics->learning_rate), metrics->seconds,
-                     metrics->images_per_second) != STATUS_OK)
-        return error->status;
-    return output_flush(error);
+    output_progress("epoch %*d/%d  loss %.4f  train %5.2f %%  test %5.2f %%  lr %s  %5.1f s  "
+                    "%5.0f images/s\n",
+                    digits(epochs), metrics->epoch, epochs, metrics->train.loss,
+                    metrics->train.accuracy, metrics->test.accuracy,
+                    rate_text(rate, (double)metrics->learning_rate), metrics->seconds,
+                    metrics->images_per_second);
 }
 
-enum status console_closing(struct error *error, const struct run_description *run,
-                            const struct run_state *state) {
+void console_closing(const struct run_description *run, const struct run_state *state) {
     if (run->options->quiet)
-        return STATUS_OK;
+        return;
     char steps[TEXT_CAPACITY], time[TEXT_CAPACITY];
-    if (output_print(error,
-                     "done:    %s step%s in %s\n"
-                     "test accuracy on %s: best %.2f %% (epoch %d), final %.2f %%\n"
-                     "results: %s: %smodel.safetensors, best.safetensors, metrics.jsonl, "
-                     "config.json\n",
-                     text_count(steps, state->step), state->step == 1 ? "" : "s",
-                     text_duration(time, state->elapsed), run->dataset->name, state->best_accuracy,
-                     state->best_epoch, state->last_accuracy, run->options->out,
-                     run->options->no_report ? "" : "report.md, ") != STATUS_OK)
-        return error->status;
-    return output_flush(error);
+    output_progress("done:    %s step%s in %s\n"
+                    "test accuracy on %s: best %.2f %% (epoch %d), final %.2f %%\n"
+                    "results: %s: %smodel.safetensors, best.safetensors, metrics.jsonl, "
+                    "config.json\n",
+                    text_count(steps, state->step), state->step == 1 ? "" : "s",
+                    text_duration(time, state->elapsed), run->dataset->name, state->best_accuracy,
+                    state->best_epoch, state->last_accuracy, run->options->out,
+                    run->options->no_report ? "" : "report.md, ");
 }

@@ -15,9 +15,9 @@
  *     Summary.Image: int32 height = 1, width = 2, colorspace = 3;
  *                    bytes encoded_image_string = 4
  *
- * A field is a byte, with its number and its wire type, and the value
- * (https://protobuf.dev/programming-guides/encoding/). A message within a message has its length
- * before it, so lengths are added up first, from the inside out; then all is written in order. */
+ * A field is a byte with its number and its wire type, and the value
+ * (https://protobuf.dev/programming-guides/encoding/). A nested message follows its length, so
+ * sizes are computed first, from the inside out; then everything is written in order. */
 #include "run/event_file.h"
 
 #include "base/clock.h"
@@ -30,7 +30,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,7 +75,7 @@ static size_t bytes_field_size(size_t size) {
 
 /* ---- protocol buffers: writing --------------------------------------------------------------- */
 
-/* A record on its way into memory that was taken for exactly its size. */
+/* A record being built in a buffer of exactly its size. */
 struct record {
     uint8_t *bytes;
     size_t size; /* so far */
@@ -118,7 +120,7 @@ static void put_float_field(struct record *out, int field, float value) {
     put_little_endian(out, bits, sizeof bits);
 }
 
-/* A message of `size` bytes; what is put next is in it. */
+/* Begins a message of `size` bytes, which the caller puts next. */
 static void begin_message_field(struct record *out, int field, size_t size) {
     put_tag(out, field, WIRE_BYTES);
     put_varint(out, size);
@@ -133,7 +135,7 @@ static void put_bytes_field(struct record *out, int field, const void *data, siz
 
 enum { LENGTH_BYTES = 8, CRC_BYTES = 4, FRAME_BYTES = LENGTH_BYTES + 2 * CRC_BYTES };
 
-/* The mask keeps a CRC apart from one of data that hold CRCs: tensorflow/core/lib/hash/crc32c.h. */
+/* Masked because a CRC of data that contain CRCs is weak: tensorflow/core/lib/hash/crc32c.h. */
 static void put_masked_crc(struct record *out, const void *data, size_t size) {
     uint32_t crc = crc32c(data, size);
     put_little_endian(out, (crc >> 15 | crc << 17) + 0xa282ead8u, CRC_BYTES);
@@ -169,37 +171,65 @@ static enum status write_record(struct error *error, struct event_file *out,
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static bool is_ours(const char *name) {
+/* The seconds in the name of an event file of this program; -1: another file. */
+static int64_t seconds_of(const char *name) {
     size_t length = strlen(name_start);
     if (strncmp(name, name_start, length) != 0)
-        return false;
+        return -1;
     size_t digits = strspn(name + length, "0123456789");
-    return digits > 0 && strcmp(name + length + digits, name_end) == 0;
+    bool ours = digits > 0 && strcmp(name + length + digits, name_end) == 0;
+    return ours ? strtoll(name + length, NULL, 10) : -1;
 }
 
-static enum status remove_ours(struct error *error, DIR *stream, const char *folder) {
+/* The name of the next event file of this program in an open folder; NULL: no more, or errno. */
+static const char *next_name(DIR *stream) {
     const struct dirent *entry;
-    while (errno = 0, (entry = readdir(stream)) != NULL) {
-        char path[PATH_CAPACITY];
-        if (is_ours(entry->d_name) && (path_join(error, path, folder, entry->d_name) != STATUS_OK ||
-                                       file_remove(error, path) != STATUS_OK))
-            return error->status;
-    }
-    if (errno != 0)
-        return error_set_errno(error, STATUS_FAILED, errno, "cannot read folder '%s'", folder);
-    return STATUS_OK;
+    do
+        errno = 0, entry = readdir(stream);
+    while (entry != NULL && seconds_of(entry->d_name) < 0);
+    return entry == NULL ? NULL : entry->d_name;
+}
+
+static enum status cannot_list(struct error *error, const char *folder) {
+    return error_set_errno(error, STATUS_FAILED, errno, "cannot read folder '%s'", folder);
 }
 
 enum status event_files_remove(struct error *error, const char *folder) {
     DIR *stream = opendir(folder);
     if (stream == NULL)
-        return error_set_errno(error, STATUS_FAILED, errno, "cannot read folder '%s'", folder);
-    enum status status = remove_ours(error, stream, folder);
+        return cannot_list(error, folder);
+    const char *name;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && (name = next_name(stream)) != NULL) {
+        char path[PATH_CAPACITY];
+        status = path_join(error, path, folder, name);
+        if (status == STATUS_OK)
+            status = file_remove(error, path);
+    }
+    if (status == STATUS_OK && errno != 0)
+        status = cannot_list(error, folder);
     closedir(stream); /* only read: nothing to lose */
     return status;
 }
 
-/* The first record says what the others are. */
+/* The seconds to name a new file with: the time, but later than every name that there is, for
+ * TensorBoard reads the files in the order of their names and never goes back. */
+static enum status choose_seconds(struct error *error, int64_t *out, const char *folder,
+                                  double now) {
+    DIR *stream = opendir(folder);
+    if (stream == NULL)
+        return cannot_list(error, folder);
+    const char *name;
+    *out = (int64_t)now;
+    while ((name = next_name(stream)) != NULL)
+        if (seconds_of(name) >= *out && seconds_of(name) < INT64_MAX)
+            *out = seconds_of(name) + 1;
+    enum status status = errno == 0 ? STATUS_OK : cannot_list(error, folder);
+    closedir(stream); /* only read: nothing to lose */
+    return status;
+}
+
+/* The first record is the version of the format. */
 static enum status add_version(struct error *error, struct event_file *out, double wall_time) {
     struct record record;
     size_t size = strlen(file_version);
@@ -209,8 +239,7 @@ static enum status add_version(struct error *error, struct event_file *out, doub
     return write_record(error, out, &record);
 }
 
-/* The second one has a TensorBoard that is running forget the steps from 0 on: what it has read
- * from a file of ours that this one replaces. */
+/* The second one has TensorBoard drop the steps from 0 on: what it has read from earlier files. */
 static enum status add_start(struct error *error, struct event_file *out, double wall_time) {
     struct record record;
     if (begin_record(error, &record, 0, wall_time, EVENT_SESSION_LOG,
@@ -223,8 +252,11 @@ static enum status add_start(struct error *error, struct event_file *out, double
 enum status event_file_create(struct error *error, struct event_file *out, const char *folder) {
     char name[sizeof name_start + sizeof name_end + 20]; /* digits of a 64-bit number */
     double now = clock_wall();
+    int64_t seconds = 0;
     *out = (struct event_file)EVENT_FILE_NONE;
-    snprintf(name, sizeof name, "%s%010" PRId64 "%s", name_start, (int64_t)now, name_end);
+    if (choose_seconds(error, &seconds, folder, now) != STATUS_OK)
+        return error->status;
+    snprintf(name, sizeof name, "%s%010" PRId64 "%s", name_start, seconds, name_end);
     if (path_join(error, out->path, folder, name) != STATUS_OK)
         return error->status;
     out->file = open(out->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
@@ -290,8 +322,8 @@ static uint32_t get_big_endian(const uint8_t *bytes) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-/* The colorspace of a PNG's colour type (https://www.w3.org/TR/png-3/#6Colour-values); 0: there is
- * no such type. A palette is of RGB. */
+/* The colorspace of a PNG's colour type (https://www.w3.org/TR/png-3/#6Colour-values); 0: no such
+ * type. Palettes are RGB. */
 static uint32_t colorspace_of(uint8_t type) {
     static const uint32_t colorspaces[] = {[0] = 1, [2] = 3, [3] = 3, [4] = 2, [6] = 4};
     return type < sizeof colorspaces / sizeof colorspaces[0] ? colorspaces[type] : 0;
@@ -312,7 +344,7 @@ static enum status describe(struct error *error, struct picture *out, const void
     }
     if (out->colorspace == 0 || out->width - 1 >= INT32_MAX || out->height - 1 >= INT32_MAX)
         return error_set(error, STATUS_BAD_DATA,
-                         "'%s' is no PNG: its first %d bytes are not those of one; only PNGs go "
+                         "'%s' is not a PNG: its first %d bytes are not those of one; only PNGs go "
                          "into an event file",
                          what, HEADER);
     return STATUS_OK;

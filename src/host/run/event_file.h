@@ -1,7 +1,5 @@
-/* event_file.h: an event file: what TensorBoard reads.
- *
- * A record is written by one call, so that TensorBoard may read along, and is there whole or not at
- * all. */
+/* event_file.h: an event file, which TensorBoard reads. Each record is written whole by one call, so
+ * that TensorBoard can read meanwhile. */
 #ifndef EVENT_FILE_H
 #define EVENT_FILE_H
 
@@ -19,12 +17,12 @@ struct event_file {
     off_t bytes; /* whole records in it */
 };
 
-/* No event file: what is added to it goes nowhere, and succeeds. */
+/* No event file: adding to it does nothing and succeeds. */
 #define EVENT_FILE_NONE                                                                            \
     { .file = -1 }
 
 struct event_scalar {
-    const char *tag; /* what stands before its first '/' is its group in TensorBoard */
+    const char *tag; /* the part before the first '/' is its group in TensorBoard */
     float value;
 };
 
@@ -32,9 +30,9 @@ struct event_scalar {
  * STATUS_FAILED. */
 enum status event_files_remove(struct error *error, const char *folder);
 
-/* Makes an event file in `folder` that is named after the time and the program, as TensorBoard
- * wants it: events.out.tfevents.SECONDS.train_gpu. It takes the place of earlier ones, which
- * event_files_remove has removed: a TensorBoard that has read them forgets them. Errors:
+/* Makes an event file in `folder` that is named as TensorBoard wants it:
+ * events.out.tfevents.SECONDS.train_gpu, after the time, or later where there is a later one. It
+ * begins a session at step 0: TensorBoard drops what it has read from earlier files. Errors:
  * STATUS_FAILED; STATUS_USAGE: the path is too long. */
 enum status event_file_create(struct error *error, struct event_file *out, const char *folder);
 

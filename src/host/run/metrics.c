@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -19,7 +20,7 @@ static enum status cannot_write(struct error *error, const struct metrics *metri
     return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s'", metrics->path);
 }
 
-/* Where the first `lines` lines end. */
+/* Sets `bytes` to the end of the first `lines` lines. */
 static enum status find_end(struct error *error, struct metrics *metrics, int lines) {
     char chunk[4096];
     int found = 0;
@@ -31,7 +32,7 @@ static enum status find_end(struct error *error, struct metrics *metrics, int li
         if (got == 0)
             return error_set(error, STATUS_BAD_DATA,
                              "'%s' has %d whole lines, but the checkpoint beside it counts %d "
-                             "epochs; bring the file back, or begin anew with --force",
+                             "epochs; restore the file, or start over with --force",
                              metrics->path, found, lines);
         for (ssize_t i = 0; i < got && found < lines; i++) {
             if (chunk[i] != '\n')
@@ -44,12 +45,17 @@ static enum status find_end(struct error *error, struct metrics *metrics, int li
 }
 
 enum status metrics_open(struct error *error, struct metrics *out, const char *path, int lines) {
+    struct stat found;
     *out = (struct metrics)METRICS_CLOSED;
     if (path_join(error, out->path, "", path) != STATUS_OK)
         return error->status;
     out->handle = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (out->handle < 0)
+    if (out->handle < 0 || fstat(out->handle, &found) != 0)
         return cannot_write(error, out, errno);
+    if (!S_ISREG(found.st_mode))
+        return error_set(error, STATUS_FAILED,
+                         "cannot write '%s': it is a device or pipe, not a file; move it away",
+                         path);
     if (find_end(error, out, lines) != STATUS_OK)
         return error->status;
     if (ftruncate(out->handle, out->bytes) != 0)
@@ -103,7 +109,7 @@ struct reading {
     int count, room; /* epochs read; places */
 };
 
-/* The number of that name, NaN for null; false: there is none. */
+/* Gets the number of that name, NaN for null; false: there is none. */
 static bool get(double *out, const json_t *object, const char *key) {
     const json_t *value = json_object_get(object, key);
     *out = json_is_null(value) ? (double)NAN : json_number_value(value);
@@ -133,7 +139,7 @@ static bool parse_epoch(struct epoch_metrics *out, const json_t *object) {
     return true;
 }
 
-/* A place for one epoch more. */
+/* Makes room for one more epoch. */
 static enum status make_room(struct error *error, struct reading *reading) {
     if (reading->count < reading->room)
         return STATUS_OK;
@@ -160,9 +166,10 @@ static enum status take_line(struct error *error, struct reading *reading, size_
     bool good = parse_epoch(&reading->epochs[reading->count], object);
     json_decref(object);
     if (!good)
-        return error_set(error, STATUS_BAD_DATA,
-                         "'%s', line %d: no epoch as this program writes them; bring the file back",
-                         reading->path, reading->count + 1);
+        return error_set(
+            error, STATUS_BAD_DATA,
+            "'%s', line %d is not an epoch as this program writes it; restore the file",
+            reading->path, reading->count + 1);
     reading->count++;
     return STATUS_OK;
 }

@@ -8,18 +8,18 @@
 
 #include <sys/types.h>
 
-/* The file, open to be added to. */
+/* The file, open for appending. */
 struct metrics {
     char path[PATH_CAPACITY];
     int handle;
     off_t bytes; /* whole lines in it */
 };
 
-/* The file that is not open: metrics_close does nothing. */
+/* Not open: metrics_close does nothing. */
 #define METRICS_CLOSED                                                                             \
     { .handle = -1 }
 
-/* Opens the file, which is made if need be, and cuts it off after its first `lines` lines. Errors:
+/* Opens or creates the file and truncates it after its first `lines` lines. Errors:
  * STATUS_FAILED; STATUS_BAD_DATA: it has fewer whole lines, and is left as it is. */
 enum status metrics_open(struct error *error, struct metrics *out, const char *path, int lines);
 
@@ -30,8 +30,8 @@ enum status metrics_add(struct error *error, struct metrics *metrics,
 /* Errors: STATUS_FAILED. */
 enum status metrics_close(struct error *error, struct metrics *metrics);
 
-/* Reads the epochs of a file into (*out)[*count]; null becomes NaN, unknown members are ignored,
- * and of the scores `correct` and `images` stay 0. Release with memory_free. Errors:
+/* Reads the epochs of a file into (*out)[*count]; null becomes NaN, unknown members are ignored;
+ * the scores' `correct` and `images` stay 0. Release with memory_free. Errors:
  * STATUS_BAD_DATA naming file and line; STATUS_FAILED: no memory. On failure *out is NULL and
  * *count 0. */
 enum status metrics_read(struct error *error, struct epoch_metrics **out, int *count,

@@ -29,7 +29,7 @@ struct int_list {
 /* A command line, resolved: defaults filled in, nothing left to look up. */
 struct options {
     enum command command;
-    bool command_named; /* false: `train` because nothing else was said */
+    bool command_named; /* false: none was given, which means `train` */
     bool help, version; /* print that and do nothing else */
 
     struct recipe recipe; /* the row of --recipe and --norm with what other options override */
@@ -48,8 +48,8 @@ struct options {
     bool runs; /* compare: read those runs and train none */
     int seeds; /* compare: runs for each norm, of this many seeds from `seed` on */
     struct int_list batch_sizes; /* compare: the sweep; empty: none */
-    bool force;                  /* a finished run in it may be overwritten */
-    bool resume;                 /* go on with the run in it */
+    bool force;                  /* a run in it may be overwritten */
+    bool resume;                 /* resume the run in it */
     float checkpoint_seconds;    /* between checkpoints within an epoch; 0: none there */
     int misclassified;           /* images that the report shows of those */
     bool no_report;

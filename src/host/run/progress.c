@@ -1,5 +1,5 @@
-/* progress.c: the progress bar. What goes wrong in drawing it is not worth stopping a run for, so
- * writes to standard error are the only ones that nobody checks. */
+/* progress.c: the progress bar. A failure to draw it is no reason to stop a run, so these writes are
+ * not checked. */
 #include "run/progress.h"
 
 #include "base/clock.h"

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 
 struct progress {
-    bool drawn_on; /* there is a terminal, and a bar is wanted */
+    bool drawn_on; /* a bar is wanted, and there is a terminal */
     bool color;
-    bool visible; /* the bar stands in the current line */
+    bool visible; /* the bar is on the current line */
     int epoch, epochs, steps;
     double start, last; /* clock_seconds of the epoch's start, of the last drawing */
 };
@@ -19,11 +19,10 @@ struct progress {
  * no bar. */
 void progress_open(struct progress *out, bool wanted);
 
-/* An epoch of `steps` steps begins, or goes on after `seconds` of it. */
+/* Begins an epoch of `steps` steps, or resumes it after `seconds`. */
 void progress_begin(struct progress *progress, int epoch, int epochs, int steps, double seconds);
 
-/* Whether the bar is due to be drawn again: half a second after the last time, never without a bar.
- */
+/* Whether to draw the bar again: half a second after the last time, never without a bar. */
 bool progress_due(const struct progress *progress);
 
 /* Draws the bar: `step` steps of the epoch done, with what was counted in it so far. */
@@ -32,7 +31,7 @@ void progress_draw(struct progress *progress, int step, const struct score *scor
 /* Shows that the epoch is being evaluated. */
 void progress_evaluating(struct progress *progress);
 
-/* Wipes the bar away, before something else is printed. */
+/* Erases the bar before something else is printed. */
 void progress_clear(struct progress *progress);
 
 #endif

@@ -1,4 +1,4 @@
-/* report.h: what a finished run leaves for people: report.md and its pictures. */
+/* report.h: the report on a finished run: report.md and its pictures. */
 #ifndef REPORT_H
 #define REPORT_H
 
@@ -11,7 +11,7 @@
 
 /* Evaluates the model, which has the final weights, on the images of `feed` once more, and writes
  * curves.png, confusion.png, misclassified.png (more pages where --misclassified wants more) and
- * report.md into the run's folder, each whole or not at all. Where the program cannot draw it says
+ * report.md into the run's folder, each whole or not at all. If the program cannot draw, it says
  * so and writes report.md alone. Errors: STATUS_FAILED; STATUS_BAD_DATA: metrics.jsonl cannot be
  * read.
  */
@@ -21,7 +21,7 @@ enum status report_write(struct error *error, const struct run_description *run,
 /* Whether the folder holds the report.md of a run. Errors: STATUS_USAGE: its path is too long. */
 enum status report_is_there(struct error *error, bool *out, const char *folder);
 
-/* Removes what an older run's report_write left in the folder. Errors: STATUS_FAILED. */
+/* Removes the report of an earlier run from the folder. Errors: STATUS_FAILED. */
 enum status report_remove(struct error *error, const char *folder);
 
 #endif

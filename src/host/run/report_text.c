@@ -54,7 +54,7 @@ static void print_pictures(FILE *out, const struct report_text *report) {
     fprintf(out, "![Confusion matrix](confusion.png)\n\n");
 }
 
-/* The class that images of `row`'s class are most often taken for, the first of equals; -1: none.
+/* The class that `row`'s images are most often mistaken for, the first of equals; -1: none.
  */
 static int worst_of(const int row[CLASS_COUNT], int class_index) {
     int worst = -1;
@@ -106,7 +106,7 @@ static void print_epochs(FILE *out, const struct report_text *report) {
     fprintf(out, "\n");
 }
 
-/* A word as a shell takes it: in single quotes where it holds more than plain characters. */
+/* Quotes a word for a shell if it needs it. */
 static void print_word(FILE *out, const char *word) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "-_./:+=,@%";
@@ -120,7 +120,7 @@ static void print_word(FILE *out, const char *word) {
     fputc('\'', out);
 }
 
-/* The command that gives the same weights again, with every setting in words. */
+/* The command that trains the same weights again, with every setting. */
 static void print_settings(FILE *out, const struct report_text *report) {
     struct run_settings list;
     run_settings_list(&list, report->run);

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-/* What a report tells of. */
+/* The contents of a report. */
 struct report_text {
     const struct run_description *run;
     const struct run_state *state;

@@ -1,9 +1,12 @@
 /* run_config.c: config.json: every setting of a run as resolved. */
 #include "run/run_config.h"
 
+#include "base/file_read.h"
 #include "base/files.h"
+#include "base/output.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "memory.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -38,7 +41,7 @@ static json_t *channels_json(const struct recipe *recipe) {
     return channels;
 }
 
-/* What network the recipe makes. */
+/* The network that the recipe makes. */
 static json_t *network_json(const struct recipe *recipe, const struct network *network) {
     return json_pack("{s:i, s:o, s:i, s:f, s:f, s:b, s:b, s:b, s:i}", "parameters",
                      network_parameters(network), "channels", channels_json(recipe), "groups",
@@ -48,20 +51,18 @@ static json_t *network_json(const struct recipe *recipe, const struct network *n
                      "early_padding", recipe->early_padding);
 }
 
-/* Where and on what the run happens. */
+/* Program, data, folders, seed. */
 static json_t *setting_json(const struct run_description *run) {
     const struct options *options = run->options;
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:s, s:s, s:i, s:o, s:b, s:o, "
-        "s:i}",
+        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:s, s:i, s:o, s:b, s:o, s:i}",
         "program", PROGRAM_NAME, "version", PROGRAM_VERSION, "norm",
         norm_option(run->network->norm), "recipe", recipe_option(run->network->recipe), "dataset",
         run->dataset->name, "data", text_json(options->data), "out", text_json(options->out),
         "weights", options->weights[0] == '\0' ? json_null() : text_json(options->weights),
         "train_images", run->dataset->train.count, "test_images", run->dataset->test.count,
-        "backend", run->device->backend->name, "device", run->device->text, "threads",
-        run->device->threads, "seed", text_json_uint64(options->seed), "shuffle",
-        !options->no_shuffle, "max_steps",
+        "backend", run->device->backend->name, "threads", run->device->threads, "seed",
+        text_json_uint64(options->seed), "shuffle", !options->no_shuffle, "max_steps",
         options->max_steps == 0 ? json_null() : json_integer(options->max_steps), "steps_per_epoch",
         run->steps_per_epoch);
 }
@@ -74,7 +75,7 @@ static json_t *algorithms_json(const struct device_choice *device) {
     return algorithms;
 }
 
-/* What --device cuda makes of the arithmetic: everything that a run's last bits depend on. */
+/* How a GPU computes: what a run's last bits depend on. */
 static json_t *arithmetic_json(const struct run_description *run) {
     const struct device_choice *device = run->device;
     return json_pack("{s:s, s:b, s:b, s:o}", "precision",
@@ -83,6 +84,58 @@ static json_t *arithmetic_json(const struct run_description *run) {
                      device->backend->replay != NULL && !run->options->no_graph, "algorithms",
                      algorithms_json(device));
 }
+
+/* ---- devices --------------------------------------------------------------------------------- */
+
+/* Reads the config.json of the run that is resumed; NULL: there is none, or it is not JSON. */
+static enum status read_earlier(struct error *error, json_t **out, const char *path) {
+    enum { MAX_BYTES = 1 << 20 };
+    json_error_t fault;
+    bool no_memory;
+    char *text;
+    size_t bytes;
+    *out = NULL;
+    if (!file_exists(path))
+        return STATUS_OK;
+    if (file_read_whole(error, &text, &bytes, path, "settings file", MAX_BYTES) != STATUS_OK)
+        return error->status;
+    *out = text_parse_json(&no_memory, &fault, text, bytes);
+    memory_free(text);
+    return no_memory ? error_set(error, STATUS_FAILED, "out of memory for '%s'", path) : STATUS_OK;
+}
+
+static const char *string_of(const json_t *object, const char *key) {
+    return json_string_value(json_object_get(object, key));
+}
+
+/* Puts the devices of the run, from `earlier` and now; false: no memory. */
+static bool put_devices(json_t *config, const json_t *earlier, const struct run_description *run,
+                        const struct run_state *state, const char *path) {
+    const char *device = string_of(earlier, "device"), *first = string_of(earlier, "arithmetic");
+    const char *now = run->device->backend->arithmetic(run->device->device), *last = first;
+    json_t *resumed_on = json_copy(json_object_get(earlier, "resumed_on"));
+    if (!json_is_array(resumed_on)) {
+        json_decref(resumed_on);
+        resumed_on = json_array();
+    }
+    if (json_array_size(resumed_on) > 0)
+        last = string_of(json_array_get(resumed_on, json_array_size(resumed_on) - 1), "arithmetic");
+    if (last != NULL && strcmp(last, now) != 0 && !run_ended(state, run->options)) {
+        output_warning("the run of '%s' is resumed on %s after %s: its results will differ in "
+                       "their last bits from those of an uninterrupted run",
+                       path, now, last);
+        resumed_on = text_json_append(resumed_on, json_pack("{s:I, s:s, s:s}", "after_step",
+                                                            (json_int_t)state->step, "device",
+                                                            run->device->text, "arithmetic", now));
+    }
+    return json_object_set_new(config, "resumed_on", resumed_on) == 0 &&
+           json_object_set_new(config, "arithmetic", json_string(first != NULL ? first : now)) ==
+               0 &&
+           json_object_set_new(config, "device",
+                               json_string(device != NULL ? device : run->device->text)) == 0;
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
 
 /* All settings as one flat object; NULL if there is no memory. */
 static json_t *config_json(const struct run_description *run) {
@@ -102,14 +155,17 @@ static json_t *config_json(const struct run_description *run) {
     return config;
 }
 
-enum status run_config_write(struct error *error, const char *folder, const char *name,
-                             const struct run_description *run) {
-    char path[PATH_CAPACITY];
-    if (path_join(error, path, folder, name) != STATUS_OK)
+enum status run_config_write(struct error *error, const char *path,
+                             const struct run_description *run, const struct run_state *state) {
+    json_t *earlier = NULL;
+    if (run->options->resume && read_earlier(error, &earlier, path) != STATUS_OK)
         return error->status;
     json_t *config = config_json(run);
-    char *text = text_of_json(config, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    char *text = config != NULL && put_devices(config, earlier, run, state, path)
+                     ? text_of_json(config, JSON_INDENT(2) | JSON_REAL_PRECISION(9))
+                     : NULL;
     json_decref(config);
+    json_decref(earlier);
     if (text == NULL)
         return error_set(error, STATUS_FAILED, "out of memory for %s", path);
     const struct file_piece pieces[] = {{text, strlen(text)}, {"\n", 1}};

@@ -1,9 +1,10 @@
 /* run_events.c: what a run shows in TensorBoard: metrics.jsonl as scalars.
  *
- * A run that goes on does not go on with its event file. metrics.jsonl has been brought to what the
- * checkpoint says; the event file is written anew from it, under a new name, so that whoever reads
- * it finds each epoch once, whatever a killed run had left and whether or not it had --tensorboard
- * from the start. */
+ * A resumed run adds a new event file. The earlier ones stay, for a TensorBoard that has one open
+ * follows only as long as it exists. The new file begins a session at step 0, which has TensorBoard
+ * drop all it has read, and then repeats the epochs of metrics.jsonl, which has been brought to
+ * what the checkpoint says. So each epoch is shown once, whatever a killed run had left and whether
+ * or not it had --tensorboard from the start. */
 #include "run/run_events.h"
 
 #include "base/clock.h"

@@ -6,9 +6,9 @@
 #include "run/event_file.h"
 #include "run/run.h"
 
-/* Makes the event file of a run in `folder` and fills it with the epochs that the file `metrics`
- * (metrics.jsonl) holds: those that `state` counts. Their times are what their seconds make them:
- * as if the run had not been interrupted. Errors: STATUS_FAILED; STATUS_BAD_DATA naming the line of
+/* Makes an event file in `folder` and fills it with the epochs of the file `metrics`
+ * (metrics.jsonl), which are those that `state` counts. Their times follow from their seconds, as
+ * if the run had not been interrupted. Errors: STATUS_FAILED; STATUS_BAD_DATA naming the line of
  * `metrics`. */
 enum status run_events_open(struct error *error, struct event_file *out, const char *folder,
                             const char *metrics, const struct run_state *state);

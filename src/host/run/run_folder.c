@@ -7,13 +7,6 @@
 #include "run/run_config.h"
 #include "run/run_events.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 static const char config_name[] = "config.json";
 static const char metrics_name[] = "metrics.jsonl";
 
@@ -71,7 +64,7 @@ enum status run_folder_check(struct error *error, bool *unfinished, const char *
                          finished     ? "a finished run"
                          : checkpoint ? "an unfinished run"
                                       : "the weights of an unfinished run",
-                         !finished && checkpoint ? "go on with --resume, " : "");
+                         !finished && checkpoint ? "resume it with --resume, " : "");
     *unfinished = !finished && (best || checkpoint || config || metrics);
     return STATUS_OK;
 }
@@ -100,7 +93,7 @@ static enum status remove_weights(struct error *error, const struct run_folder *
     return file_remove(error, path);
 }
 
-/* Weights that the checkpoint counts and the folder does not have cannot be made up. */
+/* Missing best weights cannot be computed again. */
 static enum status check_best(struct error *error, const struct run_folder *folder,
                               const struct run_state *state) {
     bool there = false;
@@ -111,8 +104,8 @@ static enum status check_best(struct error *error, const struct run_folder *fold
     if (there)
         return STATUS_OK;
     return error_set(error, STATUS_BAD_DATA,
-                     "'%s/%s' is missing, but the checkpoint beside it counts it, from epoch %d; "
-                     "bring the file back, or begin anew with --force",
+                     "'%s/%s' is missing, but the checkpoint beside it expects it, from epoch "
+                     "%d; restore the file, or start over with --force",
                      folder->path, weights_name(WEIGHTS_BEST), state->best_epoch);
 }
 
@@ -127,17 +120,14 @@ enum status run_folder_clear(struct error *error, const char *path) {
     return status;
 }
 
-/* Event files are made anew (run_events.c). A run that goes on without --tensorboard leaves them as
- * they are; those of an older run go in any case. */
+/* A new run removes the event files of the run before it; a resumed one leaves its own, and with
+ * --tensorboard adds another (run_events.c). */
 static enum status open_events(struct error *error, struct run_folder *folder,
                                const struct run_description *run, const struct run_state *state) {
-    bool wanted = run->options->tensorboard;
     char metrics[PATH_CAPACITY];
-    if (!wanted && run->options->resume)
-        return STATUS_OK;
-    if (event_files_remove(error, folder->path) != STATUS_OK)
+    if (!run->options->resume && event_files_remove(error, folder->path) != STATUS_OK)
         return error->status;
-    if (!wanted)
+    if (!run->options->tensorboard)
         return STATUS_OK;
     if (run_folder_metrics_path(error, metrics, folder->path) != STATUS_OK)
         return error->status;
@@ -146,11 +136,12 @@ static enum status open_events(struct error *error, struct run_folder *folder,
 
 enum status run_folder_open(struct error *error, struct run_folder *folder,
                             const struct run_description *run, const struct run_state *state) {
-    char metrics[PATH_CAPACITY];
+    char metrics[PATH_CAPACITY], config[PATH_CAPACITY];
     if (check_best(error, folder, state) != STATUS_OK ||
+        run_folder_config_path(error, config, folder->path) != STATUS_OK ||
         run_folder_metrics_path(error, metrics, folder->path) != STATUS_OK ||
         metrics_open(error, &folder->metrics, metrics, state->epoch - 1) != STATUS_OK ||
-        run_config_write(error, folder->path, config_name, run) != STATUS_OK)
+        run_config_write(error, config, run, state) != STATUS_OK)
         return error->status;
     if (!run_ended(state, run->options) &&
         remove_weights(error, folder, WEIGHTS_FINAL) != STATUS_OK)
@@ -188,13 +179,9 @@ enum status run_folder_save(struct error *error, struct run_folder *folder, enum
 }
 
 enum status run_folder_close(struct error *error, struct run_folder *folder) {
-    int lock = folder->lock;
-    struct error ignored; /* the first one is reported */
-    folder->lock = -1;
-    if (lock >= 0)
-        close(lock); /* only read: nothing to lose */
-    if (event_file_close(error, &folder->events) == STATUS_OK)
-        return metrics_close(error, &folder->metrics);
-    (void)metrics_close(&ignored, &folder->metrics);
-    return error->status;
+    struct error other; /* the first one is reported */
+    enum status status = event_file_close(error, &folder->events);
+    enum status closed = metrics_close(status == STATUS_OK ? error : &other, &folder->metrics);
+    folder_unlock(&folder->lock);
+    return status == STATUS_OK ? closed : status;
 }

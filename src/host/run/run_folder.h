@@ -1,12 +1,12 @@
 /* run_folder.h: the files of a run: config.json, metrics.jsonl, model.safetensors,
  * best.safetensors, checkpoint.safetensors, and with --tensorboard an event file.
  *
- * The checkpoint is the truth: it is written first, and whatever else a run that was cut off left
- * is brought to what it says. */
+ * The checkpoint is authoritative: a new run writes it first, and a resumed run brings the other
+ * files in line with it. */
 #ifndef RUN_FOLDER_H
 #define RUN_FOLDER_H
 
-#include "base/files.h"
+#include "base/folder.h"
 #include "error.h"
 #include "model/model.h"
 #include "run/event_file.h"
@@ -18,14 +18,14 @@
 /* An open run folder. */
 struct run_folder {
     char path[PATH_CAPACITY];
-    int lock; /* descriptor of the folder, which is locked (folder_lock) */
+    struct folder_lock lock;
     struct metrics metrics;
     struct event_file events; /* none without --tensorboard */
 };
 
-/* The folder that is no folder yet. */
+/* No open folder. */
 #define RUN_FOLDER_CLOSED                                                                          \
-    { .lock = -1, .metrics = METRICS_CLOSED, .events = EVENT_FILE_NONE }
+    { .lock = FOLDER_NOT_LOCKED, .metrics = METRICS_CLOSED, .events = EVENT_FILE_NONE }
 
 enum run_weights { WEIGHTS_FINAL, WEIGHTS_BEST, WEIGHTS_CHECKPOINT };
 
@@ -38,25 +38,24 @@ enum status run_folder_weights_path(struct error *error, char out[PATH_CAPACITY]
 enum status run_folder_metrics_path(struct error *error, char out[PATH_CAPACITY], const char *path);
 enum status run_folder_config_path(struct error *error, char out[PATH_CAPACITY], const char *path);
 
-/* Looks into the folder without changing anything, before a new run; *unfinished says that a run
- * was begun there and not ended. Errors: STATUS_USAGE for a finished run or one that can be
+/* Whether a new run may use the folder; changes nothing. *unfinished: an unfinished run is there.
+ * Errors: STATUS_USAGE for a finished run or one that can be
  * resumed, unless `force`. */
 enum status run_folder_check(struct error *error, bool *unfinished, const char *path, bool force);
 
-/* Makes the folder, locks it, and removes what file writes that were cut off left in it; close it
- * with run_folder_close, whether or not this succeeded. Errors: STATUS_FAILED, also when another
- * process trains in it. */
+/* Makes and locks the folder and removes temporary files of interrupted writes; close it with
+ * run_folder_close, whether or not this succeeded. Errors: STATUS_FAILED, also when another process
+ * uses it. */
 enum status run_folder_make(struct error *error, struct run_folder *out, const char *path);
 
-/* Takes away what a run there could be resumed from or taken for finished by. Errors:
- * STATUS_FAILED. */
+/* Removes the files that mark a run as resumable or finished. Errors: STATUS_FAILED. */
 enum status run_folder_clear(struct error *error, const char *path);
 
-/* For a folder that is made: writes config.json, and brings the other files to `state`, of which a
- * checkpoint was written: metrics.jsonl to the lines of the epochs that it counts, none for a new
- * run, and the event file to these epochs; weights that it knows nothing of are removed. Errors:
- * STATUS_FAILED; STATUS_BAD_DATA, before anything is changed: metrics.jsonl has lost lines, or
- * best.safetensors is lost. */
+/* Second step of opening, when a checkpoint of `state` is written: writes config.json and brings the
+ * other files in line with `state`. metrics.jsonl keeps the lines of its recorded epochs, with
+ * --tensorboard a new event file shows them, and weights that it does not count are removed.
+ * Errors: STATUS_FAILED; STATUS_BAD_DATA, before anything is changed: metrics.jsonl lacks lines, or
+ * best.safetensors is missing. */
 enum status run_folder_open(struct error *error, struct run_folder *folder,
                             const struct run_description *run, const struct run_state *state);
 
@@ -69,11 +68,11 @@ enum status run_folder_add(struct error *error, struct run_folder *folder,
 enum status run_folder_save(struct error *error, struct run_folder *folder, enum run_weights which,
                             const struct tensor_list *tensors, const struct run_description *run);
 
-/* Shows misclassified.png, if it is there, in the event file, if there is one. Errors:
+/* Adds misclassified.png, if it exists, to the event file, if there is one. Errors:
  * STATUS_FAILED. */
 enum status run_folder_show_mistakes(struct error *error, struct run_folder *folder, int64_t step);
 
-/* Closes metrics.jsonl and the event file, and gives the lock back. Errors: STATUS_FAILED. */
+/* Closes metrics.jsonl and the event file, and unlocks the folder. Errors: STATUS_FAILED. */
 enum status run_folder_close(struct error *error, struct run_folder *folder);
 
 #endif

@@ -1,5 +1,5 @@
-/* run_settings.c: the settings that a run's results depend on. What changes nothing but speed or
- * looks (--threads, --no-graph, --tensorboard, --quiet) is not among them. */
+/* run_settings.c: the settings that a run's results depend on. Those that change only speed or looks
+ * (--threads, --no-graph, --tensorboard, --quiet) are not among them. */
 #include "run/run_settings.h"
 
 #include "base/text.h"
@@ -10,7 +10,7 @@
 
 enum { KEY_CAPACITY = 48 };
 
-/* ---- which there are ------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 static void add_text(struct run_settings *list, const char *option, const char *value) {
     struct run_setting *setting = &list->settings[list->count++];
@@ -48,7 +48,7 @@ static void add_recipe(struct run_settings *out, const struct recipe *recipe) {
     add_text(out, "augment", augment_option(recipe->augment));
 }
 
-/* Which images: of CIFAR-10 the name, for its folder may have moved. */
+/* Which images; of CIFAR-10 the name, since its folder may have moved. */
 static const char *data_setting(const struct run_description *run) {
     bool synthetic = strcmp(run->dataset->name, "synthetic") == 0;
     return synthetic ? run->options->data : run->dataset->name;
@@ -119,7 +119,8 @@ enum status run_settings_check(struct error *error, const json_t *object,
         json_decref(due);
         if (before == NULL)
             return error_set(error, STATUS_BAD_DATA,
-                             "checkpoint '%s' lacks '%s': it is none of this program", path, key);
+                             "checkpoint '%s' lacks '%s': it was not written by this program", path,
+                             key);
         if (same)
             continue;
         run_setting_append(then, sizeof then, &list.settings[i], before);
@@ -129,6 +130,6 @@ enum status run_settings_check(struct error *error, const json_t *object,
         return STATUS_OK;
     return error_set(error, STATUS_USAGE,
                      "'%s' was started with other settings: %s; this run has %s; give the same "
-                     "options to go on with it, or choose another folder with --out",
+                     "options to resume it, or choose another folder with --out",
                      path, then, now);
 }

@@ -24,9 +24,9 @@ struct run_settings {
 
 void run_settings_list(struct run_settings *out, const struct run_description *run);
 
-/* Appends to the text in `out` how an option is given: "--lr 0.1", "--no-shuffle", or, for one
- * whose `value` says that it was not, "no --weights"; after a comma where something stands there.
- * What does not fit is cut off. */
+/* Appends an option to `out` as it is given: "--lr 0.1", "--no-shuffle", or "no --weights" if
+ * `value` says that it was not given; after a comma if `out` is not empty. What does not fit is cut
+ * off. */
 void run_setting_append(char *out, size_t capacity, const struct run_setting *setting,
                         const char *value);
 
@@ -37,7 +37,7 @@ bool run_setting_unset(const struct run_setting *setting, const char *value);
 bool run_settings_put(json_t *object, const struct run_description *run);
 
 /* Compares them with what run_settings_put left in `object`. Errors: STATUS_USAGE naming each
- * option that differs, with both values; STATUS_BAD_DATA when one is not there. `path` names the
+ * option that differs, with both values; STATUS_BAD_DATA when one is missing. `path` names the
  * file. */
 enum status run_settings_check(struct error *error, const json_t *object,
                                const struct run_description *run, const char *path);

@@ -35,7 +35,7 @@ struct training {
     struct run_folder folder;
     struct progress progress;
     struct run_state at;
-    struct epoch_metrics now;       /* of the epoch that goes on */
+    struct epoch_metrics now;       /* of the current epoch */
     char checkpoint[PATH_CAPACITY]; /* its path */
     double run_began, epoch_began;  /* clock_seconds, as if there had been no break */
     double saved;                   /* clock_seconds of the last checkpoint */
@@ -44,7 +44,7 @@ struct training {
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
-/* Whether a run may begin in its folder, or has begun there. */
+/* Whether a new run may use its folder, or there is one to resume. */
 static enum status check_folder(struct error *error, bool *unfinished,
                                 const struct options *options) {
     *unfinished = false;
@@ -56,7 +56,7 @@ static enum status check_folder(struct error *error, bool *unfinished,
     return checkpoint_find(error, path);
 }
 
-/* Everything that the input can be wrong about, the device last because it costs the most. */
+/* Checks all input; opens the device last, because that costs the most. */
 static enum status check_inputs(struct error *error, struct training *training, bool *unfinished,
                                 const struct options *options, const struct dataset *dataset) {
     const struct recipe *recipe = &options->recipe;
@@ -69,6 +69,20 @@ static enum status check_inputs(struct error *error, struct training *training, 
                          "are allowed",
                          recipe->batch_size, dataset->name, dataset->train.count);
     return device_set_up(error, &training->device, &options->device);
+}
+
+/* Brings the model to the checkpoint. A schedule may depend on the number of epochs, so more epochs
+ * are another run. */
+static enum status resume(struct error *error, struct training *training,
+                          const struct options *options) {
+    enum status status = checkpoint_read(error, &training->at, training->model,
+                                         training->checkpoint, &training->run);
+    if (status == STATUS_USAGE)
+        error_append(error,
+                     "; to train its final weights further, start a new run with --weights "
+                     "'%s/model.safetensors'",
+                     options->out);
+    return status;
 }
 
 static enum status create_model(struct error *error, struct training *training,
@@ -87,8 +101,7 @@ static enum status create_model(struct error *error, struct training *training,
                      &model_options) != STATUS_OK)
         return error->status;
     if (options->resume)
-        return checkpoint_read(error, &training->at, training->model, training->checkpoint,
-                               &training->run);
+        return resume(error, training, options);
     if (options->weights[0] != '\0') {
         const struct weights_origin use = {recipe, training->run.dataset};
         return weights_load(error, training->model, NULL, options->weights, &use);
@@ -109,7 +122,7 @@ static enum status create_feed(struct error *error, struct training *training, s
                        &loader_options);
 }
 
-/* A new run writes its first checkpoint before anything else in the folder is touched: from then on
+/* A new run writes its first checkpoint before it touches anything else in the folder: from then on
  * it can be resumed. */
 static enum status open_folder(struct error *error, struct training *training) {
     const struct run_description *run = &training->run;
@@ -144,10 +157,10 @@ static enum status set_up(struct error *error, struct training *training,
         create_model(error, training, options) != STATUS_OK ||
         create_feed(error, training, &training->train_feed, &dataset->train,
                     !options->no_shuffle) != STATUS_OK ||
-        create_feed(error, training, &training->test_feed, &dataset->test, false) != STATUS_OK ||
-        console_header(error, &training->run, options->resume ? &training->at : NULL, unfinished) !=
-            STATUS_OK ||
-        open_folder(error, training) != STATUS_OK)
+        create_feed(error, training, &training->test_feed, &dataset->test, false) != STATUS_OK)
+        return error->status;
+    console_header(&training->run, options->resume ? &training->at : NULL, unfinished);
+    if (open_folder(error, training) != STATUS_OK)
         return error->status;
     progress_open(&training->progress, !options->quiet && !options->no_progress);
     return stop_on_signals(error);
@@ -208,25 +221,16 @@ static enum status save_when_due(struct error *error, struct training *training)
     return save_here(error, training);
 }
 
-/* What has to be different in the command that goes on. */
-static const char *how_to_go_on(const struct options *options) {
-    if (options->command != COMMAND_COMPARE)
-        return " with --resume";
-    return options->force ? " without --force" : "";
-}
-
-/* STATUS_OK, or, after a checkpoint, the error of a run that a signal stops here. */
+/* Stops the run after a checkpoint if a signal asked for it. */
 static enum status check_stop(struct error *error, struct training *training) {
     enum status stop = stop_requested();
     if (stop == STATUS_OK)
         return STATUS_OK;
     if (save_here(error, training) != STATUS_OK)
         return error->status;
-    return error_set(error, stop,
-                     "stopped by %s in epoch %d after step %" PRId64
-                     "; the same command%s goes on from '%s'",
-                     stop == STATUS_INTERRUPTED ? "SIGINT" : "SIGTERM", training->at.epoch,
-                     training->at.step, how_to_go_on(training->run.options), training->checkpoint);
+    return error_set(
+        error, stop, "stopped by %s in epoch %d after step %" PRId64 ", which is saved in '%s'",
+        stop_signal_name(stop), training->at.epoch, training->at.step, training->checkpoint);
 }
 
 /* ---- one epoch ------------------------------------------------------------------------------- */
@@ -312,8 +316,8 @@ static enum status save_weights(struct error *error, struct training *training,
     return status;
 }
 
-/* Closes the epoch: its line, its weights if they are the best, and last the checkpoint, which says
- * that the others are there. */
+/* Records the epoch: its line, its weights if they are the best, and last the checkpoint, which
+ * promises that the others exist. */
 static enum status record_epoch(struct error *error, struct training *training) {
     const struct epoch_metrics *now = &training->now;
     struct run_state *at = &training->at;
@@ -333,7 +337,8 @@ static enum status record_epoch(struct error *error, struct training *training) 
     at->seconds = 0;
     if (save_checkpoint(error, training) != STATUS_OK)
         return error->status;
-    return console_epoch(error, &training->run, now);
+    console_epoch(&training->run, now);
+    return STATUS_OK;
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -363,7 +368,8 @@ static enum status run_epochs(struct error *error, struct training *training) {
         return error->status;
     if (run_folder_close(error, &training->folder) != STATUS_OK)
         return error->status;
-    return console_closing(error, &training->run, at);
+    console_closing(&training->run, at);
+    return STATUS_OK;
 }
 
 enum status train_on(struct error *error, const struct options *options,
@@ -385,12 +391,14 @@ enum status train(struct error *error, const struct options *options) {
     struct dataset dataset = {0};
     struct network network;
     bool unfinished;
-    /* what costs nothing is checked before 180 MB are read */
+    /* cheap checks before 180 MB are read */
     if (network_build(error, &network, &options->recipe) != STATUS_OK ||
         check_folder(error, &unfinished, options) != STATUS_OK ||
         dataset_open(error, &dataset, options->data) != STATUS_OK)
         return error->status;
     enum status status = train_on(error, options, &dataset);
     dataset_close(&dataset);
+    if (stop_signal_name(status) != NULL)
+        error_append(error, "; resume with the same command and --resume");
     return status;
 }

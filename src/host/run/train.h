@@ -11,7 +11,7 @@ enum status train(struct error *error, const struct options *options);
 
 /* Trains the network that the options describe on `dataset` and writes the files of the run.
  * Nothing is written before options, data, device and folder have been checked. Errors: all of
- * error.h; STATUS_DIVERGED and a stop by signal leave the weights of the best epoch. */
+ * error.h; STATUS_DIVERGED and a stop by a signal keep the weights of the best epoch. */
 enum status train_on(struct error *error, const struct options *options,
                      const struct dataset *dataset);
 
