@@ -1,8 +1,8 @@
 /* error.h: how a function says that it failed, why, and what to do about it.
  *
  * Every function that can fail takes a `struct error *` first and returns an `enum status`, which
- * is also the exit status of the program (README, "Exit status"). The function that notices a fault
- * fills the error with error_set(); callers pass it up; main prints it, once, as one line. */
+ * is also the exit status of the program (docs/manual.md, "Exit status"). The function that notices
+ * a fault fills the error with error_set(); callers pass it up; main prints it, once, as one line. */
 #ifndef ERROR_H
 #define ERROR_H
 
