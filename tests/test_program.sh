@@ -390,7 +390,7 @@ for x in p["predictions"]:
     best = sorted(all, key=lambda name: -all[name])[:3]
     assert x["top"] == [{"class": name, "probability": all[name]} for name in best]
 ' "$trained" "$grey" <out 2>err
-    ok "predict --json holds what the README says" $?
+    ok "predict --json holds what the manual says" $?
     cp red.png $'caf\xe9\n.png'
     run "${small_predict[@]}" --json $'caf\xe9\n.png'
     [ "$status" -eq 0 ] && python3 -c 'import json, sys; assert json.load(sys.stdin)["predictions"][0]["image"] == "caf?\n.png"' <out 2>err
