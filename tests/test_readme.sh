@@ -44,9 +44,6 @@ links_resolve() {
             count=$((count + 1))
             file=$(dirname "$document")/${target%%#*}
             [ -n "${target%%#*}" ] || file=$document
-            [ -n "${target%%#*}" ] || file=$document
-            [ -n "${target%%#*}" ] || file=$document
-            [ -n "${target%%#*}" ] || file=$document
             if [ ! -e "$file" ] || { [ "${target#*#}" != "$target" ] && ! has_anchor "$file" "${target#*#}"; }; then
                 echo "$document: no $target"
                 return 1
@@ -368,7 +365,7 @@ parameters_are_those_of_the_networks() {
 options_of_help() {
     local command
     for command in train eval predict compare summary info; do
-        "$program" $command --help | grep -oE '^ +--[a-z-]+' | sed "s/ //g; s/$/ $command/"
+        "$program" $command --help | grep -oE '^  --[a-z-]+' | sed "s/ //g; s/$/ $command/"
     done | awk '{ commands[$1] = commands[$1] " " $2 } END { for (o in commands) print o commands[o] }' | sort
 }
 
