@@ -415,6 +415,11 @@ static void join_refuses_what_does_not_fit(void **state) {
     assert_succeeded(path_join(&error, path, longest, "b"), &error);
     assert_int_equal(strlen(path), PATH_CAPACITY - 1);
     FAILED(path_join(&error, path, longest, "bc"), STATUS_USAGE, &error, "path too long", "aaa");
+
+    char longer[PATH_CAPACITY + 1];
+    memset(longer, 'a', sizeof longer);
+    longer[sizeof longer - 1] = '\0';
+    FAILED(path_join(&error, path, "", longer), STATUS_USAGE, &error, "path too long", "'aaa");
 }
 
 static void remove_takes_what_a_cut_off_write_left(void **state) {

@@ -89,8 +89,8 @@ fails "--seed 2^64" 2 "--seed" "18446744073709551615" -- --seed 1844674407370955
 fails "--batch-size over its limit" 2 "--batch-size" "50000" -- --batch-size 50001
 fails "--device gpu" 2 "--device" "cuda:N" -- --device gpu
 fails "--groups without group norm" 2 "--groups" "only --norm gn" -- --norm bn --groups 2
-fails "--groups that do not divide" 2 "--groups 5" "convblock1.2" -- --groups 5 --data synthetic
-fails "summary: --groups that do not divide" 2 "--groups 5" -- summary --groups 5
+fails "--groups that do not divide" 2 "5 groups do not" "convblock1.2" -- --groups 5 --data synthetic
+fails "summary: --groups that do not divide" 2 "5 groups do not" -- summary --groups 5
 fails "batch larger than the set" 2 "--batch-size 10001" "10000" -- \
     --data synthetic --batch-size 10001
 fails "control bytes in a value stay on one line" 2 "'3??x'" -- --epochs $'3\n\ex'
@@ -107,6 +107,8 @@ if grep -q '^device: *cuda:0' out; then
     skip "--device cuda without a device" "this machine has a CUDA device"
 else
     fails "--device cuda where there is none" 3 "--device cpu" -- "${small[@]}" --device cuda
+    fails "compare: --device cuda where there is none" 3 "--device cpu" -- \
+        compare --data synthetic --device cuda
 fi
 
 # ---- help, summary, info --------------------------------------------------------------------------
@@ -323,7 +325,7 @@ fi
 mkdir fake && truncate -s 30730000 fake/data_batch_{1..5}.bin fake/test_batch.bin
 run "${small_eval[@]}" --data fake --weights "$trained" --json
 [ "$status" -eq 0 ] && [ "$(value dataset)" = "CIFAR-10 (modified)" ] && [ "$(wc -l <err)" -eq 2 ] &&
-    grep -q "warning: data file 'fake/test_batch.bin' is not the one of CIFAR-10" err &&
+    grep -q "warning: data file 'fake/test_batch.bin' differs from the official one: its MD5" err &&
     grep -q "warning: weights file '$trained' was trained on synthetic and is used with CIFAR-10 (modified)" err
 ok "other data than CIFAR-10, and than the weights were trained on, is said" $?
 rm -r fake
@@ -436,7 +438,7 @@ fails "predict: weights that say they are another network's" 2 "other.safetensor
     "${small_predict[@]}" --weights other.safetensors red.png
 fails "predict without --weights" 2 "predict needs --weights FILE" -- predict red.png
 fails "predict without an image" 2 "predict needs at least one image" -- "${small_predict[@]}"
-fails "predict: --groups that do not divide" 2 "--groups 5" -- predict --groups 5 --weights two-groups/model.safetensors red.png
+fails "predict: --groups that do not divide" 2 "5 groups do not" -- predict --groups 5 --weights two-groups/model.safetensors red.png
 fails "predict: no such image" 4 "no image 'nothing.png'" -- "${small_predict[@]}" red.png nothing.png
 fails "predict: the first of two bad images is named" 4 "config.json' is not a PNG" "convert" -- \
     "${small_predict[@]}" red.png runs/ln-reference-7/config.json nothing.png
@@ -447,7 +449,7 @@ fails "predict: an image cut short" 4 "'cut.png' is cut short" -- "${small_predi
 fails "predict: bad weights" 4 "cut.safetensors" -- predict --weights cut.safetensors red.png
 run "${small_predict[@]}" --weights nan.safetensors red.png
 [ "$status" -eq 4 ] && [ ! -s out ] && [ "$(wc -l <err)" -eq 2 ] && grep -q "^train_gpu: warning: .*'convblock11.0.weight'" err &&
-    grep -q "^train_gpu: weights file 'nan.safetensors' gives values that are not finite for image 'red.png'" err
+    grep -q "^train_gpu: weights file 'nan.safetensors': the result for image 'red.png' is not finite" err
 ok "predict: weights with a NaN" $?
 
 # ---- a run that goes wrong ------------------------------------------------------------------------

@@ -205,7 +205,7 @@ static void groups_that_do_not_divide(void **state) {
     struct error error;
     struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
     options.recipe.groups = 5;
-    FAILED(run(&error, &options), STATUS_USAGE, &error, "--groups 5", "convblock1.2");
+    FAILED(run(&error, &options), STATUS_USAGE, &error, "5 groups do not", "convblock1.2");
     assert_int_equal(folder_entries(*state), 0);
 }
 

@@ -1,5 +1,6 @@
-/* command_line.c: the command line. One table says everything about an option: its help, the commands
- * that accept it, its values and where they are stored. A new option is a new row. */
+/* command_line.c: parses the command line and prints the help. One table describes each option: its
+ * help, the commands that accept it, its values and where they are stored. A new option is a
+ * row. */
 #include "command_line.h"
 
 #include "base/output.h"
@@ -52,15 +53,15 @@ static const char *const precision_words[] = {"fp32", "tf32", NULL}; /* enum pre
 
 /* clang-format off */
 static const struct option table[] = {
-    {"norm", NULL, "normalization: batch, group or layer norm (gn, or that of --weights)",
+    {"norm", NULL, "batch, group or layer norm (gn, or that of --weights)",
      ONE_NORM, VALUE_WORD, AT(recipe.norm), norm_words, 0, 0},
-    {"recipe", NULL, "reference: the published network and hyper-parameters; tuned: ours "
+    {"recipe", NULL, "tuned: our network and settings; reference: the published ones "
      "(tuned, or that of --weights)",
      ALL, VALUE_WORD, AT(recipe.kind), recipe_words, 0, 0},
-    {"data", "DIR|synthetic[:SEED]", "folder with the six binary files of CIFAR-10; or a built-in data "
-     "set for trying things out, made from SEED, else --seed ($CIFAR10_DIR, else data/cifar-10-batches-bin)",
+    {"data", "DIR|synthetic[:SEED]", "folder with the six binary files of CIFAR-10; or a data set for "
+     "trials, generated from SEED or --seed ($CIFAR10_DIR, or data/cifar-10-batches-bin)",
      TRAIN | EVAL | COMPARE, VALUE_PATH, AT(data), NULL, 0, 0},
-    {"device", "auto|cuda|cuda:N|cpu", "where to compute (auto: on a GPU if there is one, else on the CPU)",
+    {"device", "auto|cuda|cuda:N|cpu", "where to compute (auto: the GPU if there is one, else the CPU)",
      TRAIN | EVAL | PREDICT | COMPARE, VALUE_DEVICE, AT(device), NULL, 0, 0},
     {"epochs", "N", "passes over the training set (the recipe's)",
      TRAIN | COMPARE, VALUE_INT, AT(recipe.epochs), NULL, 1, 100000},
@@ -72,13 +73,13 @@ static const struct option table[] = {
      TRAIN | COMPARE, VALUE_FRACTION, AT(recipe.momentum), NULL, 0, 0},
     {"weight-decay", "X", "weight decay of the convolutions (the recipe's)",
      TRAIN | COMPARE, VALUE_NOT_NEGATIVE, AT(recipe.weight_decay), NULL, 0, 0},
-    {"dropout", "P", "probability that dropout zeroes an element (the recipe's)",
+    {"dropout", "P", "probability that dropout sets an element to 0 (the recipe's)",
      TRAIN | COMPARE | SUMMARY, VALUE_FRACTION, AT(recipe.dropout), NULL, 0, 0},
     {"groups", "G", "number of channel groups; group norm only (the recipe's, or that of --weights)",
      TRAIN | EVAL | PREDICT | COMPARE | SUMMARY, VALUE_INT, AT(recipe.groups), NULL, 1, 512},
-    {"seed", "N", "seed of everything random (1)",
+    {"seed", "N", "seed of all random numbers (1)",
      TRAIN | EVAL | COMPARE, VALUE_UINT64, AT(seed), NULL, 0, UINT64_MAX},
-    {"augment", NULL, "random changes to the training images (the recipe's)",
+    {"augment", NULL, "random changes to training images (the recipe's)",
      TRAIN | COMPARE, VALUE_WORD, AT(recipe.augment), augment_words, 0, 0},
     {"no-shuffle", NULL, "use the training images in file order",
      TRAIN | COMPARE, VALUE_NONE, AT(no_shuffle), NULL, 0, 0},
@@ -86,10 +87,10 @@ static const struct option table[] = {
      TRAIN, VALUE_INT64, AT(max_steps), NULL, 1, 1000000000000},
     {"precision", NULL, "matrix arithmetic on the GPU (fp32)",
      TRAIN | EVAL | PREDICT | COMPARE | INFO, VALUE_WORD, AT(device.precision), precision_words, 0, 0},
-    {"fast-algorithms", NULL, "GPU: time all convolution algorithms and use the fastest, even if its last "
-     "bits differ from run to run",
+    {"fast-algorithms", NULL, "GPU: time all convolution algorithms and use the fastest, even if its "
+     "results differ in their last bits from run to run",
      TRAIN | EVAL | PREDICT | COMPARE | INFO, VALUE_NONE, AT(device.fast_algorithms), NULL, 0, 0},
-    {"no-graph", NULL, "GPU: launch every operation by itself instead of replaying a CUDA graph (for "
+    {"no-graph", NULL, "GPU: launch each operation separately instead of replaying a CUDA graph (for "
      "debugging)",
      TRAIN | COMPARE, VALUE_NONE, AT(no_graph), NULL, 0, 0},
     {"threads", "N", "threads of the CPU backend ($OMP_NUM_THREADS, or one per core)",
@@ -100,17 +101,17 @@ static const struct option table[] = {
     {"seeds", "K", "compare: runs of each norm, with K seeds starting at --seed (3)",
      COMPARE, VALUE_INT, AT(seeds), NULL, 1, 100},
     {"batch-sizes", "LIST", "compare: also train with these batch sizes, such as 2,4,8,16,32,64,128, and "
-     "learning rates in proportion (none)",
+     "proportional learning rates (none)",
      COMPARE, VALUE_INTS, AT(batch_sizes), NULL, 1, 50000},
-    {"runs", NULL, "compare: train nothing; read the finished runs in the folders given",
+    {"runs", NULL, "compare: train nothing; read finished runs from the given folders",
      COMPARE, VALUE_NONE, AT(runs), NULL, 0, 0},
-    {"weights", "FILE", "train: start from these weights; eval, predict: use them; a safetensors file of "
-     "a run or of PyTorch (none)",
+    {"weights", "FILE", "weights to start from (train) or to use (eval, predict): a safetensors file, "
+     "from a run or from PyTorch (none)",
      TRAIN | EVAL | PREDICT, VALUE_PATH, AT(weights), NULL, 0, 0},
-    {"force", NULL, "overwrite the run in the folder",
+    {"force", NULL, "overwrite the run in the --out folder",
      TRAIN | COMPARE, VALUE_NONE, AT(force), NULL, 0, 0},
-    {"resume", NULL, "resume the run in --out from its last checkpoint; the other options must be the same "
-     "as when it started",
+    {"resume", NULL, "resume the run in --out from its last checkpoint, with the same options that it "
+     "was started with",
      TRAIN, VALUE_NONE, AT(resume), NULL, 0, 0},
     {"checkpoint-seconds", "X", "save a checkpoint every X seconds within an epoch; 0: only after each "
      "epoch (60)",
@@ -127,9 +128,9 @@ static const struct option table[] = {
      SUMMARY, VALUE_PATH, AT(png), NULL, 0, 0},
     {"quiet", NULL, "print errors only",
      TRAIN | COMPARE, VALUE_NONE, AT(quiet), NULL, 0, 0},
-    {"no-progress", NULL, "draw no progress bar (only a terminal gets one)",
+    {"no-progress", NULL, "draw no progress bar (drawn only on a terminal)",
      TRAIN | COMPARE, VALUE_NONE, AT(no_progress), NULL, 0, 0},
-    {"help", NULL, "print this help; -h for short",
+    {"help", NULL, "print this help; short form -h",
      ALL, VALUE_NONE, AT(help), NULL, 0, 0},
     {"version", NULL, "print the version",
      ALL, VALUE_NONE, AT(version), NULL, 0, 0},
@@ -139,7 +140,7 @@ enum { OPTION_COUNT = sizeof table / sizeof table[0] };
 
 /* ---- unknown names --------------------------------------------------------------------------- */
 
-enum { SHOWN = 64 }; /* bytes of an unknown name or a wrong value that a message repeats */
+enum { SHOWN = 64 }; /* bytes of an unknown name or a wrong value that a message shows */
 
 static enum status unknown_option(struct error *error, const char *name, int length) {
     struct suggestion suggestion = suggestion_for(name, length);
@@ -173,15 +174,17 @@ static enum status find_option(struct error *error, const struct option **out, c
             continue;
         *out = &table[i];
         if ((table[i].takers & 1u << command) == 0)
-            return error_set(error, STATUS_USAGE, "the command %s does not take --%s",
-                             commands[command].name, table[i].name);
+            return error_set(error, STATUS_USAGE,
+                             "the command %s does not take --%s; `train_gpu %s --help` lists its "
+                             "options",
+                             commands[command].name, table[i].name, commands[command].name);
         return STATUS_OK;
     }
     return unknown_option(error, name, length);
 }
 
-/* Reads the option at argv[*place] and its value, and moves *place past them; *given gets bit i
- * when it is table[i]. */
+/* Reads the option at argv[*place] and its value, and moves *place past them. Sets bit i of *given
+ * for table[i]. */
 static enum status parse_one(struct error *error, struct options *out, uint64_t *given, int *place,
                              int argc, char *const argv[]) {
     const char *name = argv[*place] + 2, *equals = strchr(name, '=');
@@ -220,7 +223,7 @@ static enum status unexpected(struct error *error, const char *text, bool takes_
         takes_words ? "a file whose name begins with one comes after --" : "a command comes first");
 }
 
-/* Takes one argument that is not an option. The first pass counts them, the later ones list them. */
+/* Takes an argument that is not an option: the first pass counts them, later passes store them. */
 static enum status take_word(struct error *error, struct options *out, const char *text) {
     size_t length = strlen(text);
     if (length == 0 || length >= PATH_CAPACITY)
@@ -282,8 +285,8 @@ static enum status parse_command(struct error *error, struct options *out, int a
     return unknown_command(error, argv[1]);
 }
 
-/* The data set where --data is not given: the synthetic one that the weights were trained on, or
- * the folder of CIFAR10_DIR, if it is set and not empty. */
+/* The data set without --data: the synthetic set that the weights were trained on, or the folder
+ * $CIFAR10_DIR, or, if that is unset or empty, the folder of `make data`. */
 static enum status default_data(struct error *error, struct options *out,
                                 const struct weights_settings *file) {
     const char *folder = getenv("CIFAR10_DIR");
@@ -295,13 +298,14 @@ static enum status default_data(struct error *error, struct options *out,
         folder = "data/cifar-10-batches-bin";
     if (strlen(folder) >= sizeof out->data)
         return error_set(error, STATUS_USAGE,
-                         "CIFAR10_DIR: the path is %zu bytes long; at most %zu are allowed",
+                         "CIFAR10_DIR: its path has %zu bytes; at most %zu are allowed",
                          strlen(folder), sizeof out->data - 1);
     memcpy(out->data, folder, strlen(folder) + 1);
     return STATUS_OK;
 }
 
-/* Writes the synthetic set as "synthetic:SEED", where SEED is --seed unless one is given. */
+/* Completes "synthetic" to "synthetic:SEED", where SEED is that of --seed, and checks a given
+ * SEED. */
 static enum status resolve_data(struct error *error, struct options *out) {
     static const char alone[] = "synthetic", seeded[] = "synthetic:";
     uint64_t seed = out->seed;
@@ -317,19 +321,19 @@ static enum status resolve_data(struct error *error, struct options *out) {
     return STATUS_OK;
 }
 
-/* Checks what concerns `compare` alone. */
+/* Checks the options of `compare` against each other. */
 static enum status check_compare(struct error *error, const struct options *options,
                                  uint64_t given) {
     static const char *const of_reading[] = {"runs",        "out",       "json", "quiet",
                                              "no-progress", "no-report", NULL};
     if (!options->runs && options->word_count > 0)
         return error_set(error, STATUS_USAGE,
-                         "unexpected argument '%.*s'; give --runs to compare the runs in folders",
+                         "unexpected argument '%.*s'; to compare the runs in folders, give --runs",
                          SHOWN, options->words[0]);
     if (!options->runs && options->seed > UINT64_MAX - (uint64_t)(options->seeds - 1))
         return error_set(error, STATUS_USAGE,
                          "--seed %" PRIu64 " with --seeds %d: the last seed would be above "
-                         "%" PRIu64 "; give a smaller one",
+                         "%" PRIu64 "; give a smaller --seed",
                          options->seed, options->seeds, UINT64_MAX);
     if (!options->runs)
         return STATUS_OK;
@@ -373,7 +377,8 @@ static enum status check_together(struct error *error, const struct options *opt
     return options->command == COMMAND_COMPARE ? check_compare(error, options, given) : STATUS_OK;
 }
 
-/* The folder of the results without --out; `compare --runs` has to read the recipe first. */
+/* The folder for the results without --out; `compare --runs` must read the recipe of a run
+ * first. */
 static void default_out(struct options *out) {
     const char *recipe = recipe_option(out->recipe.kind);
     if (out->runs)
@@ -395,7 +400,7 @@ static void set_defaults(struct options *out) {
     out->recipe.norm = NORM_GROUP;
 }
 
-/* Reads all arguments once more, over the row of one norm. */
+/* Reads all arguments once more, with the recipe's row for one norm as defaults. */
 static enum status parse_over_row(struct error *error, struct options *out, enum norm_kind norm,
                                   uint64_t *given, int first, int argc, char *const argv[]) {
     const struct recipe *row = recipe_find(out->recipe.kind, norm);
@@ -403,12 +408,12 @@ static enum status parse_over_row(struct error *error, struct options *out, enum
     if (parse_all(error, out, given, first, argc, argv) != STATUS_OK)
         return error->status;
     if (out->command == COMMAND_COMPARE && norm != NORM_GROUP)
-        out->recipe.groups = row->groups; /* --groups is for group norm */
+        out->recipe.groups = row->groups; /* --groups is for group norm only */
     return STATUS_OK;
 }
 
-/* The settings in the file of --weights. A file that cannot be read has none: the command will read it
- * again and say why. */
+/* Reads the settings in the file of --weights; none if it cannot be read: the command will try
+ * again and report the error. */
 static enum status read_settings(struct error *error, struct weights_settings *out,
                                  const struct options *options) {
     json_t *metadata;
@@ -422,8 +427,8 @@ static enum status read_settings(struct error *error, struct weights_settings *o
     return status == STATUS_BAD_DATA ? STATUS_OK : status;
 }
 
-/* Reads all arguments over the row of norm and recipe; for `compare`, over those of all norms. What
- * is not given comes from the weights file, else from the row. */
+/* Reads all arguments with the row of recipe and norm as defaults; for `compare`, once for each
+ * norm. Settings in the weights file override the row. */
 static enum status parse_over_rows(struct error *error, struct options *out,
                                    const struct weights_settings *file, uint64_t *given, int first,
                                    int argc, char *const argv[]) {
@@ -453,8 +458,8 @@ static enum status parse(struct error *error, struct options *out, int argc, cha
         return error->status;
     int first = out->command_named ? 2 : 1;
     uint64_t given = 0;
-    /* The first pass checks everything and finds norm, recipe and weights file, which say what the
-     * other values go over. */
+    /* The first pass checks everything and finds norm, recipe and weights file, which determine the
+     * defaults of the other options. */
     if (parse_all(error, out, &given, first, argc, argv) != STATUS_OK)
         return error->status;
     if (out->word_count > 0 && memory_alloc(error, &out->words, (size_t)out->word_count,
@@ -487,8 +492,8 @@ void command_line_free(struct options *options) {
 
 /* ---- help ------------------------------------------------------------------------------------ */
 
-/* Prints `text` after `column` blanks, broken at spaces so that lines stay below 100 columns; the
- * first line starts where the cursor is. */
+/* Prints `text`, wrapped at spaces to fewer than 100 columns. The first line starts at the cursor,
+ * the others after `column` blanks. */
 static enum status print_wrapped(struct error *error, int column, const char *text) {
     int room = 99 - column;
     while ((int)strlen(text) > room) {

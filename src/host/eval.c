@@ -26,7 +26,7 @@ static enum status print_text(struct error *error, const struct evaluation *e) {
                         text_count(correct, (int64_t)e->score.correct), e->score.loss);
 }
 
-/* JSON has no NaN and no infinity: such a loss is null. */
+/* JSON has no NaN and no infinity, so such a loss becomes null. */
 static json_t *score_json(const struct evaluation *e) {
     return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:o}", "norm",
                      norm_option(e->inference.network.norm), "recipe",

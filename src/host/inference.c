@@ -1,4 +1,4 @@
-/* inference.c: what `eval` and `predict` set up. */
+/* inference.c: the set-up that `eval` and `predict` share. */
 #include "inference.h"
 
 #include "base/output.h"

@@ -1,5 +1,5 @@
-/* info.c: what the program was built with and what it finds on this machine. Text and JSON come from
- * one JSON object. */
+/* info.c: prints what the program was built with and what it finds on this machine. Text and JSON
+ * are made from the same JSON object. */
 #include "info.h"
 
 #include "base/output.h"
@@ -19,8 +19,8 @@ static const char compiler[] = __VERSION__; /* "Debian Clang 14.0.6" */
 static const char compiler[] = "gcc " __VERSION__;
 #endif
 
-/* The algorithms that the device chooses for the network's convolutions: asking for their workspace
- * makes it choose. NULL: the device has no choice. */
+/* The algorithms that the device chooses for the network's convolutions; asking for their workspace
+ * makes it choose. NULL: the device has no choice of algorithms. */
 static json_t *choices_json(const struct backend *backend, struct device *device,
                             const struct network *network, int batch) {
     for (int i = 0; i < network->layer_count; i++) {
@@ -39,8 +39,8 @@ static json_t *choices_json(const struct backend *backend, struct device *device
     return lines;
 }
 
-/* Adds the devices of a backend, up to the first one that does not open; of a backend without any,
- * the reason. */
+/* Adds the devices of a backend, up to the first that does not open; if there is none, the
+ * reason. */
 static void add_devices(json_t *devices, const struct backend *backend, const struct options *asked,
                         const struct network *network) {
     for (int index = 0; index < MAX_DEVICES; index++) {
@@ -130,7 +130,7 @@ enum status info(struct error *error, const struct options *options) {
         return error->status;
     json_t *object = info_json(options, &network);
     if (object == NULL)
-        return error_set(error, STATUS_FAILED, "out of memory for what `info` prints");
+        return error_set(error, STATUS_FAILED, "out of memory for the output of `info`");
     enum status status;
     if (options->json) {
         status = output_json(error, object);

@@ -1,5 +1,5 @@
-/* main.c: reads the command line, runs the command, and reports what went wrong: one line on
- * standard error, and the status as exit status. */
+/* main.c: reads the command line and runs the command. A failure is reported as one line on
+ * standard error, and as the exit status. */
 #include "base/output.h"
 #include "base/stop.h"
 #include "base/version.h"
@@ -22,12 +22,11 @@ static enum status print_version(struct error *error) {
     return output_flush(error);
 }
 
-/* GCC's OpenMP waits for its other threads in a busy loop of some milliseconds. On a machine that
- * has anything else to do this takes the time from the very thread that is waited for: a step then
- * takes up to four times as long, measured with two threads on two busy cores. The library reads
- * its settings once, before any code of this program runs, and no call changes them later; so the
- * program starts itself again with a short loop, under its own path to keep its name. What the user
- * has set stays. */
+/* GCC's OpenMP waits for its other threads in a busy loop of some milliseconds. On a busy machine,
+ * this takes time from the very threads that it waits for: a step took up to four times as long,
+ * measured with two threads on two busy cores. The library reads its settings once, before any code
+ * of this program runs, and no call changes them later. So the program starts itself again with a
+ * short loop, under its own path to keep its name. Settings of the user stay. */
 static void wait_passively(char *const argv[]) {
     char path[PATH_CAPACITY];
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
@@ -43,9 +42,9 @@ static bool computes(enum command command) {
            command == COMMAND_COMPARE;
 }
 
-/* Raises a stack limit that is too small, where that is allowed: a stack that overflows ends the
- * program without a message. Training with its report needs
- * between 96 and 112 KiB (`ulimit -s`, x86-64). */
+/* Raises a stack limit that is too small, if allowed, because a stack overflow ends the program
+ * without a message. Training with its report needs between 96 and 112 KiB (`ulimit -s`,
+ * x86-64). */
 static enum status ensure_stack(struct error *error) {
     const rlim_t needed = 512 << 10;
     struct rlimit limit;

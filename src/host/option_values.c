@@ -1,5 +1,5 @@
-/* option_values.c: strict reading of values. The whole text must be a value: no signs where negative
- * numbers are not allowed, no trailing letters, no rounding to zero or infinity. */
+/* option_values.c: parses the values of options strictly. The whole text must be a value: no signs,
+ * no trailing characters, no rounding to zero or infinity. */
 #include "option_values.h"
 
 #include "base/files.h"
@@ -61,7 +61,7 @@ void option_allowed(char out[ALLOWED_CAPACITY], const struct option *option) {
     case VALUE_INTS:
         snprintf(out, ALLOWED_CAPACITY,
                  "up to %d whole numbers from %" PRIu64 " to %" PRIu64
-                 ", each above the one before, with commas between",
+                 ", in rising order, separated by commas",
                  MAX_INTS, option->low, option->high);
         return;
     case VALUE_POSITIVE:
@@ -79,7 +79,7 @@ void option_allowed(char out[ALLOWED_CAPACITY], const struct option *option) {
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-/* Digits only: no sign, no space, nothing behind them. */
+/* Digits only: no sign, no space, nothing after them. */
 static bool read_whole(uint64_t *out, const char *text, uint64_t low, uint64_t high) {
     uint64_t value = 0;
     if (text[0] == '\0')
@@ -96,8 +96,8 @@ static bool read_whole(uint64_t *out, const char *text, uint64_t low, uint64_t h
     return value >= low && value <= high;
 }
 
-/* A decimal number that is finite as a float, and above 0 as a float if it is not written as a
- * zero. No option takes a negative one. */
+/* A decimal number that is finite as a float, and not 0 as a float unless it is written as a zero.
+ * No option takes a negative number. */
 static bool read_real(float *out, const char *text) {
     if (text[0] == '\0' || text[0] == '-' || text[0] == '+' ||
         text[strspn(text, "0123456789.eE+-")] != '\0') /* strtof takes "nan", "inf", "0x1p3" */
@@ -133,7 +133,7 @@ static bool read_word(int *out, const char *text, const char *const *words) {
     return false;
 }
 
-/* Reads a whole number or a word into the member, in the member's own type. */
+/* Reads a whole number into the member, in the member's type. */
 static bool put_whole(void *member, const struct option *option, const char *text) {
     uint64_t whole;
     if (!read_whole(&whole, text, option->low, option->high))

@@ -1,4 +1,4 @@
-/* option_values.h: one option of the command line, and the strict reading of its value. */
+/* option_values.h: an option of the command line, and the strict parsing of its value. */
 #ifndef OPTION_VALUES_H
 #define OPTION_VALUES_H
 
@@ -6,16 +6,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What an option's value is, and the type of the member it goes to. */
+/* The kinds of values, and the type of the member that stores each. */
 enum value_kind {
     VALUE_NONE,         /* a flag; bool */
-    VALUE_PATH,         /* char [PATH_CAPACITY] */
-    VALUE_WORD,         /* one of option->words; an enum, the place among them */
+    VALUE_PATH,         /* a path; char [PATH_CAPACITY] */
+    VALUE_WORD,         /* one of option->words; an enum, its index among them */
     VALUE_DEVICE,       /* auto, cpu, cuda or cuda:N; struct device_request */
     VALUE_INT,          /* a whole number from option->low to option->high; int */
     VALUE_INT64,        /* the same; int64_t */
     VALUE_UINT64,       /* the same; uint64_t */
-    VALUE_INTS,         /* such numbers, rising, with commas between; struct int_list */
+    VALUE_INTS,         /* such numbers, in rising order, separated by commas; struct int_list */
     VALUE_POSITIVE,     /* a finite number above 0; float */
     VALUE_NOT_NEGATIVE, /* a finite number, 0 or above; float */
     VALUE_FRACTION,     /* a number from 0 to below 1; float */
@@ -26,11 +26,11 @@ struct option {
     const char *name;     /* without the dashes */
     const char *argument; /* as the help shows it; NULL: nothing, or all words of a VALUE_WORD */
     const char *help;     /* with the default */
-    unsigned takers;      /* bit 1 << c: the command c takes it */
+    unsigned takers;      /* bit 1 << c: command c takes it */
     enum value_kind kind;
     size_t offset;            /* of the member in struct options */
-    const char *const *words; /* VALUE_WORD: NULL at the end */
-    uint64_t low, high;       /* whole numbers: the range */
+    const char *const *words; /* VALUE_WORD: the words, then NULL */
+    uint64_t low, high;       /* range of whole numbers */
 };
 
 enum { ALLOWED_CAPACITY = 160 };
@@ -41,8 +41,8 @@ const char *option_argument(char out[ALLOWED_CAPACITY], const struct option *opt
 /* Writes what the option allows: "a whole number from 1 to 512". */
 void option_allowed(char out[ALLOWED_CAPACITY], const struct option *option);
 
-/* Reads `text` into `member`, which has the type of the option's kind; false, the member perhaps
- * changed, if the text is not allowed. A flag becomes true. */
+/* Parses `text` into `member`, which has the type of the option's kind; sets a flag to true. False:
+ * the text is not allowed, and the member may have changed. */
 bool option_put(void *member, const struct option *option, const char *text);
 
 #endif

@@ -13,17 +13,17 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SHOWN_CLASSES = 3, WIDEST_PATH = 48 /* columns that the paths are aligned in, at most */ };
+enum { SHOWN_CLASSES = 3, WIDEST_PATH = 48 /* columns; longer paths are not aligned */ };
 
 struct prediction {
     double probabilities[CLASS_COUNT];
-    int best[SHOWN_CLASSES]; /* the likeliest classes, best first; of equal ones the first */
+    int best[SHOWN_CLASSES]; /* the most likely classes, best first, equal ones in order */
 };
 
 struct predictions {
-    struct dataset dataset; /* the images as its test set, with labels that mean nothing */
+    struct dataset dataset; /* the images as its test set, with meaningless labels */
     struct inference inference;
-    struct prediction *list; /* one for each image */
+    struct prediction *list; /* [dataset.test.count] */
 };
 
 /* ---- images ---------------------------------------------------------------------------------- */
@@ -43,7 +43,7 @@ static enum status read_images(struct error *error, struct image_set *out,
 
 /* ---- from logits to classes ------------------------------------------------------------------ */
 
-/* Puts the likeliest classes first, by insertion. */
+/* Finds the most likely classes, by an insertion sort. */
 static void rank(struct prediction *p) {
     int order[CLASS_COUNT] = {0};
     for (int i = 0; i < CLASS_COUNT; i++) {
@@ -63,8 +63,8 @@ static enum status take_logits(struct error *error, struct predictions *p, const
             if (!isfinite(logits[c]))
                 return error_set(
                     error, STATUS_BAD_DATA,
-                    "weights file '%s' gives values that are not finite for image '%s'; use "
-                    "other weights",
+                    "weights file '%s': the result for image '%s' is not finite; use other "
+                    "weights",
                     options->weights, options->words[i]);
         softmax(p->list[i].probabilities, logits);
         rank(&p->list[i]);
@@ -82,7 +82,7 @@ static int columns(const char *text) {
     return count;
 }
 
-/* The width of the widest text within the limit. */
+/* The width of the widest text that is not wider than `limit`, in columns. */
 static int widest(const char *const *texts, int count, int limit) {
     int most = 0;
     for (int i = 0; i < count; i++) {
@@ -124,8 +124,8 @@ static enum status print_text(struct error *error, const struct predictions *p) 
     return STATUS_OK;
 }
 
-/* The class at `place` among the likeliest. Here and below NULL means no memory; json_pack passes it
- * on. */
+/* The class at `place` among the most likely ones. NULL, here and below: no memory; json_pack
+ * passes it on. */
 static json_t *top_json(const struct predictions *p, int image, int place) {
     int class = p->list[image].best[place];
     return json_pack("{s:s, s:f}", "class", p->dataset.class_names[class], "probability",
@@ -169,7 +169,7 @@ static json_t *predictions_json(const struct predictions *p) {
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* The name of the data set that the weights were trained on; NULL: the file does not say. */
+/* The name of the data set that the weights were trained on; NULL: the file does not give it. */
 static const char *trained_on(const struct inference *inference) {
     return json_string_value(json_object_get(inference->metadata, "dataset"));
 }
@@ -177,7 +177,7 @@ static const char *trained_on(const struct inference *inference) {
 static enum status run(struct error *error, struct predictions *p, const struct options *options) {
     size_t count = (size_t)p->dataset.test.count;
     float *logits = NULL;
-    struct score unused; /* the labels mean nothing */
+    struct score unused; /* the labels are meaningless */
     if (inference_open(error, &p->inference, options, &p->dataset.test, NULL) != STATUS_OK ||
         memory_alloc(error, &p->list, count, sizeof *p->list, "the predictions") != STATUS_OK ||
         memory_alloc(error, &logits, count, CLASS_COUNT * sizeof *logits, "the logits") !=

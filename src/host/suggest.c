@@ -1,12 +1,12 @@
-/* suggest.c: the known name that an unknown one may have meant. */
+/* suggest.c: finds the known name that the user may have meant. */
 #include "suggest.h"
 
 #include <string.h>
 
-enum { MAX_NAME = 32 }; /* longer ones match nothing */
+enum { MAX_NAME = 32 }; /* longer names match nothing */
 
-/* Insertions, deletions, replacements and swaps of neighbours that make `b` of the first `m` bytes
- * of `a` (the restricted Damerau-Levenshtein distance). */
+/* The number of insertions, deletions, replacements and swaps of neighbours that turn the first `m`
+ * bytes of `a` into `b` (the restricted Damerau-Levenshtein distance). */
 static int distance(const char *a, int m, const char *b) {
     int rows[MAX_NAME + 1][MAX_NAME + 1];
     int n = (int)strlen(b);
@@ -32,7 +32,7 @@ static int distance(const char *a, int m, const char *b) {
     return rows[m][n];
 }
 
-/* The distance of a name from what was typed; the start of a name counts as the name. */
+/* The distance between a name and the typed text; 0 if the text is the start of the name. */
 static int misfit(const struct suggestion *suggestion, const char *name) {
     if (suggestion->length >= 2 &&
         strncmp(suggestion->typed, name, (size_t)suggestion->length) == 0)
@@ -41,7 +41,7 @@ static int misfit(const struct suggestion *suggestion, const char *name) {
 }
 
 struct suggestion suggestion_for(const char *typed, int length) {
-    /* Names that differ in more places would not help. */
+    /* A name that differs more is hardly the one meant. */
     int limit = length < 5 ? 2 : 3;
     return (struct suggestion){.typed = typed, .length = length, .misfit = limit + 1};
 }

@@ -1,5 +1,5 @@
 /* summary.c: the layer table, as text, as JSON and as a picture. Multiply-adds and activation bytes
- * are those of the forward pass of one image. */
+ * are for the forward pass of one image. */
 #include "summary.h"
 
 #include "base/output.h"
@@ -13,13 +13,6 @@
 
 static int64_t activation_bytes(const struct layer *layer) {
     return (int64_t)shape_elements(layer->out) * (int64_t)sizeof(float);
-}
-
-static int64_t total_multiply_adds(const struct network *network) {
-    int64_t sum = 0;
-    for (int i = 0; i < network->layer_count; i++)
-        sum += network->layers[i].multiply_adds;
-    return sum;
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -52,7 +45,7 @@ static enum status print_table(struct error *error, const struct network *networ
     for (int i = 0; i < network->layer_count; i++)
         if (print_layer(error, &network->layers[i]) != STATUS_OK)
             return error->status;
-    const int64_t totals[3] = {network_parameters(network), total_multiply_adds(network),
+    const int64_t totals[3] = {network_parameters(network), network_multiply_adds(network),
                                network_activation_bytes(network)};
     if (print_row(error, "total", "", "", totals) != STATUS_OK)
         return error->status;
@@ -61,7 +54,7 @@ static enum status print_table(struct error *error, const struct network *networ
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-/* A full network as JSON; NULL if there is no memory. */
+/* The network as JSON; NULL: no memory. */
 static json_t *network_json(const struct network *network) {
     json_t *layers = json_array();
     for (int i = 0; i < network->layer_count; i++) {
@@ -76,8 +69,9 @@ static json_t *network_json(const struct network *network) {
     }
     return json_pack("{s:s, s:s, s:i, s:I, s:I, s:o}", "norm", norm_option(network->norm), "recipe",
                      recipe_option(network->recipe), "parameters", network_parameters(network),
-                     "multiply_adds", (json_int_t)total_multiply_adds(network), "activation_bytes",
-                     (json_int_t)network_activation_bytes(network), "layers", layers);
+                     "multiply_adds", (json_int_t)network_multiply_adds(network),
+                     "activation_bytes", (json_int_t)network_activation_bytes(network), "layers",
+                     layers);
 }
 
 /* ---- picture --------------------------------------------------------------------------------- */

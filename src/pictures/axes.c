@@ -1,4 +1,4 @@
-/* axes.c: ranges, round ticks and their labels. */
+/* axes.c: ranges, axes with round ticks, and labels. */
 #include "pictures/axes.h"
 
 #include <math.h>
@@ -6,8 +6,8 @@
 
 /* ---- ranges ---------------------------------------------------------------------------------- */
 
-/* The loss of a diverging run can come close to the largest double, and an axis would have to end
- * beyond that. Larger values are drawn as this one. */
+/* The loss of a diverging run can come close to the largest double, and its axis would end beyond
+ * that. Larger values are drawn as this one. */
 static const double huge = 1e200;
 
 void range_add(struct range *range, double value) {
@@ -26,7 +26,7 @@ static double round_up(double width) {
     static const double leading[] = {1, 2, 5};
     double power = pow(10, floor(log10(width)));
     for (int i = 0; i < 3; i++)
-        if (leading[i] * power >= width * (1 - 1e-9)) /* 3 x 0.1 is a little more than 0.3 */
+        if (leading[i] * power >= width * (1 - 1e-9)) /* allows for rounding of `width` */
             return leading[i] * power;
     return 10 * power;
 }
@@ -35,7 +35,7 @@ static double round_up(double width) {
  * `ticks` ticks. */
 static void round_ends(struct axis *axis, int ticks, double least) {
     double step = fmax(least, round_up((axis->high - axis->low) / (ticks - 1)));
-    for (int i = 0; i < 2; i++) /* either end can add a tick */
+    for (int i = 0; i < 2; i++) /* rounding each end can add a tick */
         if (ceil(axis->high / step - 1e-9) - floor(axis->low / step + 1e-9) > ticks - 1)
             step = round_up(step * 1.5);
     axis->low = floor(axis->low / step + 1e-9) * step;
@@ -45,10 +45,10 @@ static void round_ends(struct axis *axis, int ticks, double least) {
 
 void axis_fit(struct axis *out, const struct range *range, double least, int ticks) {
     double low = range->any ? range->low : 0, high = range->any ? range->high : 1;
-    /* In a narrower range the labels of the ticks would not differ. */
+    /* In a narrower range, the labels of neighbouring ticks would be equal. */
     least = fmax(least, fmax(fabs(low), fabs(high)) * 1e-6);
     if (least == 0)
-        least = 1; /* nothing but zeros */
+        least = 1; /* all values are 0 */
     if (high - low < least) {
         double middle = low + (high - low) / 2;
         low = middle - least / 2;
@@ -68,7 +68,7 @@ void axis_fit_whole(struct axis *out, int first, int last, int ticks) {
 
 void axis_fit_logarithmic(struct axis *out, const struct range *range, int ticks) {
     double low = log10(fmax(range->low, 1 / huge)), high = log10(fmax(range->high, 1 / huge));
-    if (high - low < 1e-9) /* a single value: the decade that it lies in */
+    if (high - low < 1e-9) /* a single value: show the decade around it */
         high = low + 1e-3;
     *out = (struct axis){.low = low, .high = high, .logarithmic = true};
     round_ends(out, ticks, 1);
@@ -83,7 +83,8 @@ void axis_clip(struct axis *axis, double low, double high) {
 
 /* ---- ticks ----------------------------------------------------------------------------------- */
 
-/* An end of the axis in steps. Callers allow for rounding: it may just miss a whole number. */
+/* An end of the axis, in steps. Because of rounding it may just miss a whole number; callers allow
+ * for that. */
 static double in_steps(const struct axis *axis, double end) {
     return (axis->logarithmic ? log10(end) : end) / axis->step;
 }
@@ -112,7 +113,7 @@ const char *axis_label(char out[AXIS_LABEL_CAPACITY], const struct axis *axis, d
     double unit = axis->logarithmic ? value : axis->step;
     double largest = fmax(fabs(axis->low), fabs(axis->high));
     if (fabs(value) < unit / 2)
-        snprintf(out, AXIS_LABEL_CAPACITY, "0"); /* also where rounding missed 0 */
+        snprintf(out, AXIS_LABEL_CAPACITY, "0"); /* or 0 but for rounding */
     else if (unit < 1e-4 || largest >= 1e7)
         snprintf(out, AXIS_LABEL_CAPACITY, "%.*e",
                  (int)fmax(0, floor(log10(fabs(value)) + 1e-9) - floor(log10(unit) + 1e-9)), value);

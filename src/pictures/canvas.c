@@ -33,7 +33,7 @@ static enum status font_missing(struct error *error) {
                      font_family);
 }
 
-/* Makes the face from the font's file alone: the user's fontconfig settings for hinting and
+/* Makes the face from the font's file alone, because the user's fontconfig settings for hinting and
  * smoothing would make the picture depend on the machine. */
 static enum status face_of_match(struct error *error, cairo_font_face_t **out,
                                  const FcPattern *match) {
@@ -48,7 +48,7 @@ static enum status face_of_match(struct error *error, cairo_font_face_t **out,
                                       index, (char *)NULL);
     if (alone == NULL)
         return error_set(error, STATUS_FAILED, "out of memory for a font");
-    *out = cairo_ft_font_face_create_for_pattern(alone); /* a failure is the face's status */
+    *out = cairo_ft_font_face_create_for_pattern(alone); /* a failure shows in the face's status */
     FcPatternDestroy(alone);
     return STATUS_OK;
 }
@@ -130,8 +130,8 @@ const char *pictures_cairo(void) {
     return cairo_version_string();
 }
 
-/* Opens only the fonts: without memory for a sheet the drawing itself should fail, instead of being
- * left out. */
+/* Opens only the fonts. If there is no memory for a sheet, drawing should fail with an error, not
+ * be skipped. */
 enum status pictures_ready(struct error *error) {
     static const int weights[FACES] = {[REGULAR] = FC_WEIGHT_REGULAR, [BOLD] = FC_WEIGHT_BOLD};
     for (int i = 0; i < FACES; i++) {
@@ -273,7 +273,7 @@ void canvas_disc(struct canvas *canvas, struct point centre, double radius, unsi
     fill_path(canvas, fill, stroke);
 }
 
-/* All have about the same area; a white rim separates them from the line below. */
+/* All markers have about the same area; a white rim separates them from the line below them. */
 void canvas_marker(struct canvas *canvas, struct point at, enum marker marker, unsigned ink) {
     static const struct stroke rim = {INK_WHITE, 1, DASH_NONE};
     cairo_t *cairo = canvas->cairo;
@@ -324,7 +324,7 @@ double canvas_text_width(struct canvas *canvas, const struct type *type, const c
     return width_at(canvas, type->bold, type->size, utf8_clean(clean, sizeof clean, text));
 }
 
-/* Cuts whole characters off the end until text and ellipsis are `room` wide. */
+/* Cuts whole characters off the end until the text with an ellipsis fits into `room`. */
 static void cut(struct canvas *canvas, char text[TEXT_BYTES], double room, bool bold, double size) {
     size_t length = strlen(text);
     do {
@@ -335,7 +335,7 @@ static void cut(struct canvas *canvas, char text[TEXT_BYTES], double room, bool 
     } while (length > 0 && width_at(canvas, bold, size, text) > room);
 }
 
-/* Cuts the text if it must; returns the font size at which it fits. */
+/* Returns the font size at which the text fits; cuts the text if it must. */
 static double fit(struct canvas *canvas, char text[TEXT_BYTES], double room,
                   const struct type *type) {
     const double smallest = type->size * 0.75;

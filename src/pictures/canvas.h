@@ -1,8 +1,8 @@
-/* canvas.h: lines, areas and text for the pictures: a thin layer over cairo. Lengths are in points
- * of the picture at the size it is meant to be seen at, and y points down. The file has
- * CANVAS_SCALE pixels for each point, so that lines of width 1 at whole coordinates are crisp.
+/* canvas.h: draws lines, areas and text: a thin layer over cairo. Lengths are in points of the
+ * picture at its intended size, and y points down. The file has CANVAS_SCALE pixels per point, so
+ * that lines of width 1 at whole coordinates are crisp.
  *
- * Drawing calls do not report faults: canvas_write does, for all calls before it. */
+ * Drawing calls do not report errors; canvas_write does so for all calls before it. */
 #ifndef CANVAS_H
 #define CANVAS_H
 
@@ -15,8 +15,9 @@
 
 enum { CANVAS_SCALE = 2 };
 
-/* Colours as 0xRRGGBB. The named ones can be told apart with every kind of colour vision (Okabe and
- * Ito, "Color Universal Design", 2002); in grey, dashes, markers and texts tell curves apart. */
+/* Colours as 0xRRGGBB. Those from orange to purple can be told apart with every kind of colour
+ * vision (Okabe and Ito, "Color Universal Design", 2002); in grey, dashes, markers and texts tell
+ * curves apart. */
 enum {
     INK_BLACK = 0x000000,
     INK_ORANGE = 0xE69F00,
@@ -28,13 +29,13 @@ enum {
     INK_PURPLE = 0xCC79A7,
     INK_WHITE = 0xFFFFFF, /* the paper */
     INK_TEXT = 0x1A1A1A,
-    INK_MUTED = 0x595959, /* still 7:1 against the paper */
+    INK_MUTED = 0x595959, /* contrast with the paper is still 7:1 */
     INK_FRAME = 0x8C8C8C,
     INK_GRID = 0xE3E3E3,
     INK_NONE = 0x1000000, /* as a fill: transparent */
 };
 
-/* `share` (0 to 1) of `ink`, the rest of `other`. */
+/* Mixes a `share` (0 to 1) of `ink` with `other`. */
 unsigned ink_mix(unsigned ink, unsigned other, double share);
 
 struct point {
@@ -47,13 +48,13 @@ struct box {
 
 struct canvas;
 
-/* Opens a white sheet. Errors: STATUS_FAILED: no memory, or no font. */
+/* Opens a white sheet, sizes in points. Errors: STATUS_FAILED: no memory, or no font. */
 enum status canvas_open(struct error *error, struct canvas **out, int width, int height);
 void canvas_close(struct canvas *canvas);
 
-/* Writes the sheet as PNG; the tEXt chunks are Title ("HEADING: TITLE"), Dataset, Run, Software and
- * the settings of the caption. Errors: STATUS_FAILED: a drawing call had no memory, or the file
- * cannot be written. */
+/* Writes the sheet as a PNG file. Its tEXt chunks are Title ("HEADING: TITLE"), Dataset, Run,
+ * Software and the settings of the caption. Errors: STATUS_FAILED: a drawing call had no memory, or
+ * the file cannot be written. */
 enum status canvas_write(struct error *error, struct canvas *canvas, const char *path,
                          const char *heading, const struct picture_caption *caption);
 
@@ -75,15 +76,16 @@ void canvas_line(struct canvas *canvas, struct point from, struct point to,
 void canvas_join(struct canvas *canvas, struct point point);
 void canvas_stroke(struct canvas *canvas, const struct stroke *stroke);
 
-/* Fills the area within the points added so far, with `opacity` from 0 to 1, and starts a new
+/* Fills the area enclosed by the points added so far, with `opacity` from 0 to 1, and starts a new
  * line. */
 void canvas_fill(struct canvas *canvas, unsigned ink, double opacity);
 
-/* A path with rounded corners and an arrow head at its end. */
+/* A path through `count` points with rounded corners, and an arrow head at its end. */
 void canvas_arrow(struct canvas *canvas, const struct point *points, int count,
                   const struct stroke *stroke);
 
-/* Filled, and framed if there is a stroke (NULL: no frame). The corners have this radius. */
+/* A filled box, its corners rounded with `radius`, and a filled disc; framed unless `stroke` is
+ * NULL. */
 void canvas_box(struct canvas *canvas, const struct box *box, double radius, unsigned fill,
                 const struct stroke *stroke);
 void canvas_disc(struct canvas *canvas, struct point centre, double radius, unsigned fill,
@@ -104,17 +106,17 @@ struct type {
     bool bold;
     unsigned ink;
     enum align align;
-    double turn; /* rotation about its place, in degrees, clockwise */
+    double turn; /* rotation about `at`, in degrees, clockwise */
 };
 
 enum { ANY_WIDTH = 0 };
 
-/* Prints a text whose base line goes through `at`. A text wider than `room` is set smaller, by at
- * most a quarter, then cut and ended with an ellipsis; ANY_WIDTH: no limit. */
+/* Prints a text with `at` on its baseline. A text wider than `room` is set smaller, by at most a
+ * quarter, then cut with an ellipsis; ANY_WIDTH: no limit. */
 void canvas_text(struct canvas *canvas, struct point at, double room, const struct type *type,
                  const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* The width of a text at full size. */
+/* The width of a text at full size, in points. */
 double canvas_text_width(struct canvas *canvas, const struct type *type, const char *text);
 
 #endif

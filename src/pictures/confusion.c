@@ -1,5 +1,5 @@
-/* confusion.c: the confusion matrix: a row for each true class, a column for each predicted one,
- * and the accuracy of each class at the end of its row. */
+/* confusion.c: draws the confusion matrix: a row for each true class, a column for each predicted
+ * class, and the accuracy of each class at the end of its row. */
 #include "base/text.h"
 #include "pictures/canvas.h"
 #include "pictures/heading.h"
@@ -23,16 +23,17 @@ struct matrix {
     const struct answers *answers;
     int counts[CLASS_COUNT][CLASS_COUNT]; /* by true class, then by predicted class */
     int totals[CLASS_COUNT];              /* images of each true class */
-    int right;
-    double most;  /* the largest share of a class taken for another one */
-    int worst[2]; /* these classes, true and predicted */
-    bool slanted; /* the names of the columns do not fit above them */
+    int right;                            /* correctly classified images */
+    double most;  /* the largest share of a class that is mistaken for another */
+    int worst[2]; /* these two classes, true and predicted */
+    bool slanted; /* the names of the columns are too long to be level */
     double top;   /* of the cells */
 };
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-/* Images taken for `predicted`, as a share of their class; 0 for a class without images. */
+/* The share of the class `label` that is classified as `predicted`; 0 for a class without
+ * images. */
 static double share_of(const struct matrix *matrix, int label, int predicted) {
     int total = matrix->totals[label];
     return total == 0 ? 0 : (double)matrix->counts[label][predicted] / total;
@@ -70,7 +71,8 @@ static void describe(char *out, size_t capacity, const struct matrix *matrix) {
 
 /* ---- cells ----------------------------------------------------------------------------------- */
 
-/* Right answers are blue, from 0 to 100 % of the class; mistakes are orange, up to the largest. */
+/* Correct answers are blue, by their share of the class; mistakes are vermillion, by their share
+ * relative to the largest. */
 static unsigned right_ink(double share) {
     return ink_mix(INK_BLUE, INK_WHITE, share);
 }
@@ -79,8 +81,8 @@ static unsigned wrong_ink(double share_of_most) {
     return ink_mix(INK_VERMILLION, INK_WHITE, share_of_most);
 }
 
-/* The ink that reads well on a colour, by its luma (ITU-R BT.601, 0 to 255): white on the darker
- * blues, black on everything else. */
+/* An ink that is easy to read on a colour, chosen by its luma (ITU-R BT.601, 0 to 255): white on
+ * the darker blues, black on everything else. */
 static unsigned ink_on(unsigned paper) {
     double luma =
         0.299 * (paper >> 16 & 0xFF) + 0.587 * (paper >> 8 & 0xFF) + 0.114 * (paper & 0xFF);
@@ -106,7 +108,7 @@ static void draw_cell(const struct matrix *matrix, int label, int predicted) {
                 CELL_WIDTH - 8, &type, "%s", text_count(text, matrix->counts[label][predicted]));
 }
 
-/* The name to the left of the cells, the accuracy to the right. */
+/* A row: name, cells, accuracy. */
 static void draw_row(const struct matrix *matrix, int label) {
     static const struct type name = {.size = 13, .ink = INK_TEXT, .align = ALIGN_RIGHT};
     static const struct type number = {
@@ -189,7 +191,7 @@ static void draw(struct matrix *matrix, const struct picture_caption *caption) {
     draw_legend(matrix);
 }
 
-/* Measures on a sheet of its own: the size of the picture depends on the result. */
+/* Measures on a separate sheet, because the size of the picture depends on the result. */
 static enum status choose_slant(struct error *error, struct matrix *matrix) {
     struct canvas *sheet;
     if (canvas_open(error, &sheet, 1, 1) != STATUS_OK)

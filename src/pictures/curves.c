@@ -1,6 +1,6 @@
-/* curves.c: loss, accuracy and learning rate over the epochs: three panels, one above the other,
- * with one axis of epochs. The legend of a curve stands to the right of the panel, at the height
- * where the curve ends. */
+/* curves.c: draws loss, accuracy and learning rate over the epochs: three panels, one above
+ * another, with a common axis of epochs. The legend of a curve is to the right of the panel, at the
+ * height where the curve ends. */
 #include "base/text.h"
 #include "pictures/heading.h"
 #include "pictures/layout.h"
@@ -13,31 +13,31 @@ enum {
     PLOT_LEFT = CURVES_LEFT,
     PLOT_WIDTH = CURVES_PLOT_WIDTH,
     PLOT_RIGHT = PLOT_LEFT + PLOT_WIDTH,
-    MARKED_EPOCHS = 40, /* up to this many, every point gets a marker */
+    MARKED_EPOCHS = 40, /* up to this many epochs, every point has a marker */
 };
 
 static const char heading[] = "Training curves";
 
-/* ---- what is drawn --------------------------------------------------------------------------- */
+/* ---- quantities and panels ------------------------------------------------------------------- */
 
 enum quantity { TRAIN_LOSS, TEST_LOSS, TRAIN_ACCURACY, TEST_ACCURACY, LEARNING_RATE };
 
 struct curve {
     enum quantity quantity;
-    const char *name, *value; /* in the legend: the name, the format of the value */
+    const char *name, *value; /* for the legend: the name, the format of the value */
     struct curve_style style;
 };
 
-enum { CURVES = 2 }; /* of a panel, at most */
+enum { CURVES = 2 }; /* at most, per panel */
 
 struct panel {
     const char *title;
     double top, height;
     int ticks;      /* of its axis, at most */
     double least;   /* the narrowest range of its axis */
-    double highest; /* bound of the values; the lower bound is 0 */
+    double highest; /* upper bound of the values; the lower bound is 0 */
     int count;
-    /* Later ones are drawn over earlier ones: a solid curve shows through a dashed one. */
+    /* In drawing order: a solid curve shows through a dashed one on top of it. */
     struct curve curves[CURVES];
 };
 
@@ -58,7 +58,7 @@ static const struct panel panels[] = {
 /* clang-format on */
 enum { PANELS = sizeof panels / sizeof panels[0] };
 
-/* The epochs, and what is computed from them. */
+/* The epochs, and values computed from them. */
 struct curves {
     struct canvas *canvas;
     const struct epoch_metrics *epochs;
@@ -83,7 +83,7 @@ static double value_of(const struct epoch_metrics *epoch, enum quantity quantity
     return NAN;
 }
 
-/* Of equal accuracies the first. */
+/* The epoch with the best test accuracy, the first of equal ones; -1: none. */
 static int find_best(const struct epoch_metrics *epochs, int count) {
     int best = -1;
     for (int i = 0; i < count; i++)
@@ -93,8 +93,8 @@ static int find_best(const struct epoch_metrics *epochs, int count) {
     return best;
 }
 
-/* Whether the rate falls in steps, and most epochs keep the rate of the one before. Steps by powers
- * of ten show only on a logarithmic axis, and a slanted line between them would be wrong. */
+/* Whether the rate falls in steps: most epochs have the rate of the epoch before. Steps by powers
+ * of ten need a logarithmic axis, and slanted lines between them would be wrong. */
 static bool rate_in_steps(const struct curves *curves) {
     int changes = 0;
     for (int i = 1; i < curves->count; i++)
@@ -102,8 +102,8 @@ static bool rate_in_steps(const struct curves *curves) {
     return changes > 0 && 2 * changes < curves->count;
 }
 
-/* A diverging loss passes through so many powers of ten that a linear axis would show only its
- * end. */
+/* Whether the axis is logarithmic. A diverging loss passes through so many powers of ten that a
+ * linear axis would show only its end. */
 static bool wants_decades(const struct curves *curves, const struct panel *panel,
                           const struct range *range) {
     if (range->low <= 0)
@@ -158,7 +158,7 @@ static struct shown show(const struct curves *curves, const struct panel *panel)
     return shown;
 }
 
-/* The line of the best epoch runs through all panels; its text stands above the first. */
+/* The line at the best epoch runs through all panels; its text is above the first. */
 static void draw_best(const struct curves *curves, const struct plot *plot) {
     static const struct stroke line = {INK_MUTED, 1, DASH_SHORT};
     struct type type = {.size = 12, .ink = INK_TEXT, .align = ALIGN_CENTRE};
@@ -187,8 +187,8 @@ static bool has_value(const struct shown *shown, const struct curve *curve, int 
     return isfinite(value_of(&shown->curves->epochs[index], curve->quantity));
 }
 
-/* The points from `first` to before `end`, all finite, as one line. A rate that falls in steps is
- * constant through an epoch, up to the epoch's point. */
+/* Draws the points from `first` up to `end` (excluded), all finite, as one line. A rate that falls
+ * in steps is constant within an epoch, up to the epoch's point. */
 static void draw_line(const struct shown *shown, const struct curve *curve, int first, int end) {
     struct canvas *canvas = shown->curves->canvas;
     bool steps = curve->quantity == LEARNING_RATE && shown->plot.up.logarithmic;
@@ -201,7 +201,7 @@ static void draw_line(const struct shown *shown, const struct curve *curve, int 
     canvas_stroke(canvas, &curve->style.stroke);
 }
 
-/* Markers if there are few points, and on a point without neighbours, where no line would show. */
+/* Draws markers if there are few points, and on a point without neighbours, which has no line. */
 static void draw_markers(const struct shown *shown, const struct curve *curve, int first, int end) {
     if (shown->curves->count > MARKED_EPOCHS && end - first > 1)
         return;
@@ -231,14 +231,14 @@ static void draw_best_point(const struct shown *shown, const struct curve *curve
 
 /* ---- legend ---------------------------------------------------------------------------------- */
 
-/* A value as the legend shows it. */
+/* A value for the legend. */
 enum { VALUE_CAPACITY = 32 };
 static const char *value_text(char out[VALUE_CAPACITY], const char *format, double value) {
     snprintf(out, VALUE_CAPACITY, isfinite(value) ? format : "not finite", value);
     return out;
 }
 
-/* The height at which the curve ends; the middle of the panel if it has no finite value. */
+/* The height at which the curve ends; without finite values, the middle of the panel. */
 static double end_of(const struct shown *shown, const struct curve *curve) {
     for (int i = shown->curves->count - 1; i >= 0; i--)
         if (has_value(shown, curve, i))
@@ -262,7 +262,7 @@ static void draw_legend(const struct shown *shown, const struct curve *curve, do
 
 /* ---- the picture ----------------------------------------------------------------------------- */
 
-/* The legends stand at the ends of the curves. */
+/* The legends are at the ends of the curves. */
 static void draw_panel(const struct shown *shown) {
     const struct panel *panel = shown->panel;
     double legends[CURVES] = {0};
@@ -277,7 +277,7 @@ static void draw_panel(const struct shown *shown) {
         draw_legend(shown, &panel->curves[c], legends[c]);
 }
 
-/* The line of the best epoch goes over the grids and under the curves. */
+/* The line at the best epoch is above the grids and below the curves. */
 static void draw_panels(const struct curves *curves) {
     struct shown shown[PANELS];
     for (int i = 0; i < PANELS; i++) {

@@ -6,8 +6,8 @@
 
 enum { PICTURE_MARGIN = 32 };
 
-/* "HEADING: TITLE"; data set and run; a line of facts. Takes the width of the picture between its
- * margins, and the upper 100 points. */
+/* Draws three lines: "HEADING: TITLE"; data set and run; `facts`. They use the width of the picture
+ * between its margins, and its upper 100 points. */
 void heading_draw(struct canvas *canvas, int width, const char *heading,
                   const struct picture_caption *caption, const char *facts);
 

@@ -1,5 +1,5 @@
-/* layout.h: sizes and places in the pictures, for the code that draws them and the tests that read
- * them back. In points: a file has CANVAS_SCALE pixels for each (canvas.h). */
+/* layout.h: sizes and positions in the pictures, for the code that draws them and the tests that
+ * read them back. In points; a file has CANVAS_SCALE pixels per point (canvas.h). */
 #ifndef LAYOUT_H
 #define LAYOUT_H
 

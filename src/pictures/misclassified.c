@@ -1,5 +1,5 @@
-/* misclassified.c: the mistakes that the network was most confident of: two rows of five images per
- * page, each image with the predicted and the true class and their probabilities. */
+/* misclassified.c: draws the network's most confident mistakes: two rows of five images per page,
+ * each image with the predicted and the true class and their probabilities. */
 #include "base/files.h"
 #include "base/text.h"
 #include "memory.h"
@@ -27,15 +27,15 @@ static const char heading[] = "Most confident mistakes";
 /* A page of the list. */
 struct page {
     const struct answers *answers;
-    const int *images; /* the mistakes of all pages, the most confident first */
-    int shown;         /* of all pages */
-    int mistakes;      /* of the whole set */
-    int first, count;  /* of this page, among `images` */
+    const int *images; /* [shown], the mistakes on all pages, the most confident first */
+    int shown;         /* mistakes on all pages */
+    int mistakes;      /* mistakes in the whole set */
+    int first, count;  /* the part of `images` on this page */
 };
 
 /* ---- one mistake ----------------------------------------------------------------------------- */
 
-/* A class with its probability, as a number and as a bar below. */
+/* A class with its probability, as a number and as a bar below it. */
 static void draw_class(struct canvas *canvas, struct point corner, const char *word,
                        const char *class_name, double probability, unsigned ink) {
     static const struct type small = {.size = 11, .ink = INK_MUTED};
@@ -116,20 +116,16 @@ static enum status draw_page(struct error *error, const char *path,
 /* Page 1 is `path` itself, "x/misclassified.png"; page 2 is "x/misclassified-2.png", and so on. */
 static enum status page_path(struct error *error, char out[PATH_CAPACITY], const char *path,
                              int page) {
-    char suffix[TEXT_CAPACITY] = "";
+    char suffix[TEXT_CAPACITY] = "", name[PATH_CAPACITY + TEXT_CAPACITY];
     const char *slash = strrchr(path, '/'), *dot = strrchr(slash == NULL ? path : slash, '.');
     size_t stem = dot == NULL ? strlen(path) : (size_t)(dot - path);
     if (page > 1)
         snprintf(suffix, sizeof suffix, "-%d", page);
-    int needed = snprintf(out, PATH_CAPACITY, "%.*s%s%s", (int)stem, path, suffix, path + stem);
-    if (needed >= PATH_CAPACITY)
-        return error_set(error, STATUS_USAGE,
-                         "path too long, over %d bytes: '%.200s...'; choose a shorter one",
-                         PATH_CAPACITY - 1, path);
-    return STATUS_OK;
+    snprintf(name, sizeof name, "%.*s%s%s", (int)stem, path, suffix, path + stem);
+    return path_join(error, out, "", name);
 }
 
-/* Removes the pages after this one, left by an older picture. */
+/* Removes the pages after this one, which an older picture has left. */
 static enum status remove_others(struct error *error, const char *path, int page) {
     for (bool there = true; there;) {
         char other[PATH_CAPACITY];

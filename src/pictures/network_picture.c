@@ -1,6 +1,6 @@
-/* network_picture.c: the layers of a network from the image down to the classes: a box for each
- * layer, the norm right below its convolution; skips run down on the left, into the sum. Beside
- * each box stand the shape of its output and the number of its parameters. */
+/* network_picture.c: draws the layers of a network, from the image at the top to the classes at the
+ * bottom: a box for each layer, each norm directly below its convolution. Skips run down on the
+ * left to a sum. Beside each box are the shape of its output and the number of its parameters. */
 #include "base/text.h"
 #include "pictures/canvas.h"
 #include "pictures/heading.h"
@@ -11,13 +11,13 @@
 
 enum {
     ROW = 28, /* height of a box */
-    GAP = 22, /* between boxes that an arrow joins */
-    SUM = 26, /* added to GAP where there is a sum */
+    GAP = 22, /* between boxes joined by an arrow */
+    SUM = 26, /* added to GAP for a sum */
     SUM_RADIUS = 11,
     BOX_LEFT = NETWORK_BOX_LEFT,
     BOX_WIDTH = NETWORK_BOX_WIDTH,
     MIDDLE = BOX_LEFT + BOX_WIDTH / 2,
-    SKIP_LEFT = 66, /* where skips run */
+    SKIP_LEFT = 66, /* of the vertical line of a skip */
     SHAPE_RIGHT = 652,
     COUNT_RIGHT = NETWORK_WIDTH - PICTURE_MARGIN,
     TOP = 146,       /* of the image's box */
@@ -30,12 +30,12 @@ static const char heading[] = "Network";
 static const struct stroke wire = {INK_TEXT, 1, DASH_NONE};
 static const struct stroke skip_wire = {INK_VERMILLION, 2, DASH_NONE};
 
-/* Where the boxes are: their upper edges, one after another. */
+/* The picture being drawn. */
 struct drawing {
     struct canvas *canvas;
     const struct network *network;
-    double tops[MAX_LAYERS];
-    double bottom; /* of the last box */
+    double tops[MAX_LAYERS]; /* upper edges of the boxes */
+    double bottom;           /* of the last box */
 };
 
 /* ---- places ---------------------------------------------------------------------------------- */
@@ -100,7 +100,7 @@ static void describe(char out[TEXT_ROOM], const struct layer *layer) {
 
 /* ---- boxes ----------------------------------------------------------------------------------- */
 
-/* The colours, each with its text in the legend. The shares of ink make the tints differ in grey,
+/* The colours, each with its text in the legend. The shares of ink make them differ in grey,
  * too. */
 enum tone { TONE_WIDE, TONE_POINT, TONE_NORM, TONE_POOL };
 enum { TONES = 4 };
@@ -136,7 +136,7 @@ static void draw_tinted(struct canvas *canvas, const struct box *box, const stru
     canvas_box(canvas, box, 3, ink_mix(tint->ink, INK_WHITE, tint->share), &frame);
 }
 
-/* To the right of a box. */
+/* Draws the output's shape and the number of parameters to the right of a box. */
 static void draw_numbers(const struct drawing *drawing, double top, struct shape shape,
                          int parameters) {
     static const struct type type = {.size = 13, .ink = INK_TEXT, .align = ALIGN_RIGHT};
@@ -180,7 +180,7 @@ static void draw_down(const struct drawing *drawing, double from, double to) {
     canvas_arrow(drawing->canvas, points, 2, &wire);
 }
 
-/* The sum in front of a pool, and the skip that leads to it from the wire below a box. */
+/* Draws the sum before a pool, and the skip to it, which starts at the wire below a box. */
 static void draw_skip(const struct drawing *drawing, const struct layer *layer, double sum) {
     static const struct type plus = {
         .size = 17, .bold = true, .ink = INK_TEXT, .align = ALIGN_CENTRE};
@@ -263,12 +263,9 @@ static void draw_legend(const struct drawing *drawing) {
 static void draw(const struct drawing *drawing, const struct picture_caption *caption) {
     const struct network *network = drawing->network;
     char parameters[TEXT_CAPACITY], products[TEXT_CAPACITY], facts[256];
-    int64_t multiply_adds = 0;
-    for (int i = 0; i < network->layer_count; i++)
-        multiply_adds += network->layers[i].multiply_adds;
     snprintf(facts, sizeof facts, "%s parameters, %s multiply-adds in the forward pass of an image",
              text_count(parameters, network_parameters(network)),
-             text_count(products, multiply_adds));
+             text_count(products, network_multiply_adds(network)));
     heading_draw(drawing->canvas, NETWORK_WIDTH, heading, caption, facts);
     draw_titles(drawing);
     draw_box(drawing, TOP, &(struct tint){INK_WHITE, 1, ""}, "image, each channel normalized", "");

@@ -1,5 +1,5 @@
-/* none.c: built in place of all other files here if there is no cairo: every function says why, and
- * what to do. */
+/* none.c: replaces all other files here in builds without cairo. Every function fails and says why,
+ * and what to do. */
 #include "pictures/pictures.h"
 
 enum status pictures_ready(struct error *error) {

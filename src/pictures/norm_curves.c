@@ -1,6 +1,6 @@
-/* norm_curves.c: the norms compared: test accuracy and loss over the epochs, and test error over
- * the batch sizes. Each norm has a line for the mean of its seeds, in a band from the lowest to the
- * highest seed. */
+/* norm_curves.c: compares the norms: draws test accuracy and loss over the epochs, and test error
+ * over the batch sizes. Each norm has a line for the mean of its seeds, in a band from the lowest
+ * to the highest seed. */
 #include "pictures/heading.h"
 #include "pictures/layout.h"
 #include "pictures/plot.h"
@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { MARKED_PLACES = 40 }; /* up to this many, every mean gets a marker */
+enum { MARKED_PLACES = 40 }; /* up to this many points, every mean has a marker */
 
 _Static_assert((int)NORM_COUNT <= (int)PLOT_MAX_LEGENDS, "the legends of all norms are spread");
 
@@ -34,11 +34,11 @@ struct panel {
     struct plot plot;
     const struct norm_curve *norms; /* [norm_count] */
     int norm_count;
-    int count;              /* bands of each norm */
-    const int *batch_sizes; /* [count]; NULL: the bands are those of epochs */
+    int count;              /* bands per norm */
+    const int *batch_sizes; /* [count]; NULL: the bands are for epochs 1, 2, ... */
 };
 
-/* In units of the horizontal axis. */
+/* The position of a band, in units of the horizontal axis. */
 static double across_of(const struct panel *panel, int index) {
     return panel->batch_sizes == NULL ? index + 1 : log2(panel->batch_sizes[index]);
 }
@@ -48,7 +48,7 @@ static struct point place(const struct panel *panel, int index, double value) {
                           plot_y(&panel->plot, value)};
 }
 
-/* Along the highest values and back along the lowest. A single place gets a bar. */
+/* Goes along the highest values and back along the lowest. A single band is drawn as a bar. */
 static void draw_band(const struct panel *panel, const struct norm_curve *norm) {
     enum { HALF_BAR = 5 };
     struct canvas *canvas = panel->plot.canvas;
@@ -92,7 +92,7 @@ static void draw_legends(const struct panel *panel) {
     }
 }
 
-/* All bands first, so that none dims a line. */
+/* All bands come first, so that none dims a line. */
 static void draw_panel(const struct panel *panel, const char *title) {
     plot_grid(&panel->plot);
     plot_title(&panel->plot, title);
@@ -103,7 +103,7 @@ static void draw_panel(const struct panel *panel, const char *title) {
     draw_legends(panel);
 }
 
-/* The vertical axis: between 0 and `highest`, and at least `least` long. */
+/* Fits the vertical axis: within 0 to `highest`, and at least `least` long. */
 static void fit_up(struct panel *panel, double least, double highest) {
     struct range range = {0};
     for (int n = 0; n < panel->norm_count; n++)
@@ -115,7 +115,7 @@ static void fit_up(struct panel *panel, double least, double highest) {
     axis_clip(&panel->plot.up, 0, highest);
 }
 
-/* Whether no norm has more than one seed: then there are no means and no bands. */
+/* Whether no norm has more than one seed, so that there are no means and bands. */
 static bool have_one_seed(const struct norm_curve *norms, int norm_count) {
     for (int n = 0; n < norm_count; n++)
         if (norms[n].seeds > 1)

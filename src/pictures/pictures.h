@@ -1,10 +1,10 @@
-/* pictures.h: the pictures of a run and of a network, as PNG files: 8-bit RGB at twice the size
- * they are meant to be seen at (pHYs says so), with the settings of the run in tEXt chunks (iTXt if
- * a value is not ASCII). The same input gives the same bytes, as long as cairo, FreeType, libpng,
- * zlib and the font stay the same.
+/* pictures.h: pictures of training and of networks, as PNG files: 8-bit RGB at twice the intended
+ * size (which pHYs gives), with the settings in tEXt chunks (iTXt if a value is not ASCII). The
+ * same input gives the same bytes, as long as cairo, FreeType, libpng, zlib and the font stay the
+ * same.
  *
- * Every function writes the whole file or nothing, and fails where pictures_ready fails. A text
- * that does not fit is set smaller, then cut and ended with an ellipsis. */
+ * Every function writes the whole file or nothing, and fails if pictures_ready fails. A text that
+ * does not fit is set smaller, then cut with an ellipsis. */
 #ifndef PICTURES_H
 #define PICTURES_H
 
@@ -13,35 +13,35 @@
 #include "model/epoch_metrics.h"
 #include "network/network.h"
 
-/* Texts are UTF-8; invalid bytes and control characters become '?'. No pointer may be NULL. */
+/* Texts are UTF-8, and invalid bytes and control characters become '?'. No pointer may be NULL. */
 struct picture_setting {
     const char *key;   /* 1 to 79 printable ASCII characters, no blank at either end */
     const char *value; /* left out if empty; cut to 2047 bytes */
 };
 
-/* What every picture says about its origin. */
+/* What every picture says about where it comes from. */
 struct picture_caption {
-    const char *title;   /* what was trained: "group norm, recipe tuned" */
+    const char *title;   /* "group norm, recipe tuned" */
     const char *dataset; /* "CIFAR-10" */
     const char *run;     /* "runs/gn-tuned-1"; "" if there is none */
     const struct picture_setting *settings;
     int setting_count;
 };
 
-/* Whether this program can draw. Errors: STATUS_FAILED with what to install: it was built without
- * cairo, or the font is missing. */
+/* Checks that this program can draw. Errors: STATUS_FAILED, saying what to install: it was built
+ * without cairo, or the font is missing. */
 enum status pictures_ready(struct error *error);
 
 /* The version of cairo, "1.16.0"; NULL if this program was built without it. */
 const char *pictures_cairo(void);
 
-/* Releases what cairo and fontconfig cache, so that a leak checker at the end of the program
+/* Releases the caches of cairo and fontconfig, so that a leak checker at the end of the program
  * reports only our own leaks. */
 void pictures_release(void);
 
 /* Loss, accuracy and learning rate over the epochs, with the epoch of the best test accuracy
- * marked. Values that are not finite are left out, and their number is given beside the curve.
- * `count` may be 0. */
+ * marked. Values that are not finite are gaps, and their number is shown beside the curve. `count`
+ * may be 0. */
 enum status curves_draw(struct error *error, const char *path,
                         const struct picture_caption *caption, const struct epoch_metrics *epochs,
                         int count);
@@ -65,8 +65,8 @@ enum status compare_draw(struct error *error, const char *path,
                          const struct picture_caption *caption, const struct norm_curve *accuracy,
                          const struct norm_curve *loss, int norm_count, int epochs);
 
-/* The test error of each norm, in percent, over the batch sizes, which rise. Each norm has
- * size_count bands. */
+/* The test error of each norm, in percent, over the batch sizes, which are in rising order. Each
+ * norm has size_count bands. */
 enum status sweep_draw(struct error *error, const char *path, const struct picture_caption *caption,
                        const struct norm_curve *norms, int norm_count, const int *batch_sizes,
                        int size_count);
@@ -75,10 +75,10 @@ enum status sweep_draw(struct error *error, const char *path, const struct pictu
 enum status confusion_draw(struct error *error, const char *path,
                            const struct picture_caption *caption, const struct answers *answers);
 
-/* The `wanted` most confident mistakes, ten per page: "x/misclassified.png", which is `path`, then
- * "x/misclassified-2.png" and so on. Later pages left by an older picture are removed. Without
- * mistakes there is one page that says so. *pages is the number of pages written; after a failure
- * those already written stay. */
+/* The `wanted` most confident mistakes, ten per page: `path` is the first page,
+ * "x/misclassified.png"; then come "x/misclassified-2.png" and so on. Removes further pages of an
+ * older picture. Without mistakes, a single page says so. *pages is the number of pages written;
+ * they stay after a failure on a later page. */
 enum status misclassified_draw(struct error *error, int *pages, const char *path,
                                const struct picture_caption *caption, const struct answers *answers,
                                int wanted);

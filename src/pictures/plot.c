@@ -1,4 +1,4 @@
-/* plot.c: a panel with two axes, and the legends to its right. */
+/* plot.c: draws a panel with two axes, and the legends to its right. */
 #include "pictures/plot.h"
 
 #include <math.h>
@@ -66,7 +66,7 @@ void plot_across(const struct plot *plot, const char *name, bool exponents) {
 
 /* ---- legends --------------------------------------------------------------------------------- */
 
-/* The indices of the legends by rising height; equal ones keep their order. */
+/* The indices of the legends by increasing y; equal ones keep their order. */
 static void sort_heights(int order[PLOT_MAX_LEGENDS], const double *heights, int count) {
     for (int i = 0; i < count; i++) {
         int place = i;
@@ -76,7 +76,7 @@ static void sort_heights(int order[PLOT_MAX_LEGENDS], const double *heights, int
     }
 }
 
-/* From each sorted height, PLOT_LEGEND_LINE is taken for every legend above it. The legends are far
+/* Subtracts from each sorted height PLOT_LEGEND_LINE for every legend above it. The legends are far
  * enough apart if these numbers never fall. The closest such numbers (least squares) come from
  * pooling neighbours that fall: T. Robertson, F. Wright, R. Dykstra, "Order Restricted Statistical
  * Inference" (1988), section 1.2. */

@@ -14,31 +14,31 @@ struct plot {
     struct axis across, up;
 };
 
-/* What tells a curve from the others, in colour and in grey. */
+/* The look of a curve, which tells it from others in colour and in grey. */
 struct curve_style {
     struct stroke stroke;
     enum marker marker;
 };
 
-/* Where a value is on the canvas. */
+/* The position of a value on the canvas, in points. */
 double plot_x(const struct plot *plot, double value);
 double plot_y(const struct plot *plot, double value);
 
-/* Lines at the ticks of both axes, and the labels of the vertical one. */
+/* Draws lines at the ticks of both axes, and the labels of the vertical axis. */
 void plot_grid(const struct plot *plot);
 
-/* Above the panel, on a white ground, because lines may pass there. */
+/* Draws the title above the panel, on white, because a line may run there. */
 void plot_title(const struct plot *plot, const char *title);
 
-/* Below the panel: labels of the ticks and the name of the axis. `exponents`: a tick n stands for
- * 2^n. */
+/* Draws the labels of the ticks and the name of the axis below the panel. `exponents`: tick n
+ * stands for 2^n. */
 void plot_across(const struct plot *plot, const char *name, bool exponents);
 
-/* Moves the heights of `count` legends apart, as little as possible, and into the panel. */
+/* Moves the heights (y) of `count` legends apart, as little as possible, and into the panel. */
 enum { PLOT_MAX_LEGENDS = 4 };
 void plot_spread_legends(double *heights, int count, const struct plot *plot);
 
-/* A sample of the curve, `words` beside it, and `small` below them (NULL: nothing). */
+/* Draws a sample of the curve, `words` beside it, and `small` (or nothing, if NULL) below them. */
 void plot_legend(const struct plot *plot, double height, const struct curve_style *style,
                  const char *words, const char *small);
 

@@ -1,5 +1,5 @@
 /* png_out.c: writes pixels as a PNG file, with libpng, and the caption and settings as text chunks.
- * The file holds no time: the same picture gives the same bytes. */
+ * The file holds no time, so the same picture gives the same bytes. */
 #include "pictures/png_out.h"
 
 #include "base/files.h"
@@ -24,15 +24,15 @@ struct text {
     char value[VALUE_CAPACITY];
 };
 
-/* A file that is being encoded in memory. libpng leaves with longjmp on a fault; everything that
- * must survive the jump is here. */
+/* A file being encoded in memory. On an error libpng exits by longjmp: what must survive that is
+ * kept here, not in locals. */
 struct writing {
     const char *path;
     const struct pixels *pixels;
     png_structp png;
     png_infop info;
     FILE *memory;
-    char *bytes; /* contents of the stream, once it is closed */
+    char *bytes; /* contents of the stream, after it is closed */
     size_t count;
     struct text *texts;
     int text_count;
@@ -48,7 +48,7 @@ static void png_fault(png_structp png, png_const_charp reason) {
     png_longjmp(png, 1);
 }
 
-/* A warning (an invalid key, say) is a mistake of the caller, which must not go unnoticed. */
+/* A warning (of an invalid key, say) means a bug in the caller, which must not go unnoticed. */
 static void png_warned(png_structp png, png_const_charp reason) {
     png_fault(png, reason);
 }
@@ -84,7 +84,7 @@ static enum status prepare(struct error *error, struct writing *writing) {
         return error->status;
     writing->memory = open_memstream(&writing->bytes, &writing->count);
     if (writing->memory == NULL)
-        return error_set_errno(error, STATUS_FAILED, errno, "no memory for '%s'", writing->path);
+        return error_set_errno(error, STATUS_FAILED, errno, "cannot make '%s'", writing->path);
     writing->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, writing, png_fault, png_warned);
     if (writing->png != NULL)
         writing->info = png_create_info_struct(writing->png);
@@ -128,7 +128,7 @@ static void put_row(struct writing *writing, int y) {
     png_write_row(writing->png, writing->row);
 }
 
-/* libpng does not say why a write failed; into memory it fails only for lack of memory. */
+/* libpng does not say why a write failed; a write to memory fails only for lack of memory. */
 static enum status encoding_failed(struct error *error, const struct writing *writing) {
     if (ferror(writing->memory) != 0)
         return error_set(error, STATUS_FAILED, "out of memory for '%s'", writing->path);
@@ -154,7 +154,7 @@ static enum status close_stream(struct error *error, struct writing *writing) {
     FILE *memory = writing->memory;
     writing->memory = NULL;
     if (fclose(memory) != 0)
-        return error_set_errno(error, STATUS_FAILED, errno, "no memory for '%s'", writing->path);
+        return error_set_errno(error, STATUS_FAILED, errno, "cannot make '%s'", writing->path);
     return STATUS_OK;
 }
 

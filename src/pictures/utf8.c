@@ -1,10 +1,11 @@
-/* utf8.c: valid characters, by RFC 3629, section 4. */
+/* utf8.c: recognizes valid characters by RFC 3629, section 4. */
 #include "pictures/utf8.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-/* The length that a first byte announces (0: none), and the smallest value that needs it. */
+/* The length that a first byte announces (0: it is no first byte), and the smallest character that
+ * needs that length. */
 static int promised_length(unsigned char first, unsigned *least) {
     if (first >= 0xC0 && first < 0xE0)
         return *least = 0x80, 2;
@@ -22,7 +23,7 @@ int utf8_length(const char *text) {
     unsigned least = 0;
     int length = promised_length(bytes[0], &least);
     unsigned value = length == 0 ? 0 : bytes[0] & (0x7Fu >> length);
-    for (int i = 1; i < length; i++) { /* a zero byte at the end of the text is not one of these */
+    for (int i = 1; i < length; i++) { /* stops at the zero byte that ends the text */
         if ((bytes[i] & 0xC0) != 0x80)
             return 0;
         value = value << 6 | (bytes[i] & 0x3F);

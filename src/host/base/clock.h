@@ -5,7 +5,7 @@
 /* Seconds on the monotonic clock; only differences mean something. */
 double clock_seconds(void);
 
-/* Seconds since 1970 (UTC) on the system's clock, which may be set back. */
+/* Seconds since 1970 (UTC) on the system clock, which may be set back. */
 double clock_wall(void);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Prints into the text from `place` on, and keeps it one line. */
+/* Prints into the text from byte `place` on, and keeps it to one line. */
 static void print_at(struct error *error, size_t place, const char *format, va_list arguments) {
     vsnprintf(error->text + place, sizeof error->text - place, format, arguments);
     text_one_line(error->text + place);

@@ -1,6 +1,7 @@
 /* file_read.c: reading regular files. */
 #include "base/file_read.h"
 
+#include "base/files.h"
 #include "memory.h"
 
 #include <errno.h>
@@ -31,9 +32,8 @@ enum status file_open(struct error *error, struct file_reader *out, const char *
                       const char *kind) {
     struct stat found;
     *out = (struct file_reader){.path = path, .kind = kind, .handle = -1};
-    do /* O_NONBLOCK: a pipe is refused below instead of waited for */
-        out->handle = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    while (out->handle < 0 && errno == EINTR);
+    /* O_NONBLOCK: opening a pipe, which is refused below, must not wait for its writer */
+    out->handle = file_open_retrying(path, O_RDONLY | O_NONBLOCK);
     if (out->handle < 0 || fstat(out->handle, &found) != 0)
         return cannot_open(error, out, errno);
     if (!S_ISREG(found.st_mode))
@@ -74,11 +74,11 @@ enum status file_read(struct error *error, void *out, size_t bytes, struct file_
 
 void file_close(struct file_reader *reader) {
     if (reader->handle >= 0)
-        close(reader->handle); /* only read: nothing to lose */
+        close(reader->handle); /* nothing was written: nothing to check */
     reader->handle = -1;
 }
 
-/* Reads all of an open file. */
+/* Reads the whole of an open file. */
 static enum status read_all(struct error *error, char **out, size_t *bytes,
                             struct file_reader *reader, size_t limit) {
     if (reader->size > limit)

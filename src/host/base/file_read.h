@@ -13,11 +13,11 @@ struct file_reader {
     const char *path, *kind; /* for messages: "weights file" */
     int handle;              /* descriptor; -1: not open */
     int reason;              /* errno of a failed file_open; EISDIR: a folder, ENOTSUP: a device */
-    uint64_t size, done;     /* bytes in it when it was opened; bytes read */
+    uint64_t size, done;     /* bytes in the file when it was opened; bytes read so far */
 };
 
-/* Opens `path`; both texts must outlive *out. Never waits for a pipe. Errors: STATUS_BAD_DATA,
- * with out->reason: it does not exist, cannot be opened, or is not a regular file. */
+/* Opens `path`; both texts must outlive *out. Never waits for a pipe. Errors: STATUS_BAD_DATA, with
+ * out->reason, if it does not exist, cannot be opened, or is not a regular file. */
 enum status file_open(struct error *error, struct file_reader *out, const char *path,
                       const char *kind);
 
@@ -29,7 +29,7 @@ enum status file_read(struct error *error, void *out, size_t bytes, struct file_
 enum status file_read_up_to(struct error *error, void *out, size_t *got, size_t bytes,
                             struct file_reader *reader);
 
-/* Closes it if it is open. */
+/* Closes the file if it is open. */
 void file_close(struct file_reader *reader);
 
 /* Reads a whole file of at most `limit` bytes into *out, followed by a zero byte; *bytes is its

@@ -1,8 +1,7 @@
 /* files.c: paths, and files that are whole or absent.
  *
- * The order of calls in file_write survives a power failure: rename(2) is atomic for readers, fsync
- * of the file before it puts the contents on the disk, and fsync of the folder after it the name.
- */
+ * file_write survives a power failure by the order of its calls: fsync puts the contents on the
+ * disk, then rename(2), atomic for readers, then fsync of the folder puts the name on the disk. */
 #include "base/files.h"
 
 #include <errno.h>
@@ -18,18 +17,16 @@ enum { TEMPORARY_CAPACITY = PATH_CAPACITY + sizeof TEMPORARY_SUFFIX };
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-static enum status path_too_long(struct error *error, const char *path) {
-    return error_set(error, STATUS_USAGE,
-                     "path too long, over %d bytes: '%.200s...'; choose a shorter one",
-                     PATH_CAPACITY - 1, path);
-}
-
 enum status path_join(struct error *error, char out[PATH_CAPACITY], const char *folder,
                       const char *name) {
     size_t length = strlen(folder);
     const char *separator = length == 0 || folder[length - 1] == '/' ? "" : "/";
     int needed = snprintf(out, PATH_CAPACITY, "%s%s%s", folder, separator, name);
-    return needed < 0 || needed >= PATH_CAPACITY ? path_too_long(error, folder) : STATUS_OK;
+    if (needed >= 0 && needed < PATH_CAPACITY)
+        return STATUS_OK;
+    return error_set(error, STATUS_USAGE,
+                     "path too long, over %d bytes: '%.200s...'; choose a shorter one",
+                     PATH_CAPACITY - 1, out);
 }
 
 bool file_exists(const char *path) {
@@ -67,16 +64,16 @@ const char *file_remedy(int reason) {
 /* Where the bytes go. */
 enum destination {
     REPLACEMENT,     /* a new file that takes the place of the old one */
-    IN_PLACE,        /* what the path names: a device, a pipe */
-    STANDARD_OUTPUT, /* what the path names, which is open as that: opened again, a file would be
-                        overwritten from its start, and a socket cannot be */
+    IN_PLACE,        /* the device or pipe that the path names */
+    STANDARD_OUTPUT, /* the path names the open standard output: opening it again would overwrite
+                        a file from its start, and fail for a socket */
 };
 
-/* A file on its way: written under `temporary`, meant for `target`. */
+/* A file being written: first under `temporary`, then renamed to `target`. */
 struct writing {
-    const char *path; /* as it was given */
+    const char *path; /* as given */
     enum destination destination;
-    char target[PATH_CAPACITY]; /* the same, links followed */
+    char target[PATH_CAPACITY]; /* the same with links followed */
     char temporary[TEMPORARY_CAPACITY];
     char folder[PATH_CAPACITY];
     size_t bytes;            /* all pieces together */
@@ -98,7 +95,7 @@ static void folder_of(char out[PATH_CAPACITY], const char *path) {
     out[length] = '\0';
 }
 
-/* The path that `path` leads to when links are followed, whether or not there is anything. */
+/* Follows links from `path` to a path that is no link; nothing needs to exist there. */
 static enum status follow_links(struct error *error, char out[PATH_CAPACITY], const char *path) {
     enum { MAX_LINKS = 40 }; /* path_resolution(7) */
     if (path_join(error, out, "", path) != STATUS_OK)
@@ -106,7 +103,7 @@ static enum status follow_links(struct error *error, char out[PATH_CAPACITY], co
     for (int i = 0; i < MAX_LINKS; i++) {
         char link[PATH_CAPACITY], folder[PATH_CAPACITY];
         ssize_t length = readlink(out, link, sizeof link - 1);
-        if (length < 0) /* no link, or nothing that can be opened */
+        if (length < 0) /* not a link, or nothing there */
             return STATUS_OK;
         link[length] = '\0';
         folder_of(folder, out);
@@ -124,14 +121,14 @@ static const char *kind_of(const struct stat *found) {
     return S_ISDIR(found->st_mode) ? "folder" : S_ISBLK(found->st_mode) ? "disk" : "socket";
 }
 
-/* Finds target and destination. A link in /proc may lead to a file that has lost its name; it is
- * written in place. */
+/* Finds target and destination. A link in /proc may lead to a file that no longer has a name; such
+ * a file is written in place. */
 static enum status find_target(struct error *error, struct writing *out) {
     struct stat found, other;
     if (follow_links(error, out->target, out->path) != STATUS_OK)
         return error->status;
     if (stat(out->path, &found) != 0)
-        out->destination = REPLACEMENT; /* a new file, or opening it will say why not */
+        out->destination = REPLACEMENT; /* a new file, or opening it will fail */
     else if (fstat(STDOUT_FILENO, &other) == 0 && same_file(&found, &other))
         out->destination = STANDARD_OUTPUT;
     else if (S_ISREG(found.st_mode))
@@ -170,7 +167,7 @@ static enum status open_both(struct error *error, struct writing *writing) {
     return STATUS_OK;
 }
 
-/* Continues after short writes and signals. A full disk first shows as a short write. */
+/* Continues after short writes and signals. A full disk causes a short write before an error. */
 static enum status write_piece(struct error *error, const struct writing *writing,
                                const struct file_piece *piece) {
     const char *data = piece->data;
@@ -193,8 +190,8 @@ static int sync_retrying(int handle) {
     return result;
 }
 
-/* close reports what a network file system could not store. On Linux the descriptor is closed even
- * after EINTR. */
+/* On a network file system, close reports data that could not be stored. On Linux the descriptor is
+ * closed even after EINTR. */
 static enum status close_file(struct error *error, struct writing *writing) {
     int result = close(writing->file);
     writing->file = -1;
@@ -218,12 +215,11 @@ static enum status write_beside(struct error *error, struct writing *writing,
     return close_file(error, writing);
 }
 
-/* The new file is complete on the disk; gives it its name. */
+/* Gives the new file, which is complete on the disk, its name. */
 static enum status put_in_place(struct error *error, const struct writing *writing) {
     if (rename(writing->temporary, writing->target) != 0)
         return call_failed(error, writing, "rename", errno);
-    /* EINVAL: a file system that cannot sync a folder (some network ones); there is nothing to wait
-     * for. */
+    /* EINVAL: the file system (some network ones) cannot sync a folder. */
     if (sync_retrying(writing->folder_handle) != 0 && errno != EINVAL)
         return error_set_errno(error, STATUS_FAILED, errno,
                                "'%s' is written, but fsync of its folder failed, and it may not "
@@ -232,11 +228,11 @@ static enum status put_in_place(struct error *error, const struct writing *writi
     return STATUS_OK;
 }
 
-/* Removes the temporary file of a failed write. If that fails too, the message says so, since the
- * user has to remove it. After the rename there is none, which is fine. */
+/* Removes the temporary file of a failed write, unless it was renamed already. If that fails too,
+ * the message says so, because the user has to remove it. */
 static void discard(struct error *error, struct writing *writing) {
     if (writing->file >= 0)
-        close(writing->file); /* its contents are given up: nothing to check */
+        close(writing->file); /* its contents are discarded: nothing to check */
     if (unlink(writing->temporary) != 0 && errno != ENOENT)
         error_append(error, "; cannot remove '%s': %s", writing->temporary, strerror(errno));
 }
@@ -252,18 +248,18 @@ static enum status replace(struct error *error, struct writing *writing,
             discard(error, writing);
     }
     if (writing->folder_handle >= 0)
-        close(writing->folder_handle); /* only read: nothing to lose */
+        close(writing->folder_handle); /* nothing was written: nothing to check */
     return status;
 }
 
-/* Writes to what `file` is now open as, and closes it. */
+/* Writes to the open `file` and closes it. */
 static enum status write_there(struct error *error, struct writing *writing,
                                const struct file_piece *pieces, int piece_count) {
     if (writing->file < 0)
         return call_failed(error, writing, "open", errno);
     if (write_pieces(error, writing, pieces, piece_count) == STATUS_OK)
         return close_file(error, writing);
-    close(writing->file); /* the first reason is reported */
+    close(writing->file); /* the write error is reported, not this one */
     return error->status;
 }
 
@@ -297,7 +293,7 @@ enum status file_append(struct error *error, int file, off_t *end, const void *d
         *end += written;
         return STATUS_OK;
     }
-    int reason = written < 0 ? errno : ENOSPC; /* why a write to a file is short */
+    int reason = written < 0 ? errno : ENOSPC; /* the usual cause of a short write */
     if (written > 0 && ftruncate(file, *end) != 0)
         reason = errno;
     return error_set_errno(error, STATUS_FAILED, reason, "cannot write '%s', %zu bytes needed%s",

@@ -46,8 +46,8 @@ enum status folder_make(struct error *error, const char *path) {
 
 /* ---- locking --------------------------------------------------------------------------------- */
 
-/* Whether the file that is open still has its name: the process that held the lock before may have
- * removed it between our open and our flock, and a lock on a removed file keeps nobody out. */
+/* Whether the open file still has its name. The previous holder of the lock may have removed it
+ * between our open and our flock, and a lock on a removed file keeps nobody out. */
 static bool still_named(const struct folder_lock *lock) {
     struct stat open, named;
     return fstat(lock->handle, &open) == 0 && lstat(lock->path, &named) == 0 &&
@@ -63,7 +63,7 @@ static int flock_retrying(int handle) {
 }
 
 static void drop(struct folder_lock *lock) {
-    close(lock->handle); /* empty: nothing to lose */
+    close(lock->handle); /* the file is empty: nothing to check */
     lock->handle = -1;
 }
 
@@ -75,12 +75,12 @@ static enum status busy(struct error *error, const char *path) {
 }
 
 enum status folder_lock(struct error *error, struct folder_lock *out, const char *path) {
-    enum { TRIES = 100 }; /* each fails only if another process gives the lock back meanwhile */
+    enum { TRIES = 100 }; /* a try fails only if another process releases the lock during it */
     out->handle = -1;
     if (path_join(error, out->path, path, ".lock") != STATUS_OK)
         return error->status;
     for (int i = 0; i < TRIES; i++) {
-        /* Writable, because on NFS an exclusive flock needs it. */
+        /* Open for writing, because an exclusive flock on NFS needs that. */
         out->handle = file_open_retrying(out->path, O_RDWR | O_CREAT | O_NOFOLLOW);
         if (out->handle < 0)
             return error_set_errno(error, STATUS_FAILED, errno, "cannot make lock file '%s'%s",
@@ -100,8 +100,8 @@ enum status folder_lock(struct error *error, struct folder_lock *out, const char
     return busy(error, path);
 }
 
-/* Removed before it is unlocked, so that nobody gets the lock on a file about to disappear; where
- * that fails, an unlocked file is left, which does no harm. */
+/* Removes the file before unlocking it, so that nobody gets the lock on a file about to disappear.
+ * If that fails, an unlocked file remains, which does no harm. */
 void folder_unlock(struct folder_lock *lock) {
     if (lock->handle < 0)
         return;

@@ -8,15 +8,15 @@
 
 enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* A block of at least one byte. Large blocks use huge pages where the system has them: a step
- * touches some hundred MB, and huge pages need fewer address translations. */
+/* A block of at least one byte. Large blocks use huge pages where the system has them: computing on
+ * some hundred MB then needs fewer address translations. */
 static void *allocate(size_t bytes) {
     size_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : LINE;
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     void *block = aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
 #ifdef MADV_HUGEPAGE
     if (block != NULL && alignment == HUGE_PAGE)
-        (void)madvise(block, rounded, MADV_HUGEPAGE); /* advice: a refusal changes nothing */
+        (void)madvise(block, rounded, MADV_HUGEPAGE); /* only advice: a failure does no harm */
 #endif
     return block;
 }

@@ -48,17 +48,14 @@ enum status output_json(struct error *error, json_t *object) {
 }
 
 void output_message(const char *text) {
-    fputs(PROGRAM_NAME ": ", stderr);
-    for (const unsigned char *byte = (const unsigned char *)text; *byte != '\0'; byte++)
-        fputc(*byte < 0x20 || *byte == 0x7f ? '?' : *byte, stderr);
-    fputc('\n', stderr);
+    fprintf(stderr, PROGRAM_NAME ": %s\n", text);
 }
 
 static void print_after(const char *prefix, const char *format, va_list arguments) {
     char text[2048];
     int length = snprintf(text, sizeof text, "%s: ", prefix);
     vsnprintf(text + length, sizeof text - (size_t)length, format, arguments);
-    output_message(text);
+    output_message(text_one_line(text));
 }
 
 void output_note(const char *format, ...) {
@@ -83,8 +80,8 @@ enum status output_prepare(struct error *error) {
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++) {
         if (fcntl(stream, F_GETFD) != -1)
             continue;
-        /* The wrong mode on purpose: using the stream then fails. open takes the lowest free
-         * number, which is `stream`. */
+        /* The wrong mode on purpose, so that using the stream fails. open returns the lowest free
+         * descriptor, which is `stream`. */
         int mode = stream == STDIN_FILENO ? O_WRONLY : O_RDONLY;
         if (open("/dev/null", mode) != stream)
             return error_set_errno(error, STATUS_FAILED, errno, "cannot open /dev/null");

@@ -1,4 +1,4 @@
-/* stop.c: stopping at a step boundary when a signal asks for it. */
+/* stop.c: signals that ask the program to stop, and those that it ignores. */
 #include "base/stop.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ static const struct {
 };
 enum { SIGNAL_COUNT = sizeof signals / sizeof signals[0] };
 
-/* The one global variable of the program: a handler can reach nothing else. */
+/* The only global variable of the program: a signal handler can reach nothing else. */
 static volatile sig_atomic_t stop_signal;
 
 static bool is_urgent(int number) {
@@ -40,7 +40,7 @@ static enum status install(struct error *error, int number, void (*handler)(int)
     action.sa_flags = SA_RESTART; /* no system call of the program fails with EINTR */
     sigemptyset(&action.sa_mask);
     if (sigaction(number, &action, NULL) != 0)
-        return error_set_errno(error, STATUS_FAILED, errno, "sigaction for signal %d", number);
+        return error_set_errno(error, STATUS_FAILED, errno, "cannot handle signal %d", number);
     return STATUS_OK;
 }
 
@@ -49,7 +49,7 @@ enum status stop_on_signals(struct error *error) {
         struct sigaction before;
         int number = signals[i].number;
         if (sigaction(number, NULL, &before) != 0)
-            return error_set_errno(error, STATUS_FAILED, errno, "sigaction for signal %d", number);
+            return error_set_errno(error, STATUS_FAILED, errno, "cannot handle signal %d", number);
         if (before.sa_handler != SIG_IGN && install(error, number, remember) != STATUS_OK)
             return error->status;
     }

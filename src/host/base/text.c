@@ -48,7 +48,7 @@ double text_decimal(float value) {
         if (strtof(text, NULL) == value)
             return strtod(text, NULL);
     }
-    return (double)value; /* nine digits always do */
+    return (double)value; /* nine digits always suffice */
 }
 
 bool text_is_ascii(const char *text) {
@@ -84,8 +84,8 @@ json_t *text_json_uint64(uint64_t value) {
     return value <= INT64_MAX ? json_integer((json_int_t)value) : json_string(digits);
 }
 
-/* Not by json_dumps: up to jansson 2.14 it leaves out a key that it gets no memory for, without an
- * error. json_dumpb needs no memory. */
+/* Without json_dumps: up to jansson 2.14, it silently leaves out a key for which it gets no memory.
+ * json_dumpb needs no memory. */
 char *text_of_json(const json_t *object, size_t flags) {
     size_t length = json_dumpb(object, NULL, 0, flags);
     char *text = length == 0 ? NULL : malloc(length + 1);
@@ -99,12 +99,11 @@ char *text_of_json(const json_t *object, size_t flags) {
     return text;
 }
 
-/* Whether there is memory to parse that much text. It is tried beforehand because without it
- * jansson's reader (2.14) crashes or calls the text invalid. The most that it takes is 81 bytes a
- * byte, for [{},{},...]. */
+/* Whether there is memory to parse that much text. Without it, jansson's reader (2.14) crashes or
+ * calls the text invalid. It needs at most 81 bytes per byte of text, for [{},{},...]. */
 static bool memory_suffices(size_t length) {
     enum { MOST_PER_BYTE = 128 };
-    /* volatile: a compiler may leave out the pair */
+    /* volatile: else a compiler may leave out both calls */
     void *volatile block = malloc(MOST_PER_BYTE * (length + 1));
     free(block);
     return block != NULL;
@@ -115,12 +114,12 @@ json_t *text_parse_json(bool *no_memory, json_error_t *fault, const char *text, 
     *no_memory = zero == NULL && !memory_suffices(length);
     if (*no_memory)
         return NULL;
-    if (zero != NULL) { /* jansson (2.14) skips one behind a number */
+    if (zero != NULL) { /* jansson (2.14) ignores a zero byte after a number */
         *fault = (json_error_t){.position = (int)(zero - text), .text = "a zero byte"};
         return NULL;
     }
     json_t *root = json_loadb(text, length, JSON_REJECT_DUPLICATES, fault);
-    /* jansson leaves the text empty in most places where it gets no memory */
+    /* jansson leaves the text empty in most cases where it gets no memory */
     *no_memory = root == NULL &&
                  (fault->text[0] == '\0' || json_error_code(fault) == json_error_out_of_memory);
     return root;

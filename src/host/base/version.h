@@ -1,4 +1,4 @@
-/* version.h: the version that --version, `info`, config.json and CHANGELOG.md give. */
+/* version.h: the program's name and version; CHANGELOG.md lists the versions. */
 #ifndef VERSION_H
 #define VERSION_H
 

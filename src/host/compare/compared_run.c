@@ -1,4 +1,4 @@
-/* compared_run.c: finished runs, read from config.json and metrics.jsonl, which are untrusted. */
+/* compared_run.c: reads finished runs from config.json and metrics.jsonl, which are untrusted. */
 #include "compare/compared_run.h"
 
 #include "base/file_read.h"
@@ -79,7 +79,7 @@ static enum status get_positive(struct error *error, int *out, const struct comp
     return STATUS_OK;
 }
 
-/* The index of the text of `key` in `words`, which end with NULL. */
+/* Finds the text of `key` in `words`, which end with NULL, and returns its index in *out. */
 static enum status get_word(struct error *error, int *out, const struct compared_run *run,
                             const char *key, const char *const *words) {
     const char *text;
@@ -91,7 +91,7 @@ static enum status get_word(struct error *error, int *out, const struct compared
     return bad_member(error, run, key);
 }
 
-/* An integer, or a string of digits above 2^63 - 1 (text_json_uint64). */
+/* An integer, or, above 2^63 - 1, a string of digits (text_json_uint64). */
 static enum status get_seed(struct error *error, struct compared_run *run) {
     const json_t *seed = json_object_get(run->config, "seed");
     const char *digits = json_string_value(seed);
@@ -144,7 +144,7 @@ static bool is_percent(double value) {
     return value >= 0 && value <= 100;
 }
 
-/* The mean cross-entropy of float logits stays below this bound, whose square is finite. */
+/* The mean cross-entropy of float logits is below this bound, whose square is finite. */
 static bool is_loss(double value) {
     return fabs(value) <= 1e39;
 }
@@ -165,7 +165,7 @@ static enum status take_metrics(struct error *error, struct compared_run *run, i
         if (!is_possible(&run->epochs[i], i + 1))
             return error_set(
                 error, STATUS_BAD_DATA,
-                "'%s', line %d: not a possible epoch %d: a number is out of range, or the "
+                "'%s', line %d: not a valid line for epoch %d: a number is out of range, or the "
                 "lines are not in order",
                 path, i + 1, i + 1);
     if (run->epoch_count != epochs)
@@ -199,7 +199,7 @@ void compared_run_free(struct compared_run *run) {
 
 /* ---- whether they can be compared ------------------------------------------------------------ */
 
-/* A value as a message shows it, cut if it is long. */
+/* A value for a message, cut if it is long. */
 static const char *value_text(char out[VALUE_CAPACITY], const json_t *value) {
     const char *text = json_string_value(value);
     size_t length = text == NULL ? 0 : strlen(text), room = VALUE_CAPACITY - 6;
@@ -207,14 +207,14 @@ static const char *value_text(char out[VALUE_CAPACITY], const json_t *value) {
         snprintf(out, VALUE_CAPACITY, "\"...%s\"", text + length - room);
         return out;
     }
-    memset(out, 0, VALUE_CAPACITY); /* json_dumpb writes no terminator, and only what fits */
+    memset(out, 0, VALUE_CAPACITY); /* json_dumpb writes no terminator, and only as much as fits */
     if (value == NULL ||
         json_dumpb(value, out, VALUE_CAPACITY - 1, JSON_ENCODE_ANY | JSON_COMPACT) == 0)
         snprintf(out, VALUE_CAPACITY, "nothing");
     return out;
 }
 
-/* Whether two runs agree in all of these settings. */
+/* Checks that two runs agree in these settings. */
 static enum status check_same(struct error *error, const struct compared_run *a,
                               const struct compared_run *b, const char *const *keys) {
     for (; *keys != NULL; keys++) {
@@ -232,8 +232,8 @@ static enum status check_same(struct error *error, const struct compared_run *a,
     return STATUS_OK;
 }
 
-/* Whether two runs saw the same images. CIFAR-10 may be in another folder; the synthetic set must
- * be the same. */
+/* Checks that two runs saw the same images. CIFAR-10 may be in another folder; synthetic sets must
+ * have the same seed. */
 static enum status check_data(struct error *error, const struct compared_run *a,
                               const struct compared_run *b) {
     static const char *const data[] = {"data", NULL};
@@ -241,7 +241,7 @@ static enum status check_data(struct error *error, const struct compared_run *a,
     return synthetic ? check_same(error, a, b, data) : STATUS_OK;
 }
 
-/* The seeds of a norm are in rising order: equal ones are neighbours. */
+/* The seeds of a norm are in rising order, so equal ones are neighbours. */
 enum status compared_runs_check(struct error *error, const struct compared_run *runs, int count) {
     static const char *const of_all[] = {"recipe",       "dataset",     "epochs",  "batch_size",
                                          "train_images", "test_images", "augment", "shuffle",

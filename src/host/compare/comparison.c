@@ -1,6 +1,6 @@
-/* comparison.c: the command `compare`: lists the runs, trains those that are missing and reports on
- * all of them. Each run is the same as with `train`, in its own folder. The report is made from the
- * folders alone, whether the runs were trained just now or long ago. */
+/* comparison.c: the command `compare`: lists the runs, trains the missing ones and reports on all.
+ * Each run is the same as with `train`, in its own folder. The report is made from the folders
+ * alone, whether the runs were trained just now or long ago. */
 #include "compare/comparison.h"
 
 #include "base/output.h"
@@ -10,6 +10,7 @@
 #include "data/loader.h"
 #include "memory.h"
 #include "run/checkpoint.h"
+#include "run/device_setup.h"
 #include "run/report.h"
 #include "run/run_folder.h"
 #include "run/train.h"
@@ -20,10 +21,10 @@
 
 /* ---- the list of runs ------------------------------------------------------------------------ */
 
-/* The options of the run of a norm and seed. `batch_size` is one of the sweep, or 0 for the
- * recipe's own. The learning rate is proportional to it, as in Wu and He, "Group Normalization"
- * (2018), section 4.1, after Goyal et al. (2017). At the recipe's own size the sweep shares the
- * main runs. */
+/* The options of the run with this norm and seed. `batch_size` is from the sweep; 0: the recipe's
+ * own. The learning rate is proportional to it, as in Wu and He, "Group Normalization" (2018),
+ * section 4.1, following Goyal et al. (2017). At the recipe's own size the sweep shares the main
+ * runs. */
 static enum status run_options(struct error *error, struct options *out,
                                const struct options *options, enum norm_kind norm, uint64_t seed,
                                int batch_size) {
@@ -43,7 +44,7 @@ static enum status run_options(struct error *error, struct options *out,
     return path_join(error, out->out, options->out, name);
 }
 
-/* The runs of one batch size: every norm with every seed. */
+/* The number of runs with one batch size: every norm with every seed. */
 static int runs_of_a_set(const struct options *options) {
     return NORM_COUNT * options->seeds;
 }
@@ -52,8 +53,8 @@ static int all_runs(const struct options *options) {
     return runs_of_a_set(options) * (1 + options->batch_sizes.count);
 }
 
-/* Run `index`: first those of the recipe's batch size, then those of the sweep. The norms take
- * turns, so that an interrupted comparison has runs of all of them. */
+/* The options of run `index`. The runs with the recipe's batch size come first, then those of the
+ * sweep. The norms take turns, so that an interrupted comparison has runs of all norms. */
 static enum status numbered_run(struct error *error, struct options *out,
                                 const struct options *options, int index) {
     int set = index / runs_of_a_set(options), rest = index % runs_of_a_set(options);
@@ -64,8 +65,8 @@ static enum status numbered_run(struct error *error, struct options *out,
 
 /* ---- the folders of the runs ----------------------------------------------------------------- */
 
-/* What to do with a run. READ leaves it as it is, or as it will be after an earlier run of the list
- * is trained. */
+/* What to do with a run. READ trains nothing: the run is complete, or is the same as an earlier one
+ * in the list. */
 enum action { TRAIN, RESUME, READ };
 
 static enum status holds_weights(struct error *error, bool *out, const char *folder,
@@ -77,7 +78,7 @@ static enum status holds_weights(struct error *error, bool *out, const char *fol
     return STATUS_OK;
 }
 
-/* Checks before any training that a run which is only read can be read. */
+/* Checks, before any training, that a complete run can be read. */
 static enum status check_figures(struct error *error, const char *folder) {
     struct compared_run run = {0};
     if (path_join(error, run.folder, "", folder) != STATUS_OK)
@@ -88,7 +89,7 @@ static enum status check_figures(struct error *error, const char *folder) {
 }
 
 /* A run with a checkpoint of the same settings is resumed or, if it is complete, only read.
- * Resuming also writes a report that is missing. */
+ * Resuming also writes a missing report. */
 static enum status inspect_checkpoint(struct error *error, enum action *out,
                                       const struct run_description *run) {
     const struct options *options = run->options;
@@ -157,13 +158,13 @@ static enum status inspect_all(struct error *error, enum action *actions,
 
 /* ---- training -------------------------------------------------------------------------------- */
 
-/* Prints which run starts or is resumed. */
+/* Announces the run that starts or resumes. */
 static void announce(const struct options *run, int number, int total) {
     if (!run->quiet)
         output_progress("%srun %d of %d: %s\n", number == 1 ? "" : "\n", number, total, run->out);
 }
 
-/* The message of a diverging run does not name the run: its folder is added. */
+/* The message of a diverging run does not name the run, so this adds its folder. */
 static enum status train_run(struct error *error, const struct options *options,
                              const struct dataset *dataset) {
     struct error reason;
@@ -201,8 +202,8 @@ static enum status train_all(struct error *error, const struct options *options,
     return STATUS_OK;
 }
 
-/* --force starts over: after an interruption all files belong to this comparison, and the same
- * command without --force resumes it. */
+/* --force clears all folders first. After an interruption, all files then belong to this
+ * comparison, and the same command without --force resumes it. */
 static enum status clear_all(struct error *error, const struct options *options,
                              const enum action *actions) {
     for (int i = 0; i < all_runs(options); i++) {
@@ -214,7 +215,7 @@ static enum status clear_all(struct error *error, const struct options *options,
     return STATUS_OK;
 }
 
-/* Opens the device only for its name, which is one of the settings; each run opens its own. */
+/* Opens the device only because its name is one of the settings; each run opens its own. */
 static enum status complete_runs(struct error *error, const struct options *options,
                                  const struct dataset *dataset) {
     struct device_choice device = {0};
@@ -222,7 +223,7 @@ static enum status complete_runs(struct error *error, const struct options *opti
     if (memory_alloc(error, &actions, (size_t)all_runs(options), sizeof *actions,
                      "the list of the runs") != STATUS_OK)
         return error->status;
-    enum status status = device_choose(error, &device, backends, &options->device);
+    enum status status = device_set_up(error, &device, &options->device);
     if (status == STATUS_OK)
         status = inspect_all(error, actions, options, dataset, &device);
     device_close(&device);
@@ -236,7 +237,7 @@ static enum status complete_runs(struct error *error, const struct options *opti
 
 /* ---- reporting ------------------------------------------------------------------------------- */
 
-/* Reads the runs of one batch size, from run `first` on. */
+/* Reads the runs with one batch size, starting at run `first`. */
 static enum status read_set(struct error *error, struct run_set *out, const struct options *options,
                             int first) {
     if (run_set_make(error, out, runs_of_a_set(options)) != STATUS_OK)

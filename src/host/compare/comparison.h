@@ -6,15 +6,15 @@
 #include "error.h"
 #include "run/options.h"
 
-/* Opens the data set that the options name and compares on it (below); with --runs, reads finished
- * runs from the named folders instead, and trains nothing. */
+/* Opens the data set that the options name, and compares on it (compare_on). With --runs, trains
+ * nothing and reads finished runs from the given folders. Errors: as compare_on. */
 enum status compare(struct error *error, const struct options *options);
 
-/* Trains every norm with every seed, with --batch-sizes also for each of these, every run into its
- * own folder below --out. A run of the same settings that exists is resumed or, if complete, only
- * read. Then writes compare.json, compare.md, compare.png and, after a sweep, sweep.png beside the
- * runs. All folders are checked before the first run is trained. Errors: those of train_on;
- * STATUS_USAGE if a folder holds a run of other settings. */
+/* Trains every norm with every seed, and again for each of --batch-sizes, each run in its own
+ * folder in --out. An existing run with the same settings is resumed or, if complete, only read.
+ * Then writes compare.json, compare.md, compare.png and, after a sweep, sweep.png to --out. Checks
+ * all folders before it trains the first run. Errors: those of train_on; STATUS_USAGE if a folder
+ * holds a run with other settings. */
 enum status compare_on(struct error *error, const struct options *options,
                        const struct dataset *dataset);
 

@@ -1,4 +1,4 @@
-/* comparison_figures.c: the runs of each norm as a group, and the figures of the groups. */
+/* comparison_figures.c: groups the runs by norm and computes the figures of each group. */
 #include "compare/comparison_figures.h"
 
 #include "memory.h"
@@ -50,14 +50,14 @@ static double figure_of(const struct compared_run *run, enum figure figure) {
     return 0;
 }
 
-/* `values` has room for a value of each run. */
+/* `values` has room for one value per run. */
 static struct sample describe(double *values, const struct run_group *group, enum figure figure) {
     for (int i = 0; i < group->count; i++)
         values[i] = figure_of(&group->runs[i], figure);
     return sample_of(values, group->count);
 }
 
-/* The group that starts with runs[0]; there are `count` runs. */
+/* The group that starts at runs[0], the first of `count` runs. */
 static struct run_group group_of(double *values, const struct compared_run *runs, int count) {
     struct run_group group = {.norm = runs[0].norm, .runs = runs};
     while (group.count < count && runs[group.count].norm == group.norm)

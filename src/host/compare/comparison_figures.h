@@ -1,4 +1,4 @@
-/* comparison_figures.h: the figures of runs of several norms and seeds. */
+/* comparison_figures.h: the figures of a comparison: runs of several norms and seeds. */
 #ifndef COMPARISON_FIGURES_H
 #define COMPARISON_FIGURES_H
 
@@ -13,11 +13,11 @@ struct run_group {
     const struct compared_run *runs; /* [count], by rising seed */
     int count;
     struct sample test, train, test_loss; /* of the last epoch */
-    struct sample best;                   /* of each run's best test accuracy */
-    struct sample seconds;                /* of training per epoch, the mean of each run */
+    struct sample best;                   /* best test accuracy of each run */
+    struct sample seconds;                /* mean training time per epoch of each run */
 };
 
-/* Runs of one recipe, data set, number of epochs and batch size. */
+/* Runs with the same recipe, data set, number of epochs and batch size. */
 struct run_set {
     struct compared_run *runs; /* [count], by norm, then by seed */
     int count;
@@ -25,9 +25,9 @@ struct run_set {
     int group_count;
 };
 
-/* How far apart the final test accuracies of two groups are. */
+/* The difference between the final test accuracies of two groups. */
 struct norm_difference {
-    const struct run_group *higher, *lower; /* by their means */
+    const struct run_group *higher, *lower; /* by mean */
     struct welch welch;                     /* higher minus lower */
 };
 enum { MAX_DIFFERENCES = NORM_COUNT * (NORM_COUNT - 1) / 2 };
@@ -43,8 +43,8 @@ struct comparison {
 /* Allocates `count` runs; the caller then fills in their folders. Errors: STATUS_FAILED. */
 enum status run_set_make(struct error *error, struct run_set *out, int count);
 
-/* Reads the runs from their folders, sorts them and fills in the groups. Errors: those of
- * compared_run_read and compared_runs_check. */
+/* Reads the runs from their folders, sorts them and fills in the groups. Release with run_set_free.
+ * Errors: those of compared_run_read and compared_runs_check. */
 enum status run_set_read(struct error *error, struct run_set *set);
 void run_set_free(struct run_set *set);
 

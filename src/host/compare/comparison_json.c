@@ -1,5 +1,5 @@
-/* comparison_json.c: compare.json. Every function returns NULL if there is no memory, and accepts
- * NULL from the others. */
+/* comparison_json.c: makes the JSON of compare.json. All functions return NULL if there is no
+ * memory, and accept NULL from each other. */
 #include "base/text.h"
 #include "base/version.h"
 #include "compare/comparison_text.h"

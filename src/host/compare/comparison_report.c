@@ -1,4 +1,5 @@
-/* comparison_report.c: compare.json, compare.md, compare.png, sweep.png and the printed summary. */
+/* comparison_report.c: writes compare.json, compare.md, compare.png and sweep.png, and prints the
+ * summary. */
 #include "compare/comparison_report.h"
 
 #include "base/folder.h"
@@ -49,7 +50,7 @@ static void make_caption(struct caption *out, const struct comparison *compariso
 enum quantity { ACCURACY, LOSS, QUANTITIES };
 enum { END_CAPACITY = SPREAD_CAPACITY + 2 };
 
-/* The curve of a group. Writes its last value, for the legend, to `end`: "84.96 +- 0.18 %". */
+/* The curve of a group. Writes its last value for the legend, "84.96 +- 0.18 %", to `end`. */
 static struct norm_curve curve_of(char end[END_CAPACITY], const struct run_group *group,
                                   const struct band *bands, const struct sample *last, int digits,
                                   const char *unit) {
@@ -117,7 +118,7 @@ static enum status draw_sweep(struct error *error, const char *path,
     return sweep_draw(error, path, caption, curves, groups, sizes, count);
 }
 
-/* *drawn says whether the program can draw. */
+/* Draws the pictures, if the program can draw; *drawn says whether it can. */
 static enum status draw_pictures(struct error *error, bool *drawn,
                                  const struct comparison *comparison, bool quiet) {
     struct caption caption = {0};
@@ -167,7 +168,7 @@ static enum status write_text(struct error *error, const struct comparison *comp
     return status;
 }
 
-/* The files of an older comparison must not be taken for part of this one. */
+/* Removes the files of an older comparison, so that they are not mistaken for part of this one. */
 static enum status remove_old(struct error *error, const char *folder) {
     static const char *const names[] = {json_name, text_name, picture_name, sweep_name};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

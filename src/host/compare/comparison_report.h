@@ -7,9 +7,9 @@
 #include "run/options.h"
 
 /* Writes compare.json, compare.md, compare.png and, after a sweep, sweep.png into the comparison's
- * folder, each whole or not at all. Prints a summary; with --json the object of compare.json, with
- * --quiet nothing. If the program cannot draw, it says so and writes the other files. Errors:
- * STATUS_FAILED. */
+ * folder, each whole or not at all. Prints a summary; with --json the object of compare.json
+ * instead, with --quiet nothing. If the program cannot draw, a note says so, and the other files
+ * are written. Errors: STATUS_FAILED. */
 enum status comparison_report(struct error *error, const struct comparison *comparison,
                               const struct options *options);
 

@@ -1,4 +1,4 @@
-/* comparison_text.c: the text of compare.md: results, differences, the sweep, the runs. */
+/* comparison_text.c: makes the text of compare.md: results, differences, sweep, runs. */
 #include "compare/comparison_text.h"
 
 #include "base/text.h"
@@ -47,8 +47,8 @@ static void describe_noise(char *out, size_t capacity, const struct norm_differe
         return;
     case WELCH_NO_SPREAD:
         snprintf(out, capacity,
-                 "all seeds of each norm gave the same result, so that there is no noise to "
-                 "compare this difference with");
+                 "all seeds of each norm gave the same result, so there is no noise to compare "
+                 "this difference with");
         return;
     }
 }
@@ -85,7 +85,7 @@ static void print_differences(FILE *out, const struct run_set *set) {
 
 /* ---- the other parts ------------------------------------------------------------------------- */
 
-/* The runs of the sweep that are not among the main ones. */
+/* The number of runs in the sweep that are not among the main runs. */
 static int count_other_sizes(const struct comparison *comparison) {
     int count = 0;
     for (int i = 0; i < comparison->sweep_count; i++)
@@ -163,7 +163,8 @@ static void print_sweep(FILE *out, const struct comparison *comparison, bool pic
         fprintf(out, "![Test error over the batch size](sweep.png)\n\n");
 }
 
-/* A folder's name as code in a table: a bar would end the cell, a back quote the code. */
+/* Prints a folder as code in a table; '?' replaces a bar, which would end the cell, and a back
+ * quote, which would end the code. */
 static void print_folder(FILE *out, const char *folder) {
     fputc('`', out);
     for (; *folder != '\0'; folder++)
@@ -184,7 +185,7 @@ static void print_runs(FILE *out, const struct run_set *set) {
     }
 }
 
-/* A sweep shares the runs of the recipe's batch size: they are listed once. */
+/* The sweep shares the runs with the recipe's batch size, so these are listed once. */
 static void print_all_runs(FILE *out, const struct comparison *comparison) {
     fprintf(out, "## Runs\n\n"
                  "| norm | batch size | seed | test accuracy | best (epoch) | training accuracy | "

@@ -1,4 +1,4 @@
-/* welch.c: means, deviations and Welch's t.
+/* welch.c: means, standard deviations and Welch's t-test.
  *
  * t and its degrees of freedom: B. L. Welch, "The generalization of 'Student's' problem when
  * several different population variances are involved", Biometrika 34 (1947), after F. E.
@@ -19,7 +19,7 @@ struct sample sample_of(const double *values, int count) {
         sample.low = fmin(sample.low, values[i]);
         sample.high = fmax(sample.high, values[i]);
     }
-    /* exact for equal values: a rounded sum would look like a spread */
+    /* exact for equal values, so that rounding does not look like a spread */
     sample.mean = sample.low == sample.high ? sample.low : sum / count;
     for (int i = 0; i < count; i++)
         squares += (values[i] - sample.mean) * (values[i] - sample.mean);
@@ -38,10 +38,10 @@ static double coefficient(int n, double x, double a, double b) {
     return -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
 }
 
-/* By Lentz's method as modified by I. J. Thompson and A. R. Barnett, "Coulomb and Bessel functions
- * of complex arguments and order", J. Comput. Phys. 64 (1986): 1 + d_1 / (1 + ...) is the product
- * of the ratios of successive numerators and denominators, a zero among them replaced by something
- * tiny. */
+/* The continued fraction, by Lentz's method as modified by I. J. Thompson and A. R. Barnett,
+ * "Coulomb and Bessel functions of complex arguments and order", J. Comput. Phys. 64 (1986): 1 +
+ * d_1 / (1 + ...) is the product of the ratios of successive numerators and denominators, in which
+ * a tiny number replaces zeros. */
 static double fraction(double x, double a, double b) {
     enum { MOST_TERMS = 10000 };
     const double tiny = 1e-300, precision = 1e-15;
@@ -58,7 +58,8 @@ static double fraction(double x, double a, double b) {
     return 1 / product;
 }
 
-/* The fraction converges fast below (a + 1) / (a + b + 2); above it the symmetry 8.17.4 is used. */
+/* The fraction converges fast for x below (a + 1) / (a + b + 2); above, DLMF 8.17.4 (symmetry) is
+ * used. */
 double incomplete_beta(double x, double a, double b) {
     if (!(x > 0))
         return 0;

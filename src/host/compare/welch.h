@@ -1,5 +1,5 @@
-/* welch.h: a sample of values described, and whether two samples differ by more than chance. Pure
- * functions. */
+/* welch.h: describes samples of values, and tests whether two samples differ by more than chance.
+ * Pure functions. */
 #ifndef WELCH_H
 #define WELCH_H
 
@@ -13,7 +13,7 @@ struct sample {
     double low, high;
 };
 
-/* `count` is 1 or more. */
+/* Describes `count` values; `count` is at least 1. */
 struct sample sample_of(const double *values, int count);
 
 enum welch_kind {
@@ -22,8 +22,8 @@ enum welch_kind {
     WELCH_NO_SPREAD, /* all values of each sample are the same: t would be 0/0 or infinite */
 };
 
-/* Welch's t-test of two means, whose variances may differ. t, freedom and p are NaN unless `kind`
- * is WELCH_KNOWN. */
+/* The result of Welch's t-test for two means, which allows different variances. t, freedom and p
+ * are NaN unless `kind` is WELCH_KNOWN. */
 struct welch {
     enum welch_kind kind;
     double difference; /* mean of `a` minus mean of `b` */
@@ -34,7 +34,7 @@ struct welch {
 
 struct welch welch_test(const struct sample *a, const struct sample *b);
 
-/* Whether the difference is more than the seeds' noise: p below 0.05. */
+/* Whether the difference exceeds the noise: p is below 0.05. */
 bool welch_exceeds_noise(const struct welch *welch);
 
 /* The regularized incomplete beta function I_x(a, b), for x from 0 to 1 and a, b above 0. */

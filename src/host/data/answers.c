@@ -8,7 +8,7 @@ float answers_probability(const struct answers *answers, int image, int class_in
     return answers->probabilities[(size_t)image * CLASS_COUNT + (size_t)class_index];
 }
 
-/* Maps NaN to a number, so that all can be sorted. */
+/* Maps NaN to -1, so that all values can be ordered. */
 static float rank(const struct answers *answers, int image, int class_index) {
     float probability = answers_probability(answers, image, class_index);
     return isnan(probability) ? -1 : probability;
@@ -22,8 +22,8 @@ int answers_predicted(const struct answers *answers, int image) {
     return best;
 }
 
-/* Puts `image` in its place among the `count` in `out`, which has room for `limit`: the last one
- * falls out of a full list. Returns how many there are then. */
+/* Inserts `image` in order among the `count` images in `out`, which has room for `limit`; a full
+ * list drops its last. Returns the new count. */
 static int insert(int *out, int count, int limit, const struct answers *answers, int image) {
     float confidence = rank(answers, image, answers_predicted(answers, image));
     int place = count;

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* Borrowed: it owns none of its members. */
+/* Borrowed: does not own what its members point to. */
 struct answers {
     int count;
     const uint8_t *images;          /* [count][3][32][32] */
@@ -15,14 +15,14 @@ struct answers {
     const char *const *class_names; /* [CLASS_COUNT] */
 };
 
-/* The class with the highest probability, the first of equal ones; NaN is below everything. */
+/* The class with the highest probability, the first of equal ones; NaN ranks below all numbers. */
 int answers_predicted(const struct answers *answers, int image);
 
 /* Probability of one class of one image. */
 float answers_probability(const struct answers *answers, int image, int class_index);
 
-/* Puts the `limit` most confident mistakes into `out` (image numbers; the most confident first,
- * equal ones in the order of the set; NaN last). Returns the number of all mistakes, which may be
+/* Writes the `limit` most confident mistakes to `out` (image numbers, the most confident first,
+ * equal ones in the order of the set, NaN last). Returns the number of all mistakes, which may be
  * more or fewer than `limit`. */
 int answers_mistakes(int *out, int limit, const struct answers *answers);
 

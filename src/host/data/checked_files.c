@@ -1,5 +1,5 @@
-/* checked_files.c: the remembered MD5 of files: a line of text for each, in a file named by the MD5 of
- * the folder's path. */
+/* checked_files.c: remembered MD5 sums. A folder's sums are in one text file, a line for each; the
+ * file is named after the MD5 of the folder's path. */
 #include "data/checked_files.h"
 
 #include "base/file_read.h"
@@ -17,7 +17,8 @@ enum { LINE_CAPACITY = 160, TEXT_BYTES = MAX_CHECKED * LINE_CAPACITY };
 
 /* ---- where ----------------------------------------------------------------------------------- */
 
-/* The folder of this program's cache; false: the environment names none, or too long a one. */
+/* The folder of this program's cache; false: the environment names none, or its path is too
+ * long. */
 static bool memory_folder(char out[PATH_CAPACITY]) {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     int length = PATH_CAPACITY;
@@ -28,7 +29,7 @@ static bool memory_folder(char out[PATH_CAPACITY]) {
     return length < PATH_CAPACITY;
 }
 
-/* The path of the file with a folder's sums, "" if there is none. */
+/* The path of the file for a folder's sums; "" if they cannot be remembered. */
 static void find_memory(char out[PATH_CAPACITY], const char *folder) {
     char memory[PATH_CAPACITY], sum[MD5_TEXT], name[MD5_TEXT + 4];
     char *path = realpath(folder, NULL);
@@ -77,7 +78,7 @@ void checked_files_open(struct checked_files *out, const char *folder) {
 
 /* ---- the files ------------------------------------------------------------------------------- */
 
-/* The place of `name` in the list; the first free one if it is not there. */
+/* The index of `name` in the list; the first free index if it is not in the list. */
 static int place_of(const struct checked_files *files, const char *name) {
     int place = 0;
     while (place < files->count && strcmp(files->files[place].name, name) != 0)

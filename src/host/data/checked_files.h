@@ -1,6 +1,6 @@
-/* checked_files.h: the MD5 of the files in a folder, remembered with their sizes and times in
- * $XDG_CACHE_HOME/train_gpu (~/.cache/train_gpu), so that a file that did not change is not summed
- * again. Where nothing can be remembered, every start sums them. */
+/* checked_files.h: remembers the MD5 sums of a folder's files, with their sizes and times, in
+ * $XDG_CACHE_HOME/train_gpu (~/.cache/train_gpu), so that unchanged files are not summed again. If
+ * the sums cannot be remembered, every start computes them. */
 #ifndef CHECKED_FILES_H
 #define CHECKED_FILES_H
 
@@ -19,22 +19,22 @@ struct checked_file {
 };
 
 struct checked_files {
-    char memory[PATH_CAPACITY]; /* path of the file with the sums; "": there is none */
+    char memory[PATH_CAPACITY]; /* path of the file with the sums; "": not remembered */
     int count;
     struct checked_file files[MAX_CHECKED];
     bool unsaved;
 };
 
-/* Reads what is remembered of a folder's files; nothing if that is missing or damaged. */
+/* Reads the remembered sums of a folder's files; none if they are missing or damaged. */
 void checked_files_open(struct checked_files *out, const char *folder);
 
-/* Describes the open file, `name` in the folder, as it is now; out->md5 is the one remembered, or ""
- * if the file is not remembered like this. */
+/* Describes the open file `name` of the folder as it is now. out->md5 is the remembered sum; "": no
+ * sum is remembered, or the file has changed. */
 void checked_files_find(struct checked_file *out, const struct checked_files *files,
                         const char *name, int handle);
 
-/* Remembers the file as checked_files_find described it, with the MD5 that was put into it;
- * checked_files_save writes that. Neither can fail: it would only cost time at the next start. */
+/* Remembers a file as described by checked_files_find, with its md5 filled in; checked_files_save
+ * writes all to disk. Failures are ignored: they only cost time at the next start. */
 void checked_files_put(struct checked_files *files, const struct checked_file *file);
 void checked_files_save(struct checked_files *files);
 

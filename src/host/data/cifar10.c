@@ -1,6 +1,6 @@
-/* cifar10.c: the six binary files of CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html): records
- * of a label byte and the pixels. Each file is checked against its official MD5 while it is read, or
- * against the sum that is remembered from an earlier start. */
+/* cifar10.c: the six binary files of CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html):
+ * records of a label byte and the pixels. The MD5 of each file, computed while it is read or
+ * remembered from an earlier start, is compared with the official one. */
 #include "data/cifar10.h"
 
 #include "base/file_read.h"
@@ -45,9 +45,9 @@ struct folder_reader {
 
 /* ---- advice ---------------------------------------------------------------------------------- */
 
-static const char default_folder[] = "data/cifar-10-batches-bin"; /* that of `make data` */
+static const char default_folder[] = "data/cifar-10-batches-bin"; /* of `make data` */
 
-/* The command that puts the official files into the folder. */
+/* Appends the command that puts the official files into the folder. */
 static enum status advise_fetching(struct error *error, const char *folder) {
     if (strcmp(folder, default_folder) == 0)
         return error_append(error, "; `make data` fetches it");
@@ -87,7 +87,7 @@ static enum status check_size(struct error *error, const struct file_reader *fil
     return advise_fetching(error, folder);
 }
 
-/* Appends one record, the file's number `number`, to the set. */
+/* Appends record `number` of the file to the set. */
 static enum status take_record(struct error *error, struct image_set *set, const uint8_t *record,
                                const struct file_reader *file, int number, const char *folder) {
     if (record[0] >= CLASS_COUNT) {
@@ -102,7 +102,7 @@ static enum status take_record(struct error *error, struct image_set *set, const
     return STATUS_OK;
 }
 
-/* Appends all records; `sum` takes their bytes, unless it is NULL. */
+/* Appends all records to the set, and adds their bytes to `sum` unless it is NULL. */
 static enum status read_records(struct error *error, struct image_set *set, struct md5 *sum,
                                 struct file_reader *file, const struct folder_reader *reader) {
     for (int first = 0; first < FILE_RECORDS; first += CHUNK_RECORDS) {
@@ -123,8 +123,8 @@ static void judge(struct folder_reader *reader, const struct data_file *data, co
     if (strcmp(sum, data->md5) == 0)
         return;
     if (!reader->modified)
-        output_warning("data file '%s/%s' is not the one of CIFAR-10: its MD5 is %s, not %s; the "
-                       "data set is called CIFAR-10 (modified)",
+        output_warning("data file '%s/%s' differs from the official one: its MD5 is %s, not %s; "
+                       "the data set is called CIFAR-10 (modified)",
                        reader->folder, data->name, sum, data->md5);
     reader->modified = true;
 }
@@ -183,7 +183,7 @@ static enum status read_sets(struct error *error, struct folder_reader *reader,
     return read_file(error, reader, test, &test_file);
 }
 
-/* Tells a missing folder from a folder that lacks a file. */
+/* Tells a missing folder, or a file given as the folder, from a folder that lacks a file. */
 static enum status check_folder(struct error *error, const char *folder) {
     struct stat found;
     if (stat(folder, &found) != 0) {

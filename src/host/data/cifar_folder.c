@@ -1,5 +1,5 @@
-/* cifar_folder.c: recognizes what users have in place of CIFAR-10's binary files. The names are those
- * of the archives on https://www.cs.toronto.edu/~kriz/cifar.html. */
+/* cifar_folder.c: recognizes files that users have instead of CIFAR-10's binary files. The names
+ * are those in the archives on https://www.cs.toronto.edu/~kriz/cifar.html. */
 #include "data/cifar_folder.h"
 
 #include "base/files.h"
@@ -12,8 +12,8 @@
 #define CIFAR_100                                                                                  \
     "these networks are for CIFAR-10: `make data` fetches it into data/cifar-10-batches-bin"
 
-/* What a name in the folder means. The advice is `before`; if there is an `after`, the folder and that
- * follow. The first name that exists counts. */
+/* What a name in the folder means; the first one that exists counts. The advice is `before`, then,
+ * unless `after` is NULL, the folder and `after`. */
 static const struct {
     const char *name, *what, *before, *after;
 } contents[] = {

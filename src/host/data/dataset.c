@@ -1,4 +1,4 @@
-/* dataset.c: opening a data set by its name: CIFAR-10 (cifar10.c), or the synthetic set. */
+/* dataset.c: opens a data set by name: CIFAR-10 (cifar10.c) or the synthetic set (synthetic.c). */
 #include "data/dataset.h"
 
 #include "data/cifar10.h"
@@ -41,7 +41,7 @@ static enum status open_cifar(struct error *error, struct dataset *out, const ch
     return status;
 }
 
-/* The test images follow the training images in the seed's sequence: no image is in both. */
+/* The test images follow the training images in the seed's sequence, so no image is in both. */
 static enum status open_synthetic(struct error *error, struct dataset *out, uint64_t seed,
                                   bool with_train) {
     *out = dataset_named(synthetic_name);

@@ -16,42 +16,41 @@ struct image_set {
 };
 
 struct dataset {
-    const char *name;               /* for every output: "CIFAR-10", "CIFAR-10 (modified)" where
-                                       its files are not the official ones, or "synthetic" */
+    const char *name;               /* as all output shows it: "CIFAR-10", "synthetic", or, if a
+                                       file is not the official one, "CIFAR-10 (modified)" */
     const char *const *class_names; /* [CLASS_COUNT] */
     bool synthetic;
     uint64_t seed; /* of the synthetic set */
     struct image_set train, test;
 };
 
-/* The set that is called `name`, without its images: "synthetic" or "CIFAR-10 (modified)"; with any
- * other name, or NULL, CIFAR-10. */
+/* The set called `name` ("synthetic", "CIFAR-10 (modified)"), without its images; CIFAR-10 for any
+ * other name and for NULL. */
 struct dataset dataset_named(const char *name);
 
-/* Whether `where` names the synthetic set of a seed, as "synthetic:SEED" with digits that fit. */
+/* Whether `where` is "synthetic:SEED" with a decimal 64-bit seed, which goes to *seed. */
 bool dataset_is_synthetic(uint64_t *seed, const char *where);
 
 /* Reads the set that `where` names: "synthetic:SEED", or a folder with data_batch_1.bin ...
  * data_batch_5.bin and test_batch.bin in the CIFAR-10 binary format
- * (https://www.cs.toronto.edu/~kriz/cifar.html): 10,000 records a file, each a label byte and 3072
- * pixel bytes. Files that are not the official ones make "CIFAR-10 (modified)", with a warning. The
- * synthetic set has 10,000 training images, and the 2,000 that follow them as test images. On
- * failure *out is empty. Errors: STATUS_BAD_DATA, naming the file and a bad
- * label's byte; STATUS_FAILED: no memory. */
+ * (https://www.cs.toronto.edu/~kriz/cifar.html): 10,000 records per file, each a label byte and
+ * 3072 pixel bytes. If a file is not the official one, the set is "CIFAR-10 (modified)", with a
+ * warning. The synthetic set has 10,000 training images and, following them, 2,000 test images. On
+ * failure *out is empty. Errors: STATUS_BAD_DATA, naming the file and the byte of a bad label;
+ * STATUS_FAILED: no memory. */
 enum status dataset_open(struct error *error, struct dataset *out, const char *where);
 
-/* The same with the test images alone: out->train is empty, and of the six files only
- * test_batch.bin is needed. */
+/* The same for the test images alone: out->train stays empty, and test_batch.bin is the only file
+ * needed. */
 enum status dataset_open_test(struct error *error, struct dataset *out, const char *where);
 
 /* Releases the images and labels and empties *dataset; an empty one is fine. */
 void dataset_close(struct dataset *dataset);
 
 /* Fills one set of `count` images of the synthetic data set (synthetic.c), starting with image
- * number `first` of the seed's endless sequence; out->images and out->labels are allocated. An
- * image depends on the seed and its number alone; its class is the number mod 10, so that any ten
- * in a row are balanced.
- * Errors: STATUS_FAILED: no memory; *out is then empty. */
+ * number `first` of the seed's endless sequence; allocates out->images and out->labels. An image
+ * depends only on the seed and its number; its class is the number mod 10, so any ten in a row are
+ * balanced. Errors: STATUS_FAILED: no memory; *out is then empty. */
 enum status synthetic_fill(struct error *error, struct image_set *out, uint64_t seed, int first,
                            int count);
 

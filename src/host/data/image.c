@@ -1,7 +1,7 @@
 /* image.c: PNG files, row by row. libpng converts every kind of PNG to 16-bit red, green, blue and
- * alpha; image_area.c adds the pixels up. An interlaced image comes as seven smaller ones
- * (https://www.w3.org/TR/png-3/#8InterlaceMethods), whose rows are added where they belong, so that
- * the image is never assembled. */
+ * alpha; image_area.c sums the pixels. An interlaced image comes as seven smaller ones
+ * (https://www.w3.org/TR/png-3/#8InterlaceMethods); their rows are added where they belong, so the
+ * whole image is never in memory. */
 #include "data/image.h"
 
 #include "base/file_read.h"
@@ -16,11 +16,12 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Chunks are read whole where they are kept: a palette of 768 bytes and EXIF data, usually below
- * 64 KiB. All others are left out. */
+/* The chunks that are kept, a palette of 768 bytes and EXIF data (usually below 64 KiB), are read
+ * whole. All others are skipped. */
 enum { SIGNATURE_BYTES = 8, MAX_CHUNK = 1 << 20, MAX_CACHED_CHUNKS = 1 };
 
-/* A file being read. libpng leaves by longjmp: what must survive that is kept here, not in locals. */
+/* A file being read. libpng exits by longjmp: what must survive that is kept here, not in
+ * locals. */
 struct reader {
     const char *path;
     struct file_reader file;
@@ -41,7 +42,7 @@ static enum status cut_short(struct reader *reader) {
                      reader->path, reader->file.done);
 }
 
-/* Tells files of another kind from damaged ones. */
+/* Refuses an empty file and one that is no PNG. */
 static enum status check_signature(struct reader *reader) {
     unsigned char bytes[SIGNATURE_BYTES];
     size_t got;
@@ -60,7 +61,8 @@ static enum status check_signature(struct reader *reader) {
 
 /* ---- what libpng calls ----------------------------------------------------------------------- */
 
-/* libpng cannot continue: `reason` is its own message, unless ours is set already. Must not return. */
+/* Reports libpng's `reason` why it cannot continue, unless our own is set already. Must not
+ * return. */
 static void on_error(png_structp png, png_const_charp reason) {
     struct reader *reader = png_get_error_ptr(png);
     if (!reader->told)
@@ -90,7 +92,7 @@ static void on_read(png_structp png, png_bytep out, size_t bytes) {
 static png_voidp on_alloc(png_structp png, png_alloc_size_t bytes) {
     struct reader *reader = png_get_mem_ptr(png);
     void *block;
-    if (bytes > MAX_CHUNK) /* a chunk, for a row takes half of that; libpng leaves it out */
+    if (bytes > MAX_CHUNK) /* must be a chunk, as a row needs half of that; libpng skips it */
         return NULL;
     if (memory_alloc(reader->error, &block, 1, bytes, "reading an image") != STATUS_OK)
         reader->told = true;
@@ -104,7 +106,7 @@ static void on_free(png_structp png, png_voidp block) {
 
 /* ---- decoding -------------------------------------------------------------------------------- */
 
-/* Limits the cost of a file, before anything is allocated by its width. */
+/* Limits the cost of a file before anything is allocated that depends on its width. */
 static enum status check_size(const struct reader *reader, uint32_t width, uint32_t height) {
     if (width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE &&
         (uint64_t)width * height <= IMAGE_MAX_PIXELS)
@@ -117,12 +119,12 @@ static enum status check_size(const struct reader *reader, uint32_t width, uint3
 
 static void set_limits(png_structp png) {
     static const png_byte exif[] = "eXIf";
-    png_set_user_limits(png, PNG_UINT_31_MAX,
-                        PNG_UINT_31_MAX); /* check_size has a better message */
+    /* no limit on the size here: check_size has a better message */
+    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_chunk_malloc_max(png, MAX_CHUNK);
     png_set_chunk_cache_max(png, MAX_CACHED_CHUNKS);
-    /* -1: all chunks but those that make the pixels, profiles and texts among them; then the one
-     * that says which way up the image is */
+    /* -1: skip all chunks that the pixels do not need, such as profiles and texts; but keep EXIF
+     * data, which has the orientation */
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, exif, 1);
     png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
@@ -132,7 +134,7 @@ static void set_limits(png_structp png) {
 static void set_conversions(png_structp png) {
     png_set_expand_16(png); /* palettes, 1 to 8 bits, transparent colors as alpha */
     png_set_gray_to_rgb(png);
-    png_set_add_alpha(png, UINT16_MAX, PNG_FILLER_AFTER); /* where there is none */
+    png_set_add_alpha(png, UINT16_MAX, PNG_FILLER_AFTER); /* opaque, if the image has no alpha */
 }
 
 static void add_row(struct reader *reader, int row, int first, int step, int count) {
@@ -141,7 +143,7 @@ static void add_row(struct reader *reader, int row, int first, int step, int cou
 }
 
 static void read_pass(struct reader *reader, int pass, int width, int height) {
-    if (PNG_PASS_COLS(width, pass) == 0) /* then its rows are not in the file */
+    if (PNG_PASS_COLS(width, pass) == 0) /* the file has no rows for an empty pass */
         return;
     for (int i = 0; i < PNG_PASS_ROWS(height, pass); i++)
         add_row(reader, PNG_ROW_FROM_PASS_ROW(i, pass), PNG_PASS_START_COL(pass),
@@ -156,7 +158,7 @@ static void read_pixels(struct reader *reader, int width, int height) {
     else
         for (int pass = 0; pass < PNG_INTERLACE_ADAM7_PASSES; pass++)
             read_pass(reader, pass, width, height);
-    png_read_end(reader->png, reader->info); /* the rest of the file must be whole, too */
+    png_read_end(reader->png, reader->info); /* checks the rest of the file, too */
 }
 
 /* EXIF data may come before or after the pixels. */
@@ -188,7 +190,7 @@ static enum status decode(struct reader *reader) {
     return STATUS_OK;
 }
 
-/* The only place that libpng jumps back to; no local changes in between. */
+/* The only place that libpng jumps back to. No local variable changes after setjmp. */
 static enum status decode_guarded(struct reader *reader) {
     if (setjmp(png_jmpbuf(reader->png)) != 0)
         return reader->error->status;

@@ -13,19 +13,19 @@ void image_area_begin(struct image_area *out, int width, int height) {
     out->top = (height - out->side) / 2;
 }
 
-/* The first cell that pixel `place` of the square reaches into, along one axis. */
+/* The first cell that pixel `place` of the square overlaps, along one axis. */
 static int first_cell(int place, int side) {
     return IMAGE_SIDE * place / side;
 }
 
-/* The overlap of pixel and cell, in 1/32 pixel; 0 or less: none. */
+/* The overlap of pixel and cell, in 1/32 pixel; 0 or negative: none. */
 static int overlap(int place, int cell, int side) {
     int start = IMAGE_SIDE * place, end = start + IMAGE_SIDE;
     int cell_start = side * cell, cell_end = cell_start + side;
     return (end < cell_end ? end : cell_end) - (start > cell_start ? start : cell_start);
 }
 
-/* A row of the square along its cells. */
+/* A row of the square, summed into its cells. */
 struct row_sums {
     uint64_t color[IMAGE_CHANNELS][IMAGE_SIDE];
 };

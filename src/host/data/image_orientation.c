@@ -1,6 +1,6 @@
-/* image_orientation.c: the EXIF tag Orientation (CIPA DC-008, section 4.6.4) in its TIFF structure:
- * byte order, 42, offset of a directory; there a count and entries of 12 bytes: tag, type, count,
- * value. */
+/* image_orientation.c: the EXIF tag Orientation (CIPA DC-008, section 4.6.4). EXIF data is a TIFF
+ * structure: byte order, 42, offset of a directory. The directory is a count, then entries of 12
+ * bytes: tag, type, count, value. */
 #include "data/image_orientation.h"
 
 #include <stdbool.h>
@@ -15,7 +15,7 @@ struct exif {
     bool big_endian;
 };
 
-/* `count` bytes at `place`, which must be inside, as a number. */
+/* The `count` bytes at `place`, which must be within the data, as a number. */
 static uint32_t number(const struct exif *exif, size_t place, int count) {
     uint32_t value = 0;
     for (int i = 0; i < count; i++)
@@ -41,7 +41,8 @@ int exif_orientation(const uint8_t *data, size_t bytes) {
     return 1;
 }
 
-/* Seen upright, the stored image begins at one of the corners, and from 5 on its rows are columns. */
+/* The first stored pixel belongs in one of the four corners of the upright image; for orientations
+ * 5 to 8 the stored rows are its columns. */
 void image_orient(uint8_t image[IMAGE_BYTES], int orientation) {
     enum { LAST = IMAGE_SIDE - 1 };
     const bool exchanged = orientation >= 5;

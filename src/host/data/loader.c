@@ -1,8 +1,9 @@
-/* loader.c: the thread that fills the slots, ahead of the caller that uses them.
+/* loader.c: a thread that fills slots with batches ahead of the caller.
  *
- * The batches of an epoch go round the slots: the n-th one filled since loader_begin lies in slot
- * n mod slot_count. Three counters say everything: `filled` by the thread, `taken` by loader_next
- * and `released` by loader_release, with released <= taken <= filled <= released + slot_count. */
+ * Batches use the slots in turn: the n-th batch (from 0) since loader_begin lies in slot n mod
+ * slot_count. Three counters hold the whole state: batches `filled` by the thread, `taken` by
+ * loader_next and `released` by loader_release. Always released <= taken <= filled <= released +
+ * slot_count. */
 #include "data/loader.h"
 
 #include "memory.h"
@@ -22,27 +23,27 @@ struct loader {
     struct loader_options options;
     pthread_t thread;
 
-    /* the thread's own: nothing else reads it */
-    int32_t *order;    /* [set->count], of the epoch it works on */
-    uint64_t order_of; /* the `begun` it was made for */
+    /* used only by the thread */
+    int32_t *order;    /* [set->count], of the current epoch */
+    uint64_t order_of; /* the value of `begun` that it was made for */
 
     pthread_mutex_t mutex;    /* guards what follows */
-    pthread_cond_t has_work;  /* for the thread: an epoch began, a slot came back, stop */
+    pthread_cond_t has_work;  /* for the thread: an epoch began, a slot was released, or stop */
     pthread_cond_t has_batch; /* for loader_next: a batch was filled */
     bool stop;
-    uint64_t begun; /* calls of loader_begin: tells a batch of an epoch that was cut short */
+    uint64_t begun; /* calls of loader_begin, to recognize a batch of an epoch that was cut short */
     int epoch, first_batch;
     int batches; /* to be filled since loader_begin */
     int filled, taken, released;
 };
 
-/* One batch to be filled: what the thread needs while it does not hold the lock. */
+/* A batch to fill: a copy of what the thread needs without the lock. */
 struct task {
     uint64_t begun;
     int epoch, batch, slot;
 };
 
-/* Locks and conditions fail only when misused, which would be a bug in this file. */
+/* These calls fail only if misused, which would be a bug in this file. */
 static void must(int result) {
     if (result != 0)
         abort();
@@ -55,7 +56,7 @@ void loader_order(int32_t *order, int count, bool shuffle, uint64_t seed, int ep
         order[i] = i;
     if (!shuffle)
         return;
-    /* Fisher and Yates as Durstenfeld has it (CACM 7, 1964, algorithm 235). */
+    /* Fisher-Yates shuffle in Durstenfeld's form (CACM 7, 1964, algorithm 235). */
     for (int i = count - 1; i > 0; i--) {
         uint32_t word = philox(seed, PHILOX_SHUFFLE, (uint64_t)epoch, (uint32_t)i).word[0];
         uint32_t j = philox_below(word, (uint32_t)i + 1);
@@ -86,8 +87,8 @@ static bool wait_for_task(struct loader *loader, struct task *out) {
     return go_on;
 }
 
-/* Gathers the images of a batch into its slot. Without the lock: until the batch is reported, the
- * slot is the thread's own. */
+/* Gathers the images of a batch into its slot. Needs no lock: until the batch is reported, only the
+ * thread uses the slot. */
 static void fill(struct loader *loader, const struct task *task) {
     const struct image_set *set = loader->set;
     struct loader_batch *slot = &loader->slots[task->slot];
@@ -103,8 +104,7 @@ static void fill(struct loader *loader, const struct task *task) {
     }
 }
 
-/* Counts a filled batch, unless its epoch was cut short meanwhile: then the slot is simply free
- * again. */
+/* Counts a filled batch, unless its epoch was cut short meanwhile; its slot is then free again. */
 static void report(struct loader *loader, const struct task *task) {
     must(pthread_mutex_lock(&loader->mutex));
     if (task->begun == loader->begun) {
@@ -130,7 +130,7 @@ static void *work(void *argument) {
 
 /* ---- the caller ------------------------------------------------------------------------------ */
 
-/* Starts the thread with all signals blocked, so that the main thread gets them. */
+/* Starts the thread with all signals blocked, so that the main thread handles them. */
 static enum status start(struct error *error, struct loader *loader) {
     sigset_t all, before;
     sigfillset(&all);
@@ -138,12 +138,13 @@ static enum status start(struct error *error, struct loader *loader) {
     int result = pthread_create(&loader->thread, NULL, work, loader);
     must(pthread_sigmask(SIG_SETMASK, &before, NULL));
     if (result != 0)
-        return error_set_errno(error, STATUS_FAILED, result,
-                               "cannot start the loader's thread (ulimit -u bounds their number)");
+        return error_set_errno(
+            error, STATUS_FAILED, result,
+            "cannot start the loader's thread (`ulimit -u` limits their number)");
     return STATUS_OK;
 }
 
-/* Releases all but the thread. */
+/* Releases everything except the thread. */
 static void discard(struct loader *loader) {
     must(pthread_cond_destroy(&loader->has_batch));
     must(pthread_cond_destroy(&loader->has_work));
@@ -194,8 +195,8 @@ int loader_next(struct loader *loader) {
     int slot = -1;
     must(pthread_mutex_lock(&loader->mutex));
     if (loader->taken < loader->batches) {
-        assert(loader->taken - loader->released <
-               loader->slot_count); /* else no batch could come */
+        /* otherwise no batch could ever come */
+        assert(loader->taken - loader->released < loader->slot_count);
         while (loader->taken == loader->filled)
             must(pthread_cond_wait(&loader->has_batch, &loader->mutex));
         slot = loader->taken++ % loader->slot_count;

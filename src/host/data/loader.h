@@ -1,5 +1,5 @@
-/* loader.h: a thread that shuffles the images of a set and gathers the next batch while the current
- * one is used. It knows nothing of devices: the caller provides the slots (pinned memory, on a GPU). */
+/* loader.h: a thread that shuffles the images of a set and gathers the next batch while the caller
+ * uses the current one. The caller provides the memory for batches, the slots. */
 #ifndef LOADER_H
 #define LOADER_H
 
@@ -29,7 +29,7 @@ struct loader;
  * draws, or the identity without `shuffle`. Writes order[count]. */
 void loader_order(int32_t *order, int count, bool shuffle, uint64_t seed, int epoch);
 
-/* Batches in an epoch: the last, smaller one is kept. */
+/* The number of batches in an epoch, with the last, smaller one. */
 int loader_batches(int count, int batch_size);
 
 /* Starts the thread. `slots` (slot_count of them, at least 2) and `set` must outlive the loader.
@@ -38,18 +38,19 @@ enum status loader_create(struct error *error, struct loader **out, const struct
                           struct loader_batch *slots, int slot_count,
                           const struct loader_options *options);
 
-/* Begins epoch `epoch` at batch `first_batch` (0 but for a resumed run). The previous epoch must
- * have been taken to its end or cut short by this very call; all slots go back to the loader. */
+/* Begins epoch `epoch` at batch `first_batch` (above 0 to resume within an epoch). An epoch that is
+ * not at its end is cut short. All slots go back to the loader. */
 void loader_begin(struct loader *loader, int epoch, int first_batch);
 
-/* Waits for the next batch of the epoch and returns its slot, or -1 after the last one and before
- * the first loader_begin. At least one slot must be with the loader, or nothing could come. */
+/* Waits for the next batch of the epoch and returns its slot; -1 after the last batch and before
+ * the first loader_begin. The caller must not hold all slots, or no batch could ever come. */
 int loader_next(struct loader *loader);
 
-/* Gives a slot back to be filled again. Slots are returned in the order they were handed out. */
+/* Gives a slot back to the loader. Slots must be released in the order in which they were taken. */
 void loader_release(struct loader *loader, int slot);
 
-/* Stops the thread, at any moment, and frees the loader; NULL is fine. Slots stay the caller's. */
+/* Stops the thread, at any time, and frees the loader; NULL is fine. The slots remain the
+ * caller's. */
 void loader_destroy(struct loader *loader);
 
 #endif

@@ -1,5 +1,5 @@
-/* md5.c: MD5. Names and constants are those of RFC 1321, section 3.4; a block is read byte by byte, so
- * that the order of bytes in memory does not matter. */
+/* md5.c: MD5, with the constants of RFC 1321, section 3.4. Blocks are read byte by byte, so the
+ * byte order of the machine does not matter. */
 #include "data/md5.h"
 
 #include <stdio.h>
@@ -21,7 +21,7 @@ static uint32_t rotate(uint32_t x, int by) {
     return x << by | x >> (32 - by);
 }
 
-/* One step: a = b + ((a + function + word + sine) <<< by), and the four change places. */
+/* One step: a = b + ((a + function + word + sine) <<< by); then a, b, c, d rotate. */
 static void step(uint32_t v[4], uint32_t function, uint32_t word, uint32_t sine, int by) {
     uint32_t b = v[1] + rotate(v[0] + function + word + sine, by);
     v[0] = v[3], v[3] = v[2], v[2] = v[1], v[1] = b;

@@ -1,5 +1,5 @@
-/* md5.h: MD5 (RFC 1321), to recognize known files; it is no protection against anyone. Sixty lines of
- * our own save the dependency on a cryptographic library. */
+/* md5.h: MD5 (RFC 1321), to recognize known files, not to protect against attackers. Sixty lines of
+ * our own save a dependency on a cryptographic library. */
 #ifndef MD5_H
 #define MD5_H
 
@@ -14,6 +14,7 @@ struct md5 {
     unsigned char block[MD5_BLOCK]; /* the last bytes % MD5_BLOCK of them */
 };
 
+/* The sum of all data between begin and finish, as 32 lower-case hexadecimal digits. */
 void md5_begin(struct md5 *md5);
 void md5_add(struct md5 *md5, const void *data, size_t bytes);
 void md5_finish(char out[MD5_TEXT], struct md5 *md5);

@@ -1,13 +1,13 @@
-/* synthetic.c: a generated data set of ten classes, five shapes and five textures, for trying things
- * out where CIFAR-10 cannot be downloaded.
+/* synthetic.c: a generated data set of ten classes, five shapes and five textures, for trials
+ * without CIFAR-10.
  *
  * An image is a function of (seed, image number): its class is the number mod 10, and everything
- * else is drawn from Philox. A shape or texture in one colour lies on a ground of another; both
- * colours, which of them is lighter, place, size, turn, shading and noise are independent of the
- * class, so that neither the mean colour nor any single pixel gives the class away. All classes
- * survive a left-right flip.
+ * else is drawn from Philox. A shape or texture in one colour lies on a background of another. The
+ * colours, which of them is lighter, position, size, rotation, shading and noise are independent of
+ * the class, so neither the mean colour nor any single pixel reveals it. A left-right flip does not
+ * change the class.
  *
- * Integers only: every compiler and machine makes the same bytes. */
+ * All arithmetic is in integers: every compiler and machine makes the same bytes. */
 #include "data/dataset.h"
 
 #include "memory.h"
@@ -45,22 +45,22 @@ const char *const synthetic_class_names[CLASS_COUNT] = {
 /* Lengths are in 1/16 pixel. */
 enum { PIXEL = 16, SIDE = IMAGE_SIDE * PIXEL };
 
-/* The draws of an image: scalars from the first blocks, four words each; then noise from the
- * others, a byte for each of 16 pixel values. */
+/* Random numbers of an image: the first Philox blocks give four scalars each, the others the noise
+ * of 16 pixel values each, one byte per value. */
 enum { SCALAR_BLOCKS = 5, SCALARS = 4 * SCALAR_BLOCKS, NOISE_BYTES = 16 };
 
-/* What an image shows. */
+/* The content of an image. */
 struct scene {
     enum figure figure;
     int x, y;                     /* centre of a shape, origin of a texture */
     int radius;                   /* of a shape */
     int half_period;              /* of a texture: width of a stripe, side of a check */
-    int turn;                     /* tangent of the angle it is turned by, in 1/256 */
+    int turn;                     /* tangent of the rotation angle, in 1/256 */
     int mirror;                   /* 1, or -1: the diagonal falls instead of rising */
-    int ground[IMAGE_CHANNELS];   /* levels, 0 ... 255 */
-    int contrast[IMAGE_CHANNELS]; /* level of the figure less that of the ground */
+    int ground[IMAGE_CHANNELS];   /* background: levels, 0 ... 255 */
+    int contrast[IMAGE_CHANNELS]; /* level of the figure minus that of the background */
     int slope_x, slope_y;         /* shading: levels from the middle to the border */
-    int noise;                    /* levels, at most */
+    int noise;                    /* largest amount, in levels */
 };
 
 /* ---- what is drawn --------------------------------------------------------------------------- */
@@ -93,7 +93,7 @@ static struct scene draw_scene(uint64_t seed, int image) {
     scene.x = draw(&next, scene.radius, SIDE - scene.radius);
     scene.y = draw(&next, scene.radius, SIDE - scene.radius);
     scene.half_period = draw(&next, 5 * PIXEL / 2, 5 * PIXEL);
-    scene.turn = draw(&next, -40, 40); /* 9 degrees */
+    scene.turn = draw(&next, -40, 40); /* up to 9 degrees */
     scene.mirror = draw(&next, 0, 1) == 0 ? -1 : 1;
     draw_colours(&scene, &next);
     scene.slope_x = draw(&next, -24, 24);
@@ -104,7 +104,7 @@ static struct scene draw_scene(uint64_t seed, int image) {
 
 /* ---- how it is painted ----------------------------------------------------------------------- */
 
-/* Which of the bands of width `band` holds a; rounded down, also below zero. */
+/* The index of the band of width `band` that contains a: the quotient, rounded down. */
 static int band_of(int a, int band) {
     return a >= 0 ? a / band : -((-a + band - 1) / band);
 }
@@ -119,7 +119,7 @@ static bool in_dot(int u, int v, int cell) {
     return 9 * (a * a + b * b) <= cell * cell; /* a radius of a third of the cell */
 }
 
-/* Whether the figure covers a point, given from its centre. */
+/* Whether the figure covers the point (x, y), relative to its centre. */
 static bool covers(const struct scene *scene, int x, int y) {
     int u = x - scene->turn * y / 256, v = y + scene->turn * x / 256;
     int a = u < 0 ? -u : u, b = v < 0 ? -v : v;
@@ -149,7 +149,7 @@ static bool covers(const struct scene *scene, int x, int y) {
     return false;
 }
 
-/* How many of four points of a pixel the figure covers: softens the edges. */
+/* How many of four points in a pixel the figure covers, for smooth edges. */
 static int coverage(const struct scene *scene, int column, int row) {
     int count = 0;
     for (int i = 0; i < 4; i++) {
@@ -163,7 +163,7 @@ static uint8_t clamp(int level) {
     return (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
 }
 
-/* Writes pixels[3][32][32]: the scene without noise. */
+/* Writes the scene without noise to pixels[3][32][32]. */
 static void paint(uint8_t *pixels, const struct scene *scene) {
     enum { MIDDLE = IMAGE_SIDE / 2 };
     for (int row = 0; row < IMAGE_SIDE; row++)

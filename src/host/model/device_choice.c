@@ -1,5 +1,5 @@
-/* device_choice.c: the backends built into this program, and the choice of one. The only host file
- * that asks at compile time whether CUDA is built in. */
+/* device_choice.c: the backends built into this program, and the choice of one. No other host file
+ * depends at compile time on whether CUDA is built in. */
 #include "model/device_choice.h"
 
 #include <stdio.h>
@@ -20,8 +20,8 @@ static const struct backend *find(const struct backend *const *list, const char 
     return NULL;
 }
 
-/* Opens one backend and describes it; `why` says why no better one was taken; "": none is
- * better. */
+/* Opens one backend and describes its device. `why` says why a better backend is not used; "": none
+ * is better. */
 static enum status open_backend(struct error *error, struct device_choice *out,
                                 const struct backend *backend, const struct device_request *request,
                                 const char *why) {

@@ -9,11 +9,11 @@ extern const struct backend *const backends[];
 
 enum device_kind { DEVICE_AUTO, DEVICE_CUDA, DEVICE_CPU };
 
-/* What the user asks for. */
+/* The device that the user asks for. */
 struct device_request {
     enum device_kind kind;
-    int index;   /* DEVICE_CUDA: which one */
-    int threads; /* CPU: how many; 0: as OpenMP is set, by default one a core */
+    int index;   /* DEVICE_CUDA: number of the GPU */
+    int threads; /* CPU: number of threads; 0: OpenMP's setting, by default one per core */
     enum precision precision;
     bool fast_algorithms;
 };
@@ -21,14 +21,13 @@ struct device_request {
 struct device_choice {
     const struct backend *backend;
     struct device *device;
-    int threads;    /* that the operations run on; 0: none of the host */
+    int threads;    /* of the host that operations run on; 0: they do not run on the host */
     char text[512]; /* "CPU, 2 threads, AVX-512 (this build has no CUDA backend)" */
 };
 
-/* Opens the device that is asked for, out of `list` (`backends`, or a list of the same form). With
- * DEVICE_AUTO the first backend that opens is taken, and the text says why not a better one; a
- * backend asked for by name is opened or the call fails. Errors: STATUS_NO_DEVICE with the
- * remedy. */
+/* Opens the requested device, using a backend of `list` (`backends`, or a list of the same form).
+ * DEVICE_AUTO uses the first backend that opens, and out->text says why no better one; for other
+ * kinds the call fails if their backend does not open. Errors: STATUS_NO_DEVICE with the remedy. */
 enum status device_choose(struct error *error, struct device_choice *out,
                           const struct backend *const *list, const struct device_request *request);
 

@@ -1,4 +1,4 @@
-/* epoch_metrics.h: the figures of one epoch: a line of metrics.jsonl, a point of a curve. */
+/* epoch_metrics.h: the figures of one epoch of training. */
 #ifndef EPOCH_METRICS_H
 #define EPOCH_METRICS_H
 
@@ -10,9 +10,9 @@ struct epoch_metrics {
     int epoch;           /* from 1 */
     int64_t step;        /* optimizer steps done so far */
     float learning_rate; /* of the last step */
-    struct score train;  /* counted while training, the weights moving */
+    struct score train;  /* counted during training, while the weights change */
     struct score test;
-    double seconds; /* of the training alone */
+    double seconds; /* of training alone */
     double images_per_second;
     double eval_seconds;
 };

@@ -28,7 +28,7 @@ void softmax(double out[CLASS_COUNT], const float logits[CLASS_COUNT]) {
         out[i] /= sum;
 }
 
-/* Takes one batch through the model; its logits go to `logits`, unless that is NULL. */
+/* Runs one batch through the model, and copies its logits to `logits` unless that is NULL. */
 static enum status evaluate_batch(struct error *error, float *logits, struct model *model,
                                   struct feed *feed, const struct device_batch *batch) {
     if (model_step(error, model, batch, false) != STATUS_OK ||
@@ -40,7 +40,7 @@ static enum status evaluate_batch(struct error *error, float *logits, struct mod
 enum status evaluate(struct error *error, struct score *out, float *logits, struct model *model,
                      struct feed *feed) {
     memset(out, 0, sizeof *out);
-    const struct step_state state = {0}; /* not read: nothing is random or updated */
+    const struct step_state state = {0}; /* not used in evaluation */
     struct counters counters = {0};
     struct device_batch batch;
     if (model_set_counters(error, model, &counters) != STATUS_OK ||

@@ -13,16 +13,16 @@ struct score {
     uint64_t correct, images;
 };
 
-/* Counters as mean and percentage; no images: all zero. */
+/* Turns counters into means and percentages; all are 0 without images. */
 struct score score_of(const struct counters *counters);
 
-/* Runs the images of `feed` through the model in evaluation mode. `logits`, unless it is NULL, gets
- * those of every image, [images][CLASS_COUNT] in the order of the feed. The model's counters are
- * zero after it. Waits for the device. */
+/* Runs the images of `feed` through the model in evaluation mode. Unless `logits` is NULL, writes
+ * the logits of all images to it, [images][CLASS_COUNT] in the order of the feed. Leaves the
+ * model's counters at zero. Waits for the device. Errors: those of the device. */
 enum status evaluate(struct error *error, struct score *out, float *logits, struct model *model,
                      struct feed *feed);
 
-/* Probabilities from logits, in double precision; the largest logit is subtracted first. */
+/* Turns logits into probabilities, in double precision; subtracts the largest logit first. */
 void softmax(double out[CLASS_COUNT], const float logits[CLASS_COUNT]);
 
 #endif

@@ -1,10 +1,10 @@
 /* feed.c: two slots between the loader and the device.
  *
- * The stages of a slot, with what ends each:
+ * The stages of a slot, and what marks the end of each:
  *     gathered   by the loader's thread                    (loader_next returns)
  *     copied     on STREAM_COPY, after `consumed`          (event `copied`)
  *     used       on STREAM_COMPUTE                         (event `consumed`)
- * The host half of the slot is free again after `copied`, the device half after `consumed`. */
+ * The host half of a slot is free again after `copied`, its device half after `consumed`. */
 #include "model/feed.h"
 
 #include "memory.h"
@@ -28,7 +28,7 @@ struct feed {
     struct loader_batch batches[SLOT_COUNT]; /* the host halves as the loader knows them */
     struct slot slots[SLOT_COUNT];
     size_t images_offset; /* bytes from the start of a slot */
-    int copying;          /* the slot whose host half a copy may still read; or SLOT_NONE */
+    int copying;          /* the slot whose host half may still be being copied, or SLOT_NONE */
     int in_use;           /* the slot handed out by feed_next */
 };
 
@@ -86,7 +86,7 @@ enum status feed_create(struct error *error, struct feed **out, const struct bac
     return STATUS_OK;
 }
 
-/* Waits for the copy from a host half, if one runs, and lets the loader fill that half again. */
+/* Waits for a running copy, if any, and returns its host half to the loader. */
 static enum status finish_copy(struct error *error, struct feed *feed) {
     if (feed->copying == SLOT_NONE)
         return STATUS_OK;
@@ -108,7 +108,7 @@ enum status feed_begin(struct error *error, struct feed *feed, int epoch, int fi
 enum status feed_next(struct error *error, struct feed *feed, struct device_batch *out,
                       const struct step_state *state) {
     memset(out, 0, sizeof *out);
-    /* The copy of the batch before this one was enqueued a whole step ago. */
+    /* Rarely waits: the copy of the previous batch was enqueued a whole step ago. */
     if (finish_copy(error, feed) != STATUS_OK)
         return error->status;
     int index = loader_next(feed->loader);
@@ -139,8 +139,8 @@ enum status feed_release(struct error *error, struct feed *feed) {
     return feed->backend->event_record(error, feed->device, consumed, STREAM_COMPUTE);
 }
 
-/* Waits for all work on both streams. A device that fails here has failed before, which was
- * reported then. */
+/* Waits for all work on both streams. Errors are ignored: a device that fails here has failed
+ * before, and that was reported. */
 static void drain(struct feed *feed) {
     struct error ignored;
     const enum stream streams[] = {STREAM_COPY, STREAM_COMPUTE};

@@ -1,8 +1,8 @@
-/* model.c: the walk over the layers. model_walk is the way of a batch through the network; the
- * functions before it say which tensors of the plan each operation gets. */
+/* model.c: the walk over the layers. model_walk takes a batch through the network; the functions
+ * before it give each operation its tensors from the plan. */
 #include "model/model_private.h"
 
-/* ---- what an operation gets ------------------------------------------------------------------ */
+/* ---- arguments of the operations ------------------------------------------------------------- */
 
 static float *activation(const struct model *model, size_t offset) {
     return (float *)(void *)(model->activations + offset);

@@ -1,12 +1,12 @@
-/* model_replay.c: a step, called operation by operation or replayed.
+/* model_replay.c: runs a step, operation by operation or as a replay.
  *
- * The operations of a step depend on the address and size of its batch and on whether it trains;
- * what changes from step to step they read from device memory. So the first step of each kind is
- * walked (libraries set themselves up in it), the second one is recorded, and from then on the
+ * The operations of a step depend on the addresses and size of its batch and on whether it trains;
+ * they read what changes from step to step from device memory. So the first step of each kind is
+ * walked (libraries initialize themselves in it), the second is recorded, and from then on the
  * recording is replayed: one call instead of about a hundred. */
 #include "model/model_private.h"
 
-/* The entry of that kind of step; NULL: it was not run before. */
+/* The entry of this kind of step; NULL: it has not been run before. */
 static struct replay *find(struct model *model, const struct device_batch *batch, bool training) {
     for (int i = 0; i < model->replay_count; i++) {
         struct replay *replay = &model->replays[i];
@@ -17,7 +17,7 @@ static struct replay *find(struct model *model, const struct device_batch *batch
     return NULL;
 }
 
-/* Notes that this kind of step was walked. Without room it is walked every time. */
+/* Remembers that this kind of step was walked. If there is no room, it is walked every time. */
 static void remember(struct model *model, const struct device_batch *batch, bool training) {
     if (model->replay_count < MAX_REPLAYS)
         model->replays[model->replay_count++] = (struct replay){.images = batch->images,

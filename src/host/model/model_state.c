@@ -27,9 +27,9 @@ static size_t workspace_bytes(const struct model *model) {
     return most;
 }
 
-/* Bytes of device memory for batches of up to `batch`, given the workspace for model->plan.batch:
- * no operation's workspace grows faster than the batch. The batches themselves are in it: four
- * slots of the two feeds. */
+/* Bytes of device memory needed for batches of up to `batch`, given the workspace for
+ * model->plan.batch: no operation's workspace grows faster than the batch. Includes the four slots
+ * of two feeds. */
 static size_t bytes_needed(const struct model *model, size_t workspace, int batch) {
     struct plan plan;
     plan_make(&plan, &model->network, batch);
@@ -38,8 +38,8 @@ static size_t bytes_needed(const struct model *model, size_t workspace, int batc
            plan.activation_bytes + share * (size_t)batch + (size_t)4 * (size_t)batch * IMAGE_BYTES;
 }
 
-/* Checks that the model fits before anything is allocated. If the backend does not know its memory,
- * allocating tells. */
+/* Checks that the model fits before anything is allocated. If the backend does not know how much
+ * memory is free, only allocating will tell. */
 static enum status check_memory(struct error *error, struct model *model, size_t workspace) {
     const double mebibyte = 1024.0 * 1024;
     size_t left = model->backend->memory_left(model->device);
@@ -55,8 +55,8 @@ static enum status check_memory(struct error *error, struct model *model, size_t
     if (fits == 0)
         return error_set(error, STATUS_FAILED,
                          "out of device memory: a batch of %d images needs %.1f MiB, %.1f MiB are "
-                         "free, of which a sixteenth is kept back, and no smaller batch fits: end "
-                         "what else runs on the device",
+                         "free, of which a sixteenth is kept back, and no smaller batch fits; end "
+                         "other programs on the device",
                          model->plan.batch, (double)needed / mebibyte, (double)left / mebibyte);
     return error_set(error, STATUS_FAILED,
                      "out of device memory: a batch of %d images needs %.1f MiB, %.1f MiB are "

@@ -1,6 +1,6 @@
-/* model_weights.c: a model's weights, and all of its state, by name, out of it and into it. One
- * walk over the layers says which tensors there are; their values lie in the staging memory on
- * their way to and from the device. */
+/* model_weights.c: exports and imports a model's weights, or its whole state, as named tensors. One
+ * walk over the layers lists the tensors; their values pass through the staging memory on the way
+ * to and from the device. */
 #include "memory.h"
 #include "model/model_private.h"
 
@@ -11,15 +11,15 @@
 
 enum { ALIGNMENT = 8, SHAPE_CAPACITY = 128 };
 
-/* What a list holds: what a network computes with, or all that training needs to continue. */
+/* What a list holds: the weights for inference, or all that is needed to resume training. */
 enum extent { EXTENT_WEIGHTS, EXTENT_STATE };
 
 static const char velocity_prefix[] = "velocity.";
 
 /* The tensors of a network. */
 struct state {
-    struct tensor_list list;    /* no data */
-    float *values[MAX_TENSORS]; /* place in the staging memory; NULL: num_batches_tracked */
+    struct tensor_list list;    /* without data */
+    float *values[MAX_TENSORS]; /* in the staging memory; NULL: num_batches_tracked */
 };
 
 const char *tensor_type_name(enum tensor_type type) {
@@ -89,7 +89,7 @@ const struct tensor *tensor_list_not_finite(const struct tensor_list *list) {
     return NULL;
 }
 
-/* ---- which tensors there are ----------------------------------------------------------------- */
+/* ---- the tensors of a network ---------------------------------------------------------------- */
 
 /* Adds a tensor named "[prefix]layer.suffix". */
 static void add(struct state *state, const char *prefix, const struct layer *layer,
@@ -107,12 +107,12 @@ static void add(struct state *state, const char *prefix, const struct layer *lay
     state->values[place] = values;
 }
 
-/* Adds what SGD moves: weights, or what has their layout. */
+/* Adds the tensors that SGD updates, from an arena with the layout of the weights. */
 static void add_parameters(struct state *state, const char *prefix, const struct layer *layer,
                            const struct layer_plan *place, float *arena) {
     int kernel = layer->kind == LAYER_LINEAR ? 1 : layer->kernel; /* 1x1 on a 1x1 map */
     const int64_t filters[] = {layer->out.channels, layer->in.channels, kernel, kernel};
-    /* of a norm: [C], or [C, H, W] where each element has its own */
+    /* of a norm: [C], or [C, H, W] if per element */
     const int64_t map[] = {layer->out.channels, layer->out.height, layer->out.width};
     int dimensions = layer->per_element ? 3 : 1;
     if (layer->kind == LAYER_CONV || layer->kind == LAYER_LINEAR)
@@ -150,7 +150,7 @@ static void list_state(struct state *out, const struct model *model, enum extent
 
 /* ---- out of the model ------------------------------------------------------------------------ */
 
-/* Enqueues the copies of standardized filters to the place of the raw ones. */
+/* Enqueues copies of the standardized filters, which replace the raw ones in the staging memory. */
 static enum status download_filters(struct error *error, struct model *model) {
     for (int i = 0; i < model->network.layer_count; i++) {
         const struct layer *layer = &model->network.layers[i];
@@ -166,7 +166,7 @@ static enum status download_filters(struct error *error, struct model *model) {
     return STATUS_OK;
 }
 
-/* Fills the staging memory with what the list of that extent holds. */
+/* Fills the staging memory for a list of this extent. */
 static enum status download_state(struct error *error, struct model *model, enum extent extent) {
     const struct backend *backend = model->backend;
     struct device *device = model->device;
@@ -189,7 +189,7 @@ static enum status download_state(struct error *error, struct model *model, enum
     return status == STATUS_OK ? model_wait(error, model) : status;
 }
 
-/* A copy of the tensors of that extent. */
+/* Copies the tensors of this extent to *out. */
 static enum status copy_out(struct error *error, struct model *model, struct tensor_list *out,
                             enum extent extent) {
     struct state state;
@@ -224,7 +224,8 @@ static const struct tensor *find(const struct tensor_list *list, const char *nam
     return NULL;
 }
 
-/* The length of what stands before a name of the network in `name`; -1: it does not end with one. */
+/* The length of the prefix before a name of the network in `name`; -1: `name` does not end with
+ * one. */
 static int prefix_length(const struct tensor_list *network, const char *name) {
     size_t length = strlen(name);
     for (int i = 0; i < network->count; i++) {
@@ -287,13 +288,13 @@ static enum status refuse_name(struct error *error, const struct model *model, c
                                const char *name) {
     if (strncmp(name, velocity_prefix, strlen(velocity_prefix)) == 0)
         return error_set(error, STATUS_BAD_DATA,
-                         "weights file '%s' is a checkpoint: it has '%s'; give the "
+                         "weights file '%s' is a checkpoint, with tensor '%s'; give the "
                          "model.safetensors or best.safetensors beside it",
                          path, name);
     return refuse(error, model, path, name, "is not known");
 }
 
-/* Whether the list has what the network has, and nothing else. */
+/* Checks that the list has all tensors of the network and no others. */
 static enum status check_tensors(struct error *error, const struct model *model,
                                  const struct state *state, const struct tensor_list *list,
                                  const char *path) {
@@ -302,22 +303,22 @@ static enum status check_tensors(struct error *error, const struct model *model,
         if (list->tensors[i].bytes > 0 && find(&state->list, list->tensors[i].name) == NULL)
             return refuse_name(error, model, path, list->tensors[i].name);
     for (int i = 0; i < state->list.count; i++) {
-        const struct tensor *due = &state->list.tensors[i];
-        const struct tensor *tensor = find(list, due->name);
+        const struct tensor *expected = &state->list.tensors[i];
+        const struct tensor *tensor = find(list, expected->name);
         if (tensor == NULL && state->values[i] == NULL)
-            continue; /* older PyTorch does not count batches */
+            continue; /* old versions of PyTorch do not count batches */
         if (tensor == NULL)
-            return refuse(error, model, path, due->name, "is missing, but is needed");
-        if (same_form(tensor, due))
+            return refuse(error, model, path, expected->name, "is missing, but is needed");
+        if (same_form(tensor, expected))
             continue;
         snprintf(fault, sizeof fault, "is %s, but %s", describe(found, tensor),
-                 describe(wanted, due));
-        return refuse(error, model, path, due->name, fault);
+                 describe(wanted, expected));
+        return refuse(error, model, path, expected->name, fault);
     }
     return STATUS_OK;
 }
 
-/* The count of steps in the list, which is untrusted. */
+/* The number of training steps that the untrusted list gives; 0: none. */
 static int64_t tracked(const struct tensor_list *list) {
     for (int i = 0; i < list->count; i++) {
         int64_t count;
@@ -329,9 +330,9 @@ static int64_t tracked(const struct tensor_list *list) {
     return 0;
 }
 
-/* Takes a list of that extent; what it does not hold becomes 0. Standardized filters are copied
- * like others: standardizing them again changes nothing, and their original mean and norm, which are
- * lost, have no effect on the output. */
+/* Sets the model's state from a list of this extent; what the list does not hold becomes 0.
+ * Standardized filters are copied like others: standardizing them again changes nothing, and their
+ * lost original mean and norm have no effect on the output. */
 static enum status copy_in(struct error *error, struct model *model, const struct tensor_list *list,
                            const char *path, enum extent extent) {
     struct state state;

@@ -12,25 +12,22 @@
 
 enum { LENGTH_BYTES = 8, PADDING = 8 };
 
-/* The types in the order of the file, by falling element size. */
+/* The types in the order of the file, by decreasing element size. */
 static const enum tensor_type type_order[] = {TENSOR_I64, TENSOR_F32};
 enum { TYPE_COUNT = sizeof type_order / sizeof type_order[0] };
 
-/* Adds one tensor at `offset` of the data to the header; false if there is no memory. */
+/* Adds one tensor, at `offset` in the data, to the header; false: no memory. */
 static bool describe(json_t *header, const struct tensor *tensor, size_t offset) {
     json_t *shape = json_array();
     for (int i = 0; i < tensor->dimensions; i++)
-        if (json_array_append_new(shape, json_integer(tensor->shape[i])) != 0) {
-            json_decref(shape);
-            return false;
-        }
+        shape = text_json_append(shape, json_integer(tensor->shape[i]));
     json_t *entry =
         json_pack("{s:s, s:o, s:[I, I]}", "dtype", tensor_type_name(tensor->type), "shape", shape,
                   "data_offsets", (json_int_t)offset, (json_int_t)(offset + tensor->bytes));
     return json_object_set_new(header, tensor->name, entry) == 0;
 }
 
-/* The header and the pieces of the data; NULL if there is no memory. */
+/* Makes the header and the pieces of the data; NULL: no memory. */
 static json_t *make_header(struct file_piece *pieces, const struct tensor_list *list,
                            const struct weights_origin *origin, json_t *more) {
     json_t *header = json_object(), *metadata = weights_metadata_make(origin);
@@ -59,8 +56,7 @@ static json_t *make_header(struct file_piece *pieces, const struct tensor_list *
     return header;
 }
 
-/* The header as text, padded with spaces, and its length in 8 bytes, little-endian on any machine.
- */
+/* Returns the header as text, padded with spaces, and its length, also as 8 little-endian bytes. */
 static char *print_header(size_t *length, unsigned char out_length[LENGTH_BYTES],
                           const json_t *header) {
     char *text = text_of_json(header, JSON_COMPACT);
@@ -88,7 +84,7 @@ enum status weights_write(struct error *error, const char *path, const struct te
     char *text = print_header(&length, length_bytes, header);
     json_decref(header);
     if (text == NULL)
-        return error_set(error, STATUS_FAILED, "out of memory for the header of %s", path);
+        return error_set(error, STATUS_FAILED, "out of memory for the header of '%s'", path);
     pieces[0] = (struct file_piece){length_bytes, LENGTH_BYTES};
     pieces[1] = (struct file_piece){text, length};
     enum status status = file_write(error, path, pieces, list->count + 2);

@@ -12,15 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN = 64 }; /* bytes of a name that a message repeats */
+enum { SHOWN = 64 }; /* bytes of a name that a message shows */
 
 /* A header being read: the tensors so far, in the order of their data. */
 struct header {
     const char *path;
     uint64_t data_bytes;
     struct tensor_list *list;
-    enum stored_type *stored;                         /* of list->tensors, as the next two */
-    uint64_t begins[MAX_TENSORS], sizes[MAX_TENSORS]; /* in the file */
+    /* for each tensor in the list: its type in the file, its place in the data, in bytes */
+    enum stored_type *stored;
+    uint64_t begins[MAX_TENSORS], sizes[MAX_TENSORS];
 };
 
 static const struct {
@@ -85,7 +86,7 @@ static bool has_zero(const json_t *shape) {
     return found;
 }
 
-/* A tensor with a dimension of 0 is empty. *size is what it takes in the file. */
+/* A tensor with a dimension of 0 is empty. *size is its size in the file, in bytes. */
 static enum status parse_shape(struct error *error, struct tensor *out, uint64_t *size,
                                enum stored_type stored, const struct header *header,
                                const json_t *value) {
@@ -102,7 +103,7 @@ static enum status parse_shape(struct error *error, struct tensor *out, uint64_t
         int64_t count = json_integer_value(dimension);
         if (!json_is_integer(dimension) || count < 0)
             return bad_tensor(error, header, out->name,
-                              "has a shape with something else than whole numbers from 0 on");
+                              "has a shape that is not all whole numbers, 0 or above");
         if (elements > 0 && (uint64_t)count > most / elements)
             return bad_tensor(error, header, out->name,
                               "has a shape for more than the %" PRIu64 " bytes of data in the file",
@@ -121,7 +122,7 @@ static enum status parse_offsets(struct error *error, uint64_t *begin, uint64_t 
     const json_t *first = json_array_get(value, 0), *last = json_array_get(value, 1);
     int64_t from = json_integer_value(first), to = json_integer_value(last);
     if (json_array_size(value) != 2 || !json_is_integer(first) || !json_is_integer(last))
-        return bad_tensor(error, header, tensor->name, "has no data_offsets: two whole numbers");
+        return bad_tensor(error, header, tensor->name, "has no data_offsets of two whole numbers");
     if (from < 0 || to < from)
         return bad_tensor(error, header, tensor->name,
                           "has impossible data_offsets [%" PRId64 ", %" PRId64 "]", from, to);
@@ -138,8 +139,8 @@ static enum status parse_offsets(struct error *error, uint64_t *begin, uint64_t 
     return STATUS_OK;
 }
 
-/* Puts the tensor behind those that begin before it or where it does; an empty one before a tensor
- * that begins there. */
+/* Inserts the tensor after those that begin before it or at the same byte; but an empty one before
+ * a tensor that begins there and is not empty. */
 static void insert(struct header *header, const struct tensor *tensor, enum stored_type stored,
                    uint64_t begin, uint64_t size) {
     struct tensor_list *list = header->list;
@@ -165,7 +166,7 @@ static enum status parse_tensor(struct error *error, struct header *header, cons
     enum stored_type stored = STORED_F32;
     uint64_t begin = 0, size = 0;
     if (header->list->count == MAX_TENSORS)
-        return bad_tensor(error, header, name, "is one too many: at most %d are supported",
+        return bad_tensor(error, header, name, "is one too many; at most %d are supported",
                           MAX_TENSORS);
     if (strlen(name) >= sizeof tensor.name)
         return bad_tensor(error, header, name, "has a name of %zu bytes; at most %zu are supported",
@@ -174,7 +175,7 @@ static enum status parse_tensor(struct error *error, struct header *header, cons
     if (!json_is_object(entry))
         return bad_tensor(error, header, name,
                           "is not described by an object with dtype, shape and data_offsets");
-    /* Other members are ignored, as safetensors' own reader does. */
+    /* Like safetensors' own reader, this ignores other members. */
     if (parse_type(error, &tensor, &stored, header, json_object_get(entry, "dtype")) != STATUS_OK ||
         parse_shape(error, &tensor, &size, stored, header, json_object_get(entry, "shape")) !=
             STATUS_OK ||
@@ -209,7 +210,7 @@ static enum status check_metadata(struct error *error, const struct header *head
     return STATUS_OK;
 }
 
-/* Whether the tensors fill the data without gap and overlap. */
+/* Checks that the tensors fill the data without gaps or overlaps. */
 static enum status check_places(struct error *error, const struct header *header) {
     const struct tensor_list *list = header->list;
     uint64_t end = 0;

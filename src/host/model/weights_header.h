@@ -16,11 +16,11 @@ const char *stored_type_name(enum stored_type type);
 size_t stored_type_bytes(enum stored_type type);
 
 /* Reads the JSON header `text` of `length` bytes into *out: name, type, shape and bytes of each
- * tensor, in the order of their data; `data` and `storage` stay NULL; stored[i] is how the file has
- * tensor i. What is accepted fills the `data_bytes` bytes behind the header exactly: tensor i + 1
- * begins where tensor i ends. *metadata becomes `__metadata__`, an object of strings, or an empty
- * one; NULL on failure. Errors: STATUS_BAD_DATA naming the file `path` and, where one is to blame,
- * the tensor; STATUS_FAILED: no memory. */
+ * tensor, in the order of their data; `data` and `storage` stay NULL. stored[i] is the type of
+ * tensor i in the file. The tensors of a valid file fill the `data_bytes` bytes after the header
+ * exactly: tensor i + 1 begins where tensor i ends. *metadata becomes `__metadata__`, an object of
+ * strings, empty if the file has none; NULL on failure. Errors: STATUS_BAD_DATA naming the file
+ * `path` and any tensor at fault; STATUS_FAILED: no memory. */
 enum status weights_parse_header(struct error *error, struct tensor_list *out,
                                  enum stored_type stored[MAX_TENSORS], json_t **metadata,
                                  const char *text, size_t length, uint64_t data_bytes,

@@ -1,5 +1,5 @@
-/* weights_metadata.c: the settings in a weights file. Checking makes the metadata that the weights
- * would get if they were saved now, and compares. */
+/* weights_metadata.c: the settings in a weights file. To check them, it makes the metadata that the
+ * intended use would write, and compares. */
 #include "model/weights_metadata.h"
 
 #include "base/output.h"
@@ -44,10 +44,9 @@ static json_t *network_json(const struct recipe *recipe) {
 /* The class names as the text of a JSON array; NULL: no memory. Release with free. */
 static char *classes_text(const struct dataset *dataset) {
     json_t *names = json_array();
-    bool whole = names != NULL;
-    for (int i = 0; i < CLASS_COUNT && whole; i++)
-        whole = json_array_append_new(names, json_string(dataset->class_names[i])) == 0;
-    char *text = whole ? text_of_json(names, JSON_COMPACT) : NULL;
+    for (int i = 0; i < CLASS_COUNT; i++)
+        names = text_json_append(names, json_string(dataset->class_names[i]));
+    char *text = text_of_json(names, JSON_COMPACT);
     json_decref(names);
     return text;
 }
@@ -87,7 +86,7 @@ static const char *get(const json_t *metadata, const char *key) {
     return json_string_value(json_object_get(metadata, key));
 }
 
-/* Other programs may use one of the keys for something else; both together are ours. */
+/* Other programs may use one of these keys for something else; a file with both is ours. */
 static bool is_ours(const json_t *metadata) {
     return get(metadata, norm_key) != NULL && get(metadata, recipe_key) != NULL;
 }
@@ -104,19 +103,19 @@ enum status weights_metadata_check(struct error *error, const json_t *metadata,
     static const char *const keys[] = {norm_key, recipe_key, groups_key, "channels", "mean", "std"};
     if (!is_ours(metadata))
         return STATUS_OK;
-    json_t *due = network_json(use->recipe);
-    if (due == NULL)
+    json_t *expected = network_json(use->recipe);
+    if (expected == NULL)
         return error_set(error, STATUS_FAILED, "out of memory for the metadata of '%s'", path);
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0] && status == STATUS_OK; i++) {
-        const char *said = get(metadata, keys[i]), *wanted = get(due, keys[i]);
-        if (said != NULL && strcmp(said, wanted) != 0)
+        const char *found = get(metadata, keys[i]), *wanted = get(expected, keys[i]);
+        if (found != NULL && strcmp(found, wanted) != 0)
             status = error_set(error, STATUS_USAGE,
                                "weights file '%s' was trained with %s %.80s, not %s; use that "
                                "setting, or other weights",
-                               path, keys[i], said, wanted);
+                               path, keys[i], found, wanted);
     }
-    json_decref(due);
+    json_decref(expected);
     if (status == STATUS_OK)
         warn_of_data(metadata, use->dataset, path);
     return status;

@@ -1,6 +1,6 @@
-/* weights_read.c: weights files into memory and into a model. The file is checked from the outside
- * in: its kind and size, the length of its header, the header (weights_header.c); then the data is
- * read, whose size is known to be that of the file. */
+/* weights_read.c: reads weights files into memory and into a model. Checks come before use: the
+ * file's kind and size, then the length of its header, then the header (weights_header.c). The
+ * data, which then has the right size, is read last. */
 #include "model/weights.h"
 
 #include "base/file_read.h"
@@ -13,9 +13,9 @@
 #include <math.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are copied as they lie");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are copied as they are");
 
-/* The networks have 0.3 MB of weights; a file above the limit cannot be one of theirs. */
+/* The networks have at most 0.3 MB of weights; a file above the limit cannot be for them. */
 enum { LENGTH_BYTES = 8, MAX_HEADER = 1 << 20, MAX_FILE = 64 << 20 };
 
 /* ---- the file -------------------------------------------------------------------------------- */
@@ -34,7 +34,7 @@ static enum status check_size(struct error *error, const struct file_reader *fil
     return STATUS_OK;
 }
 
-/* Opens the file; file_close is due on success only. */
+/* Opens the file; call file_close after success only. */
 static enum status open_weights(struct error *error, struct file_reader *out, const char *path) {
     if (file_open(error, out, path, "weights file") != STATUS_OK) {
         if (out->reason == ENOENT)
@@ -56,7 +56,8 @@ static enum status open_weights(struct error *error, struct file_reader *out, co
     "s.save_file(torch.load(sys.argv[1], map_location='cpu'), sys.argv[2])\" FILE.pt "             \
     "FILE.safetensors"
 
-/* Says what a file is that cannot be a safetensors file, by its first bytes; STATUS_OK: unknown. */
+/* Explains, by its first bytes, what a file is instead of a safetensors file; STATUS_OK:
+ * unknown. */
 static enum status not_safetensors(struct error *error, const unsigned char bytes[LENGTH_BYTES],
                                    const char *path) {
     static const struct {
@@ -65,7 +66,7 @@ static enum status not_safetensors(struct error *error, const unsigned char byte
         const char *what, *advice;
     } kinds[] = {
         {"PK\3\4", 4, "a PyTorch file (.pt, .pth) or another zip archive", CONVERT},
-        {"\x80\2", 2, "a pickle, as old PyTorch files are", CONVERT},
+        {"\x80\2", 2, "a pickle, like old PyTorch files", CONVERT},
         {"\x80\4", 2, "a pickle", CONVERT},
         {"\x89HDF", 4, "an HDF5 file", "save the weights with safetensors"},
         {"\x93NUMPY", 6, "a NumPy array", "save the weights with safetensors"},
@@ -80,7 +81,7 @@ static enum status not_safetensors(struct error *error, const unsigned char byte
     return STATUS_OK;
 }
 
-/* Reads the length of the header, which may be any 64-bit number; `bytes` are those of the file. */
+/* Reads the length of the header, an untrusted 64-bit number, and the `bytes` that hold it. */
 static enum status read_length(struct error *error, size_t *out, unsigned char bytes[LENGTH_BYTES],
                                struct file_reader *file) {
     uint64_t length = 0;
@@ -93,7 +94,7 @@ static enum status read_length(struct error *error, size_t *out, unsigned char b
         return error->status;
     if (!follows)
         return error_set(error, STATUS_BAD_DATA,
-                         "weights file '%s' asks for a header of %" PRIu64 " bytes, but %" PRIu64
+                         "weights file '%s' announces a header of %" PRIu64 " bytes, but %" PRIu64
                          " follow; it is cut short or not a safetensors file",
                          file->path, length, file->size - LENGTH_BYTES);
     if (length > MAX_HEADER)
@@ -135,7 +136,7 @@ static float half_value(uint16_t bits) {
     return (bits & 0x8000) != 0 ? -value : value;
 }
 
-/* The first half of a float: sign, 8 bits of exponent, 7 of mantissa. */
+/* bfloat16, the upper half of a float: sign, 8 bits of exponent, 7 of mantissa. */
 static float bfloat_value(uint16_t bits) {
     const uint32_t wide = (uint32_t)bits << 16;
     float value;
@@ -167,7 +168,7 @@ static void convert(float *out, const unsigned char *from, size_t count, enum st
     }
 }
 
-/* Reads a tensor that the file has in another format. */
+/* Reads a tensor that is stored in another format than F32, and converts it. */
 static enum status read_converted(struct error *error, void *out, const struct tensor *tensor,
                                   enum stored_type stored, struct file_reader *file) {
     size_t count = tensor->bytes / sizeof(float), bytes = count * stored_type_bytes(stored);
@@ -181,7 +182,7 @@ static enum status read_converted(struct error *error, void *out, const struct t
     return status;
 }
 
-/* Reads the data of the listed tensors, which lie one behind the other. */
+/* Reads the data of the listed tensors, which lie one after another. */
 static enum status read_data(struct error *error, struct tensor_list *list,
                              const enum stored_type stored[MAX_TENSORS], struct file_reader *file) {
     const char *converted = NULL;
@@ -205,7 +206,7 @@ static enum status read_data(struct error *error, struct tensor_list *list,
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-/* Reads the header, and the data if it is wanted. */
+/* Reads the header and, if `with_data`, the data. */
 static enum status read_parts(struct error *error, struct tensor_list *out, json_t **metadata,
                               const char *path, bool with_data) {
     struct file_reader file;
@@ -248,11 +249,10 @@ enum status weights_read_metadata(struct error *error, json_t **metadata, const 
 
 static void note_prefix(const char *prefix, const char *path) {
     if (prefix[0] != '\0')
-        output_note("weights file '%s': all names begin with '%s', which is left off", path,
-                    prefix);
+        output_note("weights file '%s': all names begin with '%s', which is ignored", path, prefix);
 }
 
-/* Warns of the first tensor with a NaN or an infinity; its name is one of the network's. */
+/* Warns of the first tensor with a NaN or an infinity. */
 static void warn_of_values(const struct tensor_list *list, const char *path) {
     const struct tensor *tensor = tensor_list_not_finite(list);
     if (tensor != NULL)

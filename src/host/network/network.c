@@ -1,8 +1,8 @@
 /* network.c: turns a recipe into the layer table.
  *
- * The topology of all networks is C1 C2 c3 P1, C3 C4 C5 c6 P2, C7 C8 C9 GAP C10: capital C a block
- * of 3x3 convolution, norm and ReLU, small c a 1x1 convolution alone, P a pool with or without a
- * skip. */
+ * All networks have the topology C1 C2 c3 P1, C3 C4 C5 c6 P2, C7 C8 C9 GAP C10. C is a block of 3x3
+ * convolution, norm and ReLU (C10: a 1x1 convolution alone), c a 1x1 convolution alone, P a pool
+ * with or without a skip, GAP the average over each map. */
 #include "network/network.h"
 
 #include "image_format.h"
@@ -14,7 +14,7 @@ struct builder {
     struct network *network;
     const struct recipe *recipe;
     struct shape shape; /* output of the last layer */
-    int blocks;         /* convolutions so far: the number in "convblockN" */
+    int blocks;         /* convolutions so far: N in "convblockN" */
 };
 
 int shape_elements(struct shape shape) {
@@ -98,8 +98,8 @@ static enum status check_groups(struct error *error, const struct network *netwo
         if (layer->kind == LAYER_NORM &&
             (layer->groups < 1 || layer->out.channels % layer->groups != 0))
             return error_set(error, STATUS_USAGE,
-                             "--groups %d does not divide the %d channels of layer %s; "
-                             "give a number that divides the channels of every norm (see summary)",
+                             "%d groups do not divide the %d channels of layer %s; choose a number "
+                             "that divides the channels of every norm",
                              layer->groups, layer->out.channels, layer->name);
     }
     return STATUS_OK;
@@ -137,6 +137,13 @@ int network_parameters(const struct network *network) {
     int sum = 0;
     for (int i = 0; i < network->layer_count; i++)
         sum += layer_parameters(&network->layers[i]);
+    return sum;
+}
+
+int64_t network_multiply_adds(const struct network *network) {
+    int64_t sum = 0;
+    for (int i = 0; i < network->layer_count; i++)
+        sum += network->layers[i].multiply_adds;
     return sum;
 }
 

@@ -1,5 +1,5 @@
 /* network.h: the layer table. A recipe (recipe.h) becomes a list of layers with shapes, tensor
- * names and counts; plan, model, summary and weights files all read this list and nothing else. */
+ * names and counts; this list is all that the other code knows of a network. */
 #ifndef NETWORK_H
 #define NETWORK_H
 
@@ -14,7 +14,7 @@ enum { MAX_LAYERS = 32, LAYER_NONE = -1 };
 enum layer_kind {
     LAYER_CONV,    /* 3x3 or 1x1 convolution, stride 1, no bias */
     LAYER_NORM,    /* normalization, with ReLU before or after it, then dropout */
-    LAYER_POOL,    /* [skip add, ReLU,] 2x2 max pool of stride 2 */
+    LAYER_POOL,    /* [add skip, ReLU,] 2x2 max pool, stride 2 */
     LAYER_AVERAGE, /* average over the whole map */
     LAYER_LINEAR,  /* 1x1 convolution of a 1x1 map: the classifier */
 };
@@ -27,21 +27,20 @@ struct layer {
     enum layer_kind kind;
     char name[24]; /* prefix of its tensors' names, "convblock1.0"; or "pool1", "gap" */
     struct shape in, out;
-    int input;           /* index of the layer that feeds it; LAYER_NONE: the image */
+    int input;           /* index of the layer before it; LAYER_NONE: the image */
     int skip;            /* LAYER_POOL: layer whose output is added before ReLU, or LAYER_NONE */
     int kernel;          /* LAYER_CONV: 1 or 3; LAYER_POOL: 2 */
     int padding;         /* LAYER_CONV: zeros on each side */
     float filter_norm;   /* LAYER_CONV: filters standardized to this L2 norm; 0: used as they are */
     bool relu_first;     /* LAYER_NORM: ReLU before the norm (published order) or after it */
     enum norm_kind norm; /* LAYER_NORM */
-    int groups;       /* LAYER_NORM: spans of channels normalized together; batch norm: unused, 1 */
-    bool per_element; /* LAYER_NORM: weight and bias are [C, H, W], else [C] */
-    float epsilon;    /* LAYER_NORM */
-    float
-        stat_momentum; /* LAYER_NORM of NORM_BATCH: weight of the new value in running statistics */
-    float dropout;     /* LAYER_NORM: probability of a zero */
-    int weight_count;  /* elements of its weight; 0 without one */
-    int bias_count;    /* elements of its bias; 0 without one */
+    int groups;          /* LAYER_NORM: groups of channels; batch norm: unused, 1 */
+    bool per_element;    /* LAYER_NORM: weight and bias are [C, H, W], else [C] */
+    float epsilon;       /* LAYER_NORM */
+    float stat_momentum; /* NORM_BATCH: weight of the new value in running statistics */
+    float dropout;       /* LAYER_NORM: probability that an element is set to 0 */
+    int weight_count;    /* elements of its weight; 0: no weight */
+    int bias_count;      /* elements of its bias; 0: no bias */
     int64_t multiply_adds; /* of one image, forward */
 };
 
@@ -56,17 +55,20 @@ struct network {
  * Errors: STATUS_USAGE when the groups do not divide the channels of a layer, naming the layer. */
 enum status network_build(struct error *error, struct network *out, const struct recipe *recipe);
 
-/* Trainable parameters of the whole network, of one layer. */
+/* Trainable parameters of the whole network, and of one layer. */
 int network_parameters(const struct network *network);
 int layer_parameters(const struct layer *layer);
 
 /* Elements of a shape. */
 int shape_elements(struct shape shape);
 
-/* Bytes of one image's activations that stay for the backward pass: each layer's output. */
+/* Multiply-adds of the forward pass of one image. */
+int64_t network_multiply_adds(const struct network *network);
+
+/* Bytes of one image's activations that are kept for the backward pass: each layer's output. */
 int64_t network_activation_bytes(const struct network *network);
 
-/* The word for a layer in tables and in `summary --json`: "conv", "group_norm", "max_pool", ... */
+/* The word for a layer's type: "conv", "group_norm", "max_pool", ... */
 const char *layer_type(const struct layer *layer);
 
 #endif

@@ -1,11 +1,11 @@
-/* plan.c: the offsets of every tensor in its arena. */
+/* plan.c: computes the offset of every tensor in its arena. */
 #include "network/plan.h"
 
 #include "image_format.h"
 
 enum { ALIGNMENT = 64 }; /* bytes */
 
-/* Takes `bytes` at *end and moves *end on, aligned. */
+/* Reserves `bytes` at *end, and advances *end, aligned. Returns the offset of the space. */
 static size_t take(size_t *end, size_t bytes) {
     size_t offset = *end;
     *end += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -23,7 +23,7 @@ static bool is_convolution(const struct layer *layer) {
     return layer->kind == LAYER_CONV || layer->kind == LAYER_LINEAR;
 }
 
-/* Convolutions first: weight decay then applies to the front part of the arena. */
+/* Convolutions come first, so that weight decay applies to the front part of the arena. */
 static void place_parameters(struct plan *plan, const struct network *network) {
     for (int i = 0; i < network->layer_count; i++)
         if (is_convolution(&network->layers[i]))
@@ -44,7 +44,7 @@ static void place_parameters(struct plan *plan, const struct network *network) {
     }
 }
 
-/* What forward writes: outputs, and what backward needs besides. */
+/* What the forward pass writes: outputs, and all else that the backward pass needs. */
 static void place_outputs(struct plan *plan, const struct network *network) {
     size_t batch = (size_t)plan->batch;
     plan->input = take(&plan->activation_bytes, batch * IMAGE_BYTES * sizeof(float));
@@ -67,7 +67,7 @@ static void place_outputs(struct plan *plan, const struct network *network) {
     }
 }
 
-/* Gradients, from the last layer to the first, as backward meets them. */
+/* Gradients, from the last layer to the first, in the order of the backward pass. */
 static void place_gradients(struct plan *plan, const struct network *network) {
     for (int i = network->layer_count - 1; i >= 0; i--) {
         const struct layer *layer = &network->layers[i];

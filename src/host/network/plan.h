@@ -1,5 +1,5 @@
-/* plan.h: where every tensor lies. Pure integer arithmetic: nothing is allocated here, and nothing
- * needs a device.
+/* plan.h: where every tensor lies in memory. Integer arithmetic only: it allocates nothing and
+ * needs no device.
  *
  * Three arenas: parameters (weights; gradients and momentum have the same layout), activations with
  * their gradients, and a workspace. Offsets count from the start of the arena and are multiples of
@@ -20,9 +20,9 @@ struct layer_plan {
 
     /* bytes, in the activation arena */
     size_t output;   /* [batch] maps of layer.out */
-    size_t gradient; /* of the output; may be shared, see plan_make */
+    size_t gradient; /* of the output; may be shared (plan_make) */
     size_t mean, rstd;
-    size_t code;     /* LAYER_POOL: one byte an output */
+    size_t code;     /* LAYER_POOL: one byte per output */
     size_t filter;   /* LAYER_CONV with filter_norm: the standardized filters */
     bool accumulate; /* LAYER_CONV: its input's gradient already holds another consumer's part */
 };
@@ -30,20 +30,19 @@ struct layer_plan {
 struct plan {
     int batch; /* the largest batch that fits */
     struct layer_plan layers[MAX_LAYERS];
-    size_t parameter_count; /* floats in the parameter arena, padding included */
-    size_t
-        decayed_count; /* the first of them, the convolutions: those that weight decay applies to */
+    size_t parameter_count;  /* floats in the parameter arena, padding included */
+    size_t decayed_count;    /* weight decay applies to this many at its start, the convolutions */
     size_t statistics_count; /* floats of running statistics */
-    size_t input;            /* bytes, in the activation arena: the normalized images */
+    size_t input; /* offset of the normalized images, in bytes, in the activation arena */
     size_t activation_bytes;
 };
 
 /* Lays out `network` for batches of up to `batch` images.
  *
- * Gradients are shared where one overwrites the other in place: a norm's input gradient takes the
- * place of its output gradient; and the two addends of a skip have one gradient, that of their sum:
- * the convolution at the end of the branch reads it first, then the convolution at its start adds
- * to it. */
+ * Gradients share memory where one overwrites the other. A norm's input gradient replaces its
+ * output gradient. The two addends of a skip have the same gradient, that of their sum: the
+ * convolution at the end of the branch reads it first, then the convolution at its start adds to
+ * it. */
 void plan_make(struct plan *out, const struct network *network, int batch);
 
 #endif

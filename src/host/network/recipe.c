@@ -1,14 +1,14 @@
 /* recipe.c: the rows of the recipe table, and the words for their values.
  *
- * The reference rows are the published study; tests/test_network.c repeats its facts as numbers.
- * The tuned rows are ours: one network for all three norms (45,520 parameters each); only the norm
- * and, as the comment below says, the filters differ. */
+ * The reference rows are those of the published study; tests/test_network.c checks its figures. The
+ * tuned rows are ours: one network for all three norms (45,520 parameters each), in which only the
+ * norm and the standardization of the filters differ. */
 #include "network/recipe.h"
 
 #include <stddef.h>
 
-/* What the reference rows share: 20 epochs of 128, no augmentation, conv - ReLU - norm - dropout.
- */
+/* Common to the reference rows: 20 epochs, batches of 128, no augmentation, ReLU before the
+ * norm. */
 #define REFERENCE                                                                                  \
     .kind = RECIPE_REFERENCE, .relu_first = true, .epochs = 20, .batch_size = 128,                 \
     .momentum = 0.9f, .schedule = SCHEDULE_STEPS, .augment = AUGMENT_NONE
@@ -19,8 +19,8 @@
     .learning_rate = 0.2f, .momentum = 0.9f, .weight_decay = 5e-4f, .nesterov = true,              \
     .schedule = SCHEDULE_LINEAR, .warmup = 0.1f, .augment = AUGMENT_FLIP_CROP
 
-/* Standardized filters let the norms that do not see the whole batch train at batch norm's rate;
- * batch norm takes its filters as they are. */
+/* With standardized filters, group and layer norm can train at batch norm's learning rate. Batch
+ * norm uses its filters as they are. */
 static const struct recipe recipes[] = {
     {REFERENCE, .norm = NORM_BATCH, .channels = {16, 32, 16, 24, 28, 32, 16, 20, 26, 32},
      .early_padding = 1, .first_skip = true, .groups = 1, .dropout = 0.05f, .learning_rate = 0.1f,

@@ -1,4 +1,5 @@
-/* recipe.h: the recipes as data: what is trained and how. One row for each (recipe, norm). */
+/* recipe.h: the recipes as data: the network and how it is trained, a row for each recipe and
+ * norm. */
 #ifndef RECIPE_H
 #define RECIPE_H
 
@@ -27,29 +28,28 @@ struct recipe {
     /* the network */
     int channels[BLOCK_COUNT];
     int early_padding; /* zero padding of C1 and C2; the other 3x3 convolutions have 1 */
-    bool first_skip;   /* the skip and ReLU around C2 and c3 */
+    bool first_skip;   /* a skip around C2 and c3, and a ReLU of the sum */
     bool relu_first;   /* conv, ReLU, norm, dropout; else conv, norm, ReLU, dropout */
     bool per_element;  /* norm weight and bias of shape [C, H, W] instead of [C] */
-    int groups;        /* of group norm; 1 elsewhere */
+    int groups;        /* of group norm; 1 for other norms */
     float filter_norm; /* L2 norm that 3x3 filters are standardized to; 0: used as they are */
-    float dropout;     /* probability of a zero after each norm */
+    float dropout;     /* after each norm: probability that an element is set to 0 */
 
     /* the training */
     int epochs, batch_size;
     float learning_rate;          /* peak */
-    float momentum, weight_decay; /* weight decay on convolutions only */
+    float momentum, weight_decay; /* weight decay: of convolutions only */
     bool nesterov;
     enum schedule_kind schedule;
-    int milestones[2]; /* SCHEDULE_STEPS: the rate falls after these epochs (counted from 1); 0:
-                          never */
-    float warmup;      /* SCHEDULE_LINEAR: share of all steps that warms up */
+    int milestones[2]; /* SCHEDULE_STEPS: the rate falls after these epochs (from 1); 0: never */
+    float warmup;      /* SCHEDULE_LINEAR: share of all steps in the warm-up */
     enum augment_kind augment;
 };
 
 /* The row of a recipe and norm; every pair has one. */
 const struct recipe *recipe_find(enum recipe_kind kind, enum norm_kind norm);
 
-/* The words for the values of an enum, in its order; NULL at the end. */
+/* The words for the values of an enum, in its order, then NULL. */
 extern const char *const norm_words[NORM_COUNT + 1];
 extern const char *const recipe_words[RECIPE_COUNT + 1];
 

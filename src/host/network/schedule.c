@@ -3,7 +3,7 @@
 
 #include "base/text.h"
 
-/* In double, as PyTorch's schedulers: 0.1 * 0.1 in float would not be the float nearest to 0.01. */
+/* In double precision, like PyTorch's schedulers: 0.1f * 0.1f is not the float nearest to 0.01. */
 static float steps_rate(const struct recipe *recipe, int64_t epoch) {
     double rate = text_decimal(recipe->learning_rate);
     for (int i = 0; i < 2; i++)

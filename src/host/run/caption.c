@@ -1,4 +1,4 @@
-/* caption.c: the caption of a picture, setting by setting. */
+/* caption.c: builds the caption of a picture. */
 #include "run/caption.h"
 
 #include "base/output.h"

@@ -1,4 +1,5 @@
-/* caption.h: what every picture says about its origin, and whether pictures can be drawn at all. */
+/* caption.h: the caption of a picture, which says where it comes from; whether pictures can be
+ * drawn. */
 #ifndef CAPTION_H
 #define CAPTION_H
 
@@ -11,7 +12,7 @@
 
 enum { MAX_CAPTION_SETTINGS = MAX_RUN_SETTINGS + 1 };
 
-/* A caption with the memory that it points to: do not copy it. */
+/* A caption and the memory that it points to: do not copy it. */
 struct caption {
     struct picture_caption picture;
     char title[64];
@@ -19,12 +20,12 @@ struct caption {
     char values[MAX_CAPTION_SETTINGS][PATH_CAPACITY];
 };
 
-/* Starts a caption: `run` is the folder of the run, "" where there is none; the title is printed
- * from `format`. `dataset` and `run` must outlive the caption. */
+/* Starts a caption; `format` gives its title. `run` is the folder of the run; "": none. `dataset`
+ * and `run` must outlive the caption. */
 void caption_begin(struct caption *out, const char *dataset, const char *run, const char *format,
                    ...) __attribute__((format(printf, 4, 5)));
 
-/* Adds a setting, of MAX_CAPTION_SETTINGS at most; `key` must outlive the caption. */
+/* Adds a setting, at most MAX_CAPTION_SETTINGS in all; `key` must outlive the caption. */
 void caption_add(struct caption *caption, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

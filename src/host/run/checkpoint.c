@@ -1,5 +1,5 @@
-/* checkpoint.c: a run between two steps as a file. The metadata holds the numbers of the state as
- * decimal text with all digits, so that reading restores the same bits. */
+/* checkpoint.c: saves a run between two steps to a file, and restores it. The metadata holds the
+ * numbers of the state as decimal text with enough digits to restore the same bits. */
 #include "run/checkpoint.h"
 
 #include "base/files.h"
@@ -28,7 +28,7 @@ static const struct field {
     const char *key;
     enum kind kind;
     size_t offset;
-    double most; /* of a KIND_FLOAT or KIND_DOUBLE; none of them is below 0 */
+    double most; /* KIND_FLOAT, KIND_DOUBLE: the largest valid value; the smallest is 0 */
 } fields[] = {
     FIELD(KIND_INT64, step, 0),
     FIELD(KIND_INT, epoch, 0),
@@ -69,7 +69,7 @@ static void print_number(char out[NUMBER_CAPACITY], enum kind kind, const void *
     }
 }
 
-/* NULL: no memory. */
+/* The metadata of the state and the settings; NULL: no memory. */
 static json_t *describe(const struct run_state *state, const struct run_description *run) {
     json_t *object = json_object();
     for (int i = 0; i < FIELD_COUNT && object != NULL; i++) {
@@ -94,10 +94,10 @@ static enum status write_state(struct error *error, const char *path,
                                const struct run_description *run) {
     const struct weights_origin origin = {&run->options->recipe, run->dataset};
     const struct tensor *bad = tensor_list_not_finite(tensors);
-    if (bad != NULL && state->step == 0) /* initial weights are finite */
+    if (bad != NULL && state->step == 0) /* from a file: initial weights are finite */
         return error_set(error, STATUS_BAD_DATA,
                          "weights file '%s': tensor '%s' holds a value that is not finite; "
-                         "training cannot begin from it, use other weights",
+                         "training cannot start from it, use other weights",
                          run->options->weights, bad->name);
     if (bad != NULL)
         return error_set(error, STATUS_DIVERGED,
@@ -106,7 +106,7 @@ static enum status write_state(struct error *error, const char *path,
                          state->step, (double)state->learning_rate, bad->name);
     json_t *more = describe(state, run);
     if (more == NULL)
-        return error_set(error, STATUS_FAILED, "out of memory for the header of %s", path);
+        return error_set(error, STATUS_FAILED, "out of memory for the header of '%s'", path);
     enum status status = weights_write(error, path, tensors, &origin, more);
     json_decref(more);
     return status;
@@ -128,8 +128,8 @@ enum status checkpoint_find(struct error *error, const char *path) {
     if (file_exists(path))
         return STATUS_OK;
     return error_set(error, STATUS_BAD_DATA,
-                     "no checkpoint '%s': no run has begun in that folder; leave out --resume to "
-                     "start one",
+                     "no checkpoint '%s': there is no run to resume in that folder; leave out "
+                     "--resume to start one",
                      path);
 }
 
@@ -178,7 +178,7 @@ static enum status parse_state(struct error *error, struct run_state *out, const
     return STATUS_OK;
 }
 
-/* Another version may draw other random numbers, or follow another schedule. */
+/* Another version may use other random numbers or another schedule. */
 static enum status check_version(struct error *error, const json_t *metadata, const char *path) {
     const char *version = json_string_value(json_object_get(metadata, version_key));
     if (version == NULL)
@@ -193,7 +193,7 @@ static enum status check_version(struct error *error, const json_t *metadata, co
                      path, version, PROGRAM_VERSION);
 }
 
-/* Whether a run with these settings can be in that state. */
+/* Checks that a run with these settings can be in this state. */
 static enum status check_state(struct error *error, const struct run_state *state,
                                const struct run_description *run, const char *path) {
     const struct options *options = run->options;
@@ -204,9 +204,10 @@ static enum status check_state(struct error *error, const struct run_state *stat
         images = run->dataset->train.count;
     bool possible = state->epoch >= 1 && state->epoch <= epochs + 1 && state->batch >= 0 &&
                     state->batch <= per_epoch && state->step >= 0 && state->step <= limit;
-    /* only where --max-steps ended the run has an epoch fewer steps */
-    int64_t due = ((int64_t)state->epoch - 1) * per_epoch + state->batch;
-    possible = possible && (state->step == due || (state->step == limit && state->step < due));
+    /* an epoch has fewer steps only if --max-steps ended the run in it */
+    int64_t expected = ((int64_t)state->epoch - 1) * per_epoch + state->batch;
+    possible =
+        possible && (state->step == expected || (state->step == limit && state->step < expected));
     possible = possible && state->sum.images == (uint64_t)images &&
                state->sum.correct <= state->sum.images && state->best_epoch >= 0 &&
                state->best_epoch < state->epoch && (state->best_epoch > 0 || state->epoch == 1);
@@ -219,7 +220,7 @@ static enum status check_state(struct error *error, const struct run_state *stat
                      per_epoch);
 }
 
-/* Reads the file and checks all that needs no model. Release *tensors. */
+/* Reads the file and checks everything that needs no model. The caller releases *tensors. */
 static enum status read_file(struct error *error, struct run_state *state,
                              struct tensor_list *tensors, const char *path,
                              const struct run_description *run) {

@@ -1,5 +1,6 @@
-/* checkpoint.h: a run between two steps as a file: a weights file (weights.h) with the velocity of
- * each weight, whose `__metadata__` holds the settings and the state of the run. */
+/* checkpoint.h: a file from which a run can be resumed between two steps: a weights file
+ * (weights.h) that also holds the velocity of each weight, and in `__metadata__` the run's settings
+ * and state. */
 #ifndef CHECKPOINT_H
 #define CHECKPOINT_H
 
@@ -8,20 +9,20 @@
 #include "run/run.h"
 
 /* Writes the model's state and `state` to `path`, whole or not at all. Waits for the device.
- * Errors: STATUS_DIVERGED: a value is not finite; before the first step STATUS_BAD_DATA, since the
- * value comes from --weights; STATUS_FAILED. On failure an older file is untouched. */
+ * Errors: STATUS_DIVERGED: a value is not finite; before the first step STATUS_BAD_DATA instead,
+ * because the value comes from --weights; STATUS_FAILED. On failure an older file is untouched. */
 enum status checkpoint_write(struct error *error, const char *path, struct model *model,
                              const struct run_state *state, const struct run_description *run);
 
-/* Whether there is a file to read. Errors: STATUS_BAD_DATA. */
+/* Checks that the file exists. Errors: STATUS_BAD_DATA. */
 enum status checkpoint_find(struct error *error, const char *path);
 
-/* Sets model and *state to what the file holds. Errors: STATUS_BAD_DATA: no file, or not a valid
+/* Restores the model and *state from the file. Errors: STATUS_BAD_DATA: no file, or not a valid
  * checkpoint; STATUS_USAGE: the run had other settings, which are named, or another version. */
 enum status checkpoint_read(struct error *error, struct run_state *state, struct model *model,
                             const char *path, const struct run_description *run);
 
-/* The same without a model: reads *state alone and does not check the tensors. */
+/* The same without a model: reads only *state, and does not check the tensors. */
 enum status checkpoint_look(struct error *error, struct run_state *state, const char *path,
                             const struct run_description *run);
 

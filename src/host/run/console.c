@@ -27,7 +27,7 @@ static void describe_schedule(char *out, size_t capacity, const struct recipe *r
     }
 }
 
-/* How it is trained, in two lines. */
+/* Prints how the network is trained, in two lines. */
 static void print_recipe(const struct run_description *run) {
     const struct recipe *recipe = &run->options->recipe;
     char schedule[128], steps[TEXT_CAPACITY];
@@ -43,7 +43,7 @@ static void print_recipe(const struct run_description *run) {
                     text_decimal(recipe->weight_decay), schedule);
 }
 
-/* What becomes of the run that is in the folder already. */
+/* Prints what happens to a run that is in the folder already. */
 static void print_folder(const struct run_description *run, const struct run_state *resumed,
                          bool unfinished) {
     char steps[TEXT_CAPACITY];
@@ -75,12 +75,12 @@ void console_header(const struct run_description *run, const struct run_state *r
     print_folder(run, resumed, unfinished);
 }
 
-/* Digits of the number of epochs, to align the lines. */
+/* The number of digits, to align the lines of the epochs. */
 static int digits(int number) {
     return snprintf(NULL, 0, "%d", number);
 }
 
-/* "0.1000"; rates that four decimals do not show as "2.0e-05". */
+/* "0.1000"; "2.0e-05" for rates too small for four decimals. */
 static const char *rate_text(char out[TEXT_CAPACITY], double rate) {
     snprintf(out, TEXT_CAPACITY, rate < 0.0005 ? "%.1e" : "%.4f", rate);
     return out;

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* CRC-32C of `size` bytes, as RFC 3720 (iSCSI), section 12.1, defines it. */
+/* CRC-32C of `size` bytes, as defined in RFC 3720 (iSCSI), section 12.1. */
 uint32_t crc32c(const void *data, size_t size);
 
 #endif

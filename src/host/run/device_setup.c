@@ -1,4 +1,4 @@
-/* device_setup.c: the device and the model that the options ask for. */
+/* device_setup.c: opens the device and creates the model that the options ask for. */
 #include "run/device_setup.h"
 
 enum status device_set_up(struct error *error, struct device_choice *out,
@@ -9,7 +9,7 @@ enum status device_set_up(struct error *error, struct device_choice *out,
                                         : error->status;
 }
 
-/* What model_create can fail for is memory. */
+/* model_create fails only for lack of memory. */
 enum status model_set_up(struct error *error, struct model **out,
                          const struct device_choice *device, const struct network *network,
                          const struct model_options *options) {

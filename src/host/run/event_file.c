@@ -1,8 +1,8 @@
-/* event_file.c: an event file: protocol-buffer messages of TensorFlow in the frames of TFRecord,
- * both written by hand, since five small messages need no library.
+/* event_file.c: writes an event file: TensorFlow's protocol-buffer messages in TFRecord frames,
+ * both encoded by hand, since five small messages need no library.
  *
  * A frame (tensorflow/core/lib/io/record_writer.h): the length of the message (8 bytes), the masked
- * CRC-32C of these 8, the message, the masked CRC-32C of it; all little-endian.
+ * CRC-32C of these 8 bytes, the message, its masked CRC-32C; all little-endian.
  *
  * The messages, as far as they are used here (tensorflow/core/util/event.proto and
  * tensorflow/core/framework/summary.proto, the same in tensorboard/compat/proto):
@@ -15,9 +15,9 @@
  *     Summary.Image: int32 height = 1, width = 2, colorspace = 3;
  *                    bytes encoded_image_string = 4
  *
- * A field is a byte with its number and its wire type, and the value
- * (https://protobuf.dev/programming-guides/encoding/). A nested message follows its length, so
- * sizes are computed first, from the inside out; then everything is written in order. */
+ * A field is a byte with its number and wire type, then its value
+ * (https://protobuf.dev/programming-guides/encoding/). The length of a nested message precedes it,
+ * so sizes are computed first, from the inside out; then everything is written in order. */
 #include "run/event_file.h"
 
 #include "base/clock.h"
@@ -42,7 +42,7 @@ static const char file_version[] = "brain.Event:2";
 /* ---- protocol buffers: sizes ----------------------------------------------------------------- */
 
 enum wire_type { WIRE_VARINT = 0, WIRE_64_BITS = 1, WIRE_BYTES = 2, WIRE_32_BITS = 5 };
-enum { TAG_BYTES = 1 }; /* of every field here, the numbers being below 16 */
+enum { TAG_BYTES = 1 }; /* for field numbers below 16, as all are here */
 
 enum {
     EVENT_WALL_TIME = 1,
@@ -56,7 +56,7 @@ enum { SUMMARY_VALUE = 1 };
 enum { VALUE_TAG = 1, VALUE_SIMPLE = 2, VALUE_IMAGE = 4 };
 enum { IMAGE_HEIGHT = 1, IMAGE_WIDTH = 2, IMAGE_COLORSPACE = 3, IMAGE_ENCODED = 4 };
 
-/* Seven bits a byte. */
+/* Seven bits per byte. */
 static size_t varint_size(uint64_t value) {
     size_t size = 1;
     while ((value >>= 7) != 0)
@@ -68,7 +68,7 @@ static size_t number_field_size(uint64_t value) {
     return TAG_BYTES + varint_size(value);
 }
 
-/* A text, bytes or a message. */
+/* A string, bytes or a message. */
 static size_t bytes_field_size(size_t size) {
     return TAG_BYTES + varint_size(size) + size;
 }
@@ -135,14 +135,14 @@ static void put_bytes_field(struct record *out, int field, const void *data, siz
 
 enum { LENGTH_BYTES = 8, CRC_BYTES = 4, FRAME_BYTES = LENGTH_BYTES + 2 * CRC_BYTES };
 
-/* Masked because a CRC of data that contain CRCs is weak: tensorflow/core/lib/hash/crc32c.h. */
+/* Masked, because a CRC of data that contains CRCs is weak (tensorflow/core/lib/hash/crc32c.h). */
 static void put_masked_crc(struct record *out, const void *data, size_t size) {
     uint32_t crc = crc32c(data, size);
     put_little_endian(out, (crc >> 15 | crc << 17) + 0xa282ead8u, CRC_BYTES);
 }
 
-/* Begins a record of an event whose `field` is a text or message of `size` bytes, which the caller
- * puts next; write_record writes and releases it. */
+/* Begins a record of an event whose `field` is a string or message of `size` bytes, which the
+ * caller puts next; write_record writes and releases the record. */
 static enum status begin_record(struct error *error, struct record *out, int64_t step,
                                 double wall_time, int field, size_t size) {
     size_t event =
@@ -171,7 +171,7 @@ static enum status write_record(struct error *error, struct event_file *out,
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-/* The seconds in the name of an event file of this program; -1: another file. */
+/* The seconds in the name of an event file of this program; -1: it is another file. */
 static int64_t seconds_of(const char *name) {
     size_t length = strlen(name_start);
     if (strncmp(name, name_start, length) != 0)
@@ -181,7 +181,8 @@ static int64_t seconds_of(const char *name) {
     return ours ? strtoll(name + length, NULL, 10) : -1;
 }
 
-/* The name of the next event file of this program in an open folder; NULL: no more, or errno. */
+/* The name of this program's next event file in an open folder; NULL: no more, or an error in
+ * errno. */
 static const char *next_name(DIR *stream) {
     const struct dirent *entry;
     do
@@ -208,12 +209,12 @@ enum status event_files_remove(struct error *error, const char *folder) {
     }
     if (status == STATUS_OK && errno != 0)
         status = cannot_list(error, folder);
-    closedir(stream); /* only read: nothing to lose */
+    closedir(stream); /* nothing was written: nothing to check */
     return status;
 }
 
-/* The seconds to name a new file with: the time, but later than every name that there is, for
- * TensorBoard reads the files in the order of their names and never goes back. */
+/* Chooses the seconds in the name of a new file: the current time, but later than in all existing
+ * names, because TensorBoard reads the files in the order of their names and never goes back. */
 static enum status choose_seconds(struct error *error, int64_t *out, const char *folder,
                                   double now) {
     DIR *stream = opendir(folder);
@@ -225,7 +226,7 @@ static enum status choose_seconds(struct error *error, int64_t *out, const char 
         if (seconds_of(name) >= *out && seconds_of(name) < INT64_MAX)
             *out = seconds_of(name) + 1;
     enum status status = errno == 0 ? STATUS_OK : cannot_list(error, folder);
-    closedir(stream); /* only read: nothing to lose */
+    closedir(stream); /* nothing was written: nothing to check */
     return status;
 }
 
@@ -239,7 +240,8 @@ static enum status add_version(struct error *error, struct event_file *out, doub
     return write_record(error, out, &record);
 }
 
-/* The second one has TensorBoard drop the steps from 0 on: what it has read from earlier files. */
+/* The second record makes TensorBoard drop the steps from 0 on, which it has read from earlier
+ * files. */
 static enum status add_start(struct error *error, struct event_file *out, double wall_time) {
     struct record record;
     if (begin_record(error, &record, 0, wall_time, EVENT_SESSION_LOG,
@@ -259,7 +261,7 @@ enum status event_file_create(struct error *error, struct event_file *out, const
     snprintf(name, sizeof name, "%s%010" PRId64 "%s", name_start, seconds, name_end);
     if (path_join(error, out->path, folder, name) != STATUS_OK)
         return error->status;
-    out->file = open(out->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+    out->file = file_open_retrying(out->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND);
     if (out->file < 0)
         return error_set_errno(error, STATUS_FAILED, errno, "cannot make event file '%s'",
                                out->path);
@@ -309,7 +311,7 @@ enum status event_file_add_scalars(struct error *error, struct event_file *out, 
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
-enum { MAX_PNG = 64 << 20 }; /* bytes; TensorBoard takes them all into memory */
+enum { MAX_PNG = 64 << 20 }; /* bytes; TensorBoard reads them all into memory */
 
 struct picture {
     uint32_t height, width;
@@ -322,15 +324,15 @@ static uint32_t get_big_endian(const uint8_t *bytes) {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-/* The colorspace of a PNG's colour type (https://www.w3.org/TR/png-3/#6Colour-values); 0: no such
- * type. Palettes are RGB. */
+/* The colorspace for a PNG's colour type (https://www.w3.org/TR/png-3/#6Colour-values); 0: there is
+ * no such type. Palettes are RGB. */
 static uint32_t colorspace_of(uint8_t type) {
     static const uint32_t colorspaces[] = {[0] = 1, [2] = 3, [3] = 3, [4] = 2, [6] = 4};
     return type < sizeof colorspaces / sizeof colorspaces[0] ? colorspaces[type] : 0;
 }
 
-/* Reads size and kind from the first chunk, IHDR, behind the signature, its length and its name
- * (https://www.w3.org/TR/png-3/#11IHDR). */
+/* Reads the size and colour type from the first chunk, IHDR (https://www.w3.org/TR/png-3/#11IHDR),
+ * whose data follows the signature, its length and its name. */
 static enum status describe(struct error *error, struct picture *out, const void *png, size_t bytes,
                             const char *what) {
     enum { WIDTH = 16, HEIGHT = 20, COLOUR_TYPE = 25, HEADER = 33 };
@@ -343,10 +345,11 @@ static enum status describe(struct error *error, struct picture *out, const void
         out->colorspace = colorspace_of(header[COLOUR_TYPE]);
     }
     if (out->colorspace == 0 || out->width - 1 >= INT32_MAX || out->height - 1 >= INT32_MAX)
-        return error_set(error, STATUS_BAD_DATA,
-                         "'%s' is not a PNG: its first %d bytes are not those of one; only PNGs go "
-                         "into an event file",
-                         what, HEADER);
+        return error_set(
+            error, STATUS_BAD_DATA,
+            "'%s' is not a PNG: its first %d bytes are not a PNG header; an event file "
+            "takes only PNGs",
+            what, HEADER);
     return STATUS_OK;
 }
 

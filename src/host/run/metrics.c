@@ -49,7 +49,7 @@ enum status metrics_open(struct error *error, struct metrics *out, const char *p
     *out = (struct metrics)METRICS_CLOSED;
     if (path_join(error, out->path, "", path) != STATUS_OK)
         return error->status;
-    out->handle = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    out->handle = file_open_retrying(path, O_RDWR | O_CREAT | O_APPEND);
     if (out->handle < 0 || fstat(out->handle, &found) != 0)
         return cannot_write(error, out, errno);
     if (!S_ISREG(found.st_mode))
@@ -90,7 +90,7 @@ enum status metrics_add(struct error *error, struct metrics *metrics,
     if (text == NULL)
         return error_set(error, STATUS_FAILED, "out of memory for a line of '%s'", metrics->path);
     size_t length = strlen(text);
-    text[length] = '\n'; /* in the place of the terminator */
+    text[length] = '\n'; /* replaces the terminator */
     enum status status =
         file_append(error, metrics->handle, &metrics->bytes, text, length + 1, metrics->path);
     free(text);
@@ -106,10 +106,10 @@ struct reading {
     char *line;      /* getline's */
     size_t capacity; /* of line */
     struct epoch_metrics *epochs;
-    int count, room; /* epochs read; places */
+    int count, room; /* epochs read; epochs that fit */
 };
 
-/* Gets the number of that name, NaN for null; false: there is none. */
+/* Gets the number called `key`, NaN for null; false: missing, or not a number. */
 static bool get(double *out, const json_t *object, const char *key) {
     const json_t *value = json_object_get(object, key);
     *out = json_is_null(value) ? (double)NAN : json_number_value(value);
@@ -166,10 +166,9 @@ static enum status take_line(struct error *error, struct reading *reading, size_
     bool good = parse_epoch(&reading->epochs[reading->count], object);
     json_decref(object);
     if (!good)
-        return error_set(
-            error, STATUS_BAD_DATA,
-            "'%s', line %d is not an epoch as this program writes it; restore the file",
-            reading->path, reading->count + 1);
+        return error_set(error, STATUS_BAD_DATA,
+                         "'%s', line %d: not a line that this program writes; restore the file",
+                         reading->path, reading->count + 1);
     reading->count++;
     return STATUS_OK;
 }
@@ -194,7 +193,7 @@ enum status metrics_read(struct error *error, struct epoch_metrics **out, int *c
     if (reading.stream == NULL)
         return error_set_errno(error, STATUS_BAD_DATA, errno, "cannot open '%s'", path);
     enum status status = read_lines(error, &reading);
-    fclose(reading.stream); /* only read: nothing to lose */
+    fclose(reading.stream); /* nothing was written: nothing to check */
     free(reading.line);
     if (status != STATUS_OK) {
         memory_free(reading.epochs);

@@ -1,5 +1,5 @@
-/* progress.c: the progress bar. A failure to draw it is no reason to stop a run, so these writes are
- * not checked. */
+/* progress.c: the progress bar. A run must not stop because the bar cannot be drawn, so these
+ * writes are not checked. */
 #include "run/progress.h"
 
 #include "base/clock.h"
@@ -54,12 +54,11 @@ static void draw_bar(const struct progress *progress, int done, int width) {
     fprintf(stderr, "%s]", end);
 }
 
-/* Writes "epoch, bar, text" over the current line, cut to the width of the terminal. */
+/* Overwrites the current line with "epoch, bar, text", cut to the width of the terminal. */
 static void draw_line(struct progress *progress, double share, const char *text) {
     char head[48];
     int used = snprintf(head, sizeof head, "epoch %d/%d ", progress->epoch, progress->epochs);
-    int room =
-        terminal_width() - 1 - used; /* the last column stays free: some terminals wrap there */
+    int room = terminal_width() - 1 - used; /* some terminals wrap after the last column */
     int bar = room - 2 - (int)strlen(text) < 30 ? room - 2 - (int)strlen(text) : 30;
     fprintf(stderr, "\r\033[K");
     if (room > 0)

@@ -1,5 +1,6 @@
-/* report.c: what a finished run leaves for people: report.md and its pictures. The epochs come from
- * metrics.jsonl, so that a resumed run tells of all of them; the rest from one more evaluation. */
+/* report.c: writes report.md and its pictures for a finished run. The epochs come from
+ * metrics.jsonl, so the report of a resumed run has all of them; the rest comes from one more
+ * evaluation. */
 #include "run/report.h"
 
 #include "base/version.h"
@@ -18,9 +19,9 @@ static const char misclassified_name[] = "misclassified.png";
 static const char confusion_name[] = "confusion.png";
 static const char report_name[] = "report.md";
 
-/* ---- what the network says ------------------------------------------------------------------- */
+/* ---- the network's answers ------------------------------------------------------------------- */
 
-/* Fills out->probabilities, which is to be released with memory_free. */
+/* Fills *out. The caller releases out->probabilities with memory_free. */
 static enum status evaluate_answers(struct error *error, struct answers *out, struct score *score,
                                     const struct run_description *run, struct model *model,
                                     struct feed *feed) {
@@ -130,7 +131,7 @@ static enum status remove_file(struct error *error, bool *there, const char *fol
 enum status report_remove(struct error *error, const char *folder) {
     const char *const names[] = {report_name, curves_name, confusion_name, misclassified_name};
     bool there = true;
-    for (int page = 2; there; page++) { /* first those that are found by the one before them */
+    for (int page = 2; there; page++) { /* first the later pages, up to the first missing one */
         char name[40];
         snprintf(name, sizeof name, "misclassified-%d.png", page);
         if (remove_file(error, &there, folder, name) != STATUS_OK)

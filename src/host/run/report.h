@@ -10,15 +10,14 @@
 #include <stdbool.h>
 
 /* Evaluates the model, which has the final weights, on the images of `feed` once more, and writes
- * curves.png, confusion.png, misclassified.png (more pages where --misclassified wants more) and
- * report.md into the run's folder, each whole or not at all. If the program cannot draw, it says
- * so and writes report.md alone. Errors: STATUS_FAILED; STATUS_BAD_DATA: metrics.jsonl cannot be
- * read.
- */
+ * curves.png, confusion.png, misclassified.png (with further pages if --misclassified asks for
+ * more) and report.md into the run's folder, each whole or not at all. If the program cannot draw,
+ * a note says so, and only report.md is written. Errors: STATUS_FAILED; STATUS_BAD_DATA:
+ * metrics.jsonl cannot be read. */
 enum status report_write(struct error *error, const struct run_description *run,
                          const struct run_state *state, struct model *model, struct feed *feed);
 
-/* Whether the folder holds the report.md of a run. Errors: STATUS_USAGE: its path is too long. */
+/* Sets *out to whether the folder holds a report.md. Errors: STATUS_USAGE: its path is too long. */
 enum status report_is_there(struct error *error, bool *out, const char *folder);
 
 /* Removes the report of an earlier run from the folder. Errors: STATUS_FAILED. */

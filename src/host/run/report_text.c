@@ -29,7 +29,7 @@ static void print_result(FILE *out, const char *name, const struct epoch_metrics
             epoch->test.accuracy, epoch->test.loss, epoch->train.accuracy, epoch->train.loss);
 }
 
-/* The last epoch and the best one. The training scores are counted while the weights move. */
+/* The last epoch and the best one. */
 static void print_results(FILE *out, const struct report_text *report) {
     fprintf(out, "## Results\n\n"
                  "| | epoch | test accuracy | test loss | training accuracy | training loss |\n"
@@ -39,7 +39,7 @@ static void print_results(FILE *out, const struct report_text *report) {
     for (int i = 0; i < report->epoch_count; i++)
         if (report->epochs[i].epoch == report->state->best_epoch)
             print_result(out, "best", &report->epochs[i]);
-    fprintf(out, "\nThe training figures are counted while the weights move.\n\n");
+    fprintf(out, "\nThe training figures are measured while the weights change.\n\n");
 }
 
 static void print_pictures(FILE *out, const struct report_text *report) {
@@ -47,15 +47,15 @@ static void print_pictures(FILE *out, const struct report_text *report) {
         return;
     fprintf(out, "![Loss, accuracy and learning rate over the epochs](curves.png)\n\n"
                  "## Mistakes\n\n"
-                 "The mistakes that the network is most sure of:\n\n"
+                 "The network's most confident mistakes:\n\n"
                  "![Misclassified test images](misclassified.png)\n\n");
     for (int page = 2; page <= report->misclassified_pages; page++)
         fprintf(out, "![Misclassified test images, page %d](misclassified-%d.png)\n\n", page, page);
     fprintf(out, "![Confusion matrix](confusion.png)\n\n");
 }
 
-/* The class that `row`'s images are most often mistaken for, the first of equals; -1: none.
- */
+/* The class that the images of `row` are most often mistaken for, the first of equal ones; -1:
+ * none. */
 static int worst_of(const int row[CLASS_COUNT], int class_index) {
     int worst = -1;
     for (int c = 0; c < CLASS_COUNT; c++)
@@ -84,7 +84,7 @@ static void print_classes(FILE *out, const struct report_text *report) {
     int confusion[CLASS_COUNT][CLASS_COUNT];
     answers_confusion(confusion, &report->answers);
     fprintf(out, "## Classes\n\n"
-                 "| class | test images | right | accuracy | most often taken for |\n"
+                 "| class | test images | correct | accuracy | most often mistaken for |\n"
                  "|---|---:|---:|---:|---|\n");
     for (int c = 0; c < CLASS_COUNT; c++)
         print_class(out, &report->answers, confusion[c], c);
@@ -139,7 +139,7 @@ static void print_settings(FILE *out, const struct report_text *report) {
         print_word(out, is_data ? report->run->options->data : setting->value);
     }
     fprintf(out,
-            "\n```\n\n`config.json` beside this file holds what follows from them.\n\n"
+            "\n```\n\n`config.json`, beside this file, has all settings in full.\n\n"
             "Written by %s %s.\n",
             PROGRAM_NAME, PROGRAM_VERSION);
 }

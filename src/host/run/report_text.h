@@ -15,7 +15,7 @@ struct report_text {
     const struct epoch_metrics *epochs; /* [epoch_count] */
     int epoch_count;
     struct answers answers;  /* of the final weights on the test set */
-    struct score score;      /* of the same */
+    struct score score;      /* of the final weights on the test set */
     int misclassified_pages; /* pictures of mistakes; 0: no pictures were drawn */
 };
 

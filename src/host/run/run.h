@@ -1,4 +1,4 @@
-/* run.h: a training run, its description and its state, for all that reports or saves it. */
+/* run.h: a training run: its description and its state, for the code that saves and reports it. */
 #ifndef RUN_H
 #define RUN_H
 
@@ -19,24 +19,24 @@ struct run_description {
     int steps_per_epoch;
 };
 
-/* The state of a run between two steps: with the model's state, all that resuming needs. */
+/* The state of a run between two steps; with the model's state, all that is needed to resume. */
 struct run_state {
     int64_t step;                        /* optimizer steps done */
-    int epoch;                           /* the current one, from 1; those before it are recorded */
-    int batch;                           /* batches of it done */
+    int epoch;                           /* the current one, from 1; earlier ones are recorded */
+    int batch;                           /* batches done in this epoch */
     struct counters sum;                 /* counted in these batches */
-    double seconds;                      /* that these batches took */
+    double seconds;                      /* taken by these batches */
     float learning_rate;                 /* of the last step; 0 before the first */
-    int best_epoch;                      /* of the recorded ones; 0: there is none */
+    int best_epoch;                      /* among the recorded epochs; 0: none is recorded */
     double best_accuracy, last_accuracy; /* on the test set, in percent */
-    double elapsed;                      /* seconds that the run took, over all resumptions */
+    double elapsed;                      /* seconds taken by the run, without interruptions */
 };
 
 /* The state of a new run. */
 #define RUN_STATE_NEW                                                                              \
     { .epoch = 1 }
 
-/* Whether all epochs, or the steps that --max-steps allows, are done. */
+/* Whether all epochs, or all steps that --max-steps allows, are done. */
 static inline bool run_ended(const struct run_state *state, const struct options *options) {
     bool steps_done = options->max_steps > 0 && state->step >= options->max_steps;
     return state->epoch > options->recipe.epochs || (steps_done && state->batch == 0);

@@ -1,4 +1,4 @@
-/* run_config.c: config.json: every setting of a run as resolved. */
+/* run_config.c: writes config.json: every setting of a run, with defaults filled in. */
 #include "run/run_config.h"
 
 #include "base/file_read.h"
@@ -24,7 +24,7 @@ static json_t *schedule_json(const struct recipe *recipe) {
     return NULL;
 }
 
-/* How the recipe trains. */
+/* The recipe's settings for training. */
 static json_t *training_json(const struct recipe *recipe) {
     return json_pack("{s:i, s:i, s:f, s:f, s:f, s:b, s:o, s:s}", "epochs", recipe->epochs,
                      "batch_size", recipe->batch_size, "learning_rate",
@@ -75,7 +75,7 @@ static json_t *algorithms_json(const struct device_choice *device) {
     return algorithms;
 }
 
-/* How a GPU computes: what a run's last bits depend on. */
+/* The settings of a GPU's arithmetic, on which the last bits of a run depend. */
 static json_t *arithmetic_json(const struct run_description *run) {
     const struct device_choice *device = run->device;
     return json_pack("{s:s, s:b, s:b, s:o}", "precision",
@@ -87,7 +87,7 @@ static json_t *arithmetic_json(const struct run_description *run) {
 
 /* ---- devices --------------------------------------------------------------------------------- */
 
-/* Reads the config.json of the run that is resumed; NULL: there is none, or it is not JSON. */
+/* Reads the config.json of the run to resume; NULL: there is none, or it is not JSON. */
 static enum status read_earlier(struct error *error, json_t **out, const char *path) {
     enum { MAX_BYTES = 1 << 20 };
     json_error_t fault;
@@ -108,7 +108,7 @@ static const char *string_of(const json_t *object, const char *key) {
     return json_string_value(json_object_get(object, key));
 }
 
-/* Puts the devices of the run, from `earlier` and now; false: no memory. */
+/* Adds the devices of the run: those in `earlier`, and the current one; false: no memory. */
 static bool put_devices(json_t *config, const json_t *earlier, const struct run_description *run,
                         const struct run_state *state, const char *path) {
     const char *device = string_of(earlier, "device"), *first = string_of(earlier, "arithmetic");
@@ -121,8 +121,8 @@ static bool put_devices(json_t *config, const json_t *earlier, const struct run_
     if (json_array_size(resumed_on) > 0)
         last = string_of(json_array_get(resumed_on, json_array_size(resumed_on) - 1), "arithmetic");
     if (last != NULL && strcmp(last, now) != 0 && !run_ended(state, run->options)) {
-        output_warning("the run of '%s' is resumed on %s after %s: its results will differ in "
-                       "their last bits from those of an uninterrupted run",
+        output_warning("the run of '%s' is resumed on %s after %s: the last bits of its results "
+                       "will differ from those of an uninterrupted run",
                        path, now, last);
         resumed_on = text_json_append(resumed_on, json_pack("{s:I, s:s, s:s}", "after_step",
                                                             (json_int_t)state->step, "device",
@@ -137,7 +137,7 @@ static bool put_devices(json_t *config, const json_t *earlier, const struct run_
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-/* All settings as one flat object; NULL if there is no memory. */
+/* All settings as one flat object; NULL: no memory. */
 static json_t *config_json(const struct run_description *run) {
     json_t *config = setting_json(run);
     json_t *training = training_json(&run->options->recipe);
@@ -167,7 +167,7 @@ enum status run_config_write(struct error *error, const char *path,
     json_decref(config);
     json_decref(earlier);
     if (text == NULL)
-        return error_set(error, STATUS_FAILED, "out of memory for %s", path);
+        return error_set(error, STATUS_FAILED, "out of memory for '%s'", path);
     const struct file_piece pieces[] = {{text, strlen(text)}, {"\n", 1}};
     enum status status = file_write(error, path, pieces, 2);
     free(text);

@@ -1,10 +1,10 @@
-/* run_events.c: what a run shows in TensorBoard: metrics.jsonl as scalars.
+/* run_events.c: shows a run in TensorBoard: the epochs of metrics.jsonl as scalars.
  *
- * A resumed run adds a new event file. The earlier ones stay, for a TensorBoard that has one open
- * follows only as long as it exists. The new file begins a session at step 0, which has TensorBoard
- * drop all it has read, and then repeats the epochs of metrics.jsonl, which has been brought to
- * what the checkpoint says. So each epoch is shown once, whatever a killed run had left and whether
- * or not it had --tensorboard from the start. */
+ * A resumed run adds a new event file. The earlier ones stay, because a TensorBoard that has one
+ * open stops following the run if it disappears. The new file begins a session at step 0, which
+ * makes TensorBoard drop everything it has read, and then repeats the epochs of metrics.jsonl,
+ * which by now agrees with the checkpoint. So each epoch is shown once, no matter what a killed run
+ * left behind, and whether or not the run had --tensorboard from the start. */
 #include "run/run_events.h"
 
 #include "base/clock.h"

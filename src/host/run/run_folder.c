@@ -93,7 +93,7 @@ static enum status remove_weights(struct error *error, const struct run_folder *
     return file_remove(error, path);
 }
 
-/* Missing best weights cannot be computed again. */
+/* Checks that the best weights exist if the state counts on them: they cannot be computed again. */
 static enum status check_best(struct error *error, const struct run_folder *folder,
                               const struct run_state *state) {
     bool there = false;
@@ -112,7 +112,7 @@ static enum status check_best(struct error *error, const struct run_folder *fold
 enum status run_folder_clear(struct error *error, const char *path) {
     static const enum run_weights all[] = {WEIGHTS_FINAL, WEIGHTS_BEST, WEIGHTS_CHECKPOINT};
     struct run_folder folder;
-    struct error ignored; /* nothing but the lock is open */
+    struct error ignored; /* only the lock is open, and releasing it does not fail */
     enum status status = run_folder_make(error, &folder, path);
     for (size_t i = 0; i < sizeof all / sizeof all[0] && status == STATUS_OK; i++)
         status = remove_weights(error, &folder, all[i]);
@@ -120,8 +120,8 @@ enum status run_folder_clear(struct error *error, const char *path) {
     return status;
 }
 
-/* A new run removes the event files of the run before it; a resumed one leaves its own, and with
- * --tensorboard adds another (run_events.c). */
+/* A new run removes the event files of the previous run. A resumed run keeps its own and, with
+ * --tensorboard, adds another (run_events.c). */
 static enum status open_events(struct error *error, struct run_folder *folder,
                                const struct run_description *run, const struct run_state *state) {
     char metrics[PATH_CAPACITY];
@@ -179,7 +179,7 @@ enum status run_folder_save(struct error *error, struct run_folder *folder, enum
 }
 
 enum status run_folder_close(struct error *error, struct run_folder *folder) {
-    struct error other; /* the first one is reported */
+    struct error other; /* the first error is reported */
     enum status status = event_file_close(error, &folder->events);
     enum status closed = metrics_close(status == STATUS_OK ? error : &other, &folder->metrics);
     folder_unlock(&folder->lock);

@@ -1,5 +1,5 @@
-/* run_settings.c: the settings that a run's results depend on. Those that change only speed or looks
- * (--threads, --no-graph, --tensorboard, --quiet) are not among them. */
+/* run_settings.c: the settings that a run's results depend on. Those that change only speed or
+ * appearance (--threads, --no-graph, --tensorboard, --quiet) are not among them. */
 #include "run/run_settings.h"
 
 #include "base/text.h"
@@ -48,7 +48,7 @@ static void add_recipe(struct run_settings *out, const struct recipe *recipe) {
     add_text(out, "augment", augment_option(recipe->augment));
 }
 
-/* Which images; of CIFAR-10 the name, since its folder may have moved. */
+/* The data set; for CIFAR-10 its name, because its folder may have moved. */
 static const char *data_setting(const struct run_description *run) {
     bool synthetic = strcmp(run->dataset->name, "synthetic") == 0;
     return synthetic ? run->options->data : run->dataset->name;
@@ -74,7 +74,7 @@ static void key_of(char out[KEY_CAPACITY], const struct run_setting *setting) {
     snprintf(out, KEY_CAPACITY, "setting.%s", setting->option);
 }
 
-/* ---- remembering ----------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 bool run_settings_put(json_t *object, const struct run_description *run) {
     struct run_settings list;
@@ -112,11 +112,11 @@ enum status run_settings_check(struct error *error, const json_t *object,
         char key[KEY_CAPACITY];
         key_of(key, &list.settings[i]);
         const char *before = json_string_value(json_object_get(object, key));
-        json_t *due = text_json(list.settings[i].value);
-        if (due == NULL)
+        json_t *value = text_json(list.settings[i].value);
+        if (value == NULL)
             return error_set(error, STATUS_FAILED, "out of memory for the settings of the run");
-        bool same = before != NULL && strcmp(before, json_string_value(due)) == 0;
-        json_decref(due);
+        bool same = before != NULL && strcmp(before, json_string_value(value)) == 0;
+        json_decref(value);
         if (before == NULL)
             return error_set(error, STATUS_BAD_DATA,
                              "checkpoint '%s' lacks '%s': it was not written by this program", path,

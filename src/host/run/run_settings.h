@@ -1,5 +1,5 @@
-/* run_settings.h: the settings that a run's results depend on, as option names and values, for a
- * checkpoint to remember and to compare, and for the report to show. */
+/* run_settings.h: the settings that a run's results depend on, as names and values of options.
+ * Checkpoints save and compare them; the report shows them. */
 #ifndef RUN_SETTINGS_H
 #define RUN_SETTINGS_H
 
@@ -22,23 +22,24 @@ struct run_settings {
     struct run_setting settings[MAX_RUN_SETTINGS];
 };
 
+/* Lists the settings of the run, in the order in which the report shows them. */
 void run_settings_list(struct run_settings *out, const struct run_description *run);
 
-/* Appends an option to `out` as it is given: "--lr 0.1", "--no-shuffle", or "no --weights" if
- * `value` says that it was not given; after a comma if `out` is not empty. What does not fit is cut
- * off. */
+/* Appends an option to `out` in the form of a command line: "--lr 0.1", "--no-shuffle", or, if
+ * `value` means that it was not given, "no --weights". If `out` is not empty, a comma comes first.
+ * Text that does not fit is cut off. */
 void run_setting_append(char *out, size_t capacity, const struct run_setting *setting,
                         const char *value);
 
-/* Whether `value` says that the option was not given. */
+/* Whether `value` means that the option was not given. */
 bool run_setting_unset(const struct run_setting *setting, const char *value);
 
-/* Adds "setting.OPTION": "VALUE" for each of them to `object`; false: no memory. */
+/* Adds "setting.OPTION": "VALUE" to `object` for each setting; false: no memory. */
 bool run_settings_put(json_t *object, const struct run_description *run);
 
-/* Compares them with what run_settings_put left in `object`. Errors: STATUS_USAGE naming each
- * option that differs, with both values; STATUS_BAD_DATA when one is missing. `path` names the
- * file. */
+/* Compares the settings of `run` with those that run_settings_put added to `object`. `path` names
+ * the file. Errors: STATUS_USAGE naming each option that differs, with both values;
+ * STATUS_BAD_DATA: one is missing; STATUS_FAILED: no memory. */
 enum status run_settings_check(struct error *error, const json_t *object,
                                const struct run_description *run, const char *path);
 

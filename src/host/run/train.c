@@ -1,12 +1,12 @@
-/* train.c: the command `train`: sets a run up, trains and evaluates epoch by epoch, and closes it.
+/* train.c: the command `train`: sets up a run, trains and evaluates epoch by epoch, and closes it.
  *
- * The way of a batch: feed_next brings it to the device, model_step walks the network forward and
- * backward and updates the weights, feed_release gives its slot back. Nothing in that loop
- * waits for the device; the counters are read at the end of an epoch, for the progress bar and for
- * checkpoints.
+ * The path of a batch: feed_next brings it to the device, model_step runs the network forward and
+ * backward and updates the weights, feed_release releases its slot. Nothing in that loop waits for
+ * the device, except that the counters are read at the end of an epoch, for the progress bar and
+ * for checkpoints.
  *
- * struct run_state says where the run stands; together with the model's state it is what a
- * checkpoint holds, and all that a run depends on from there on. */
+ * struct run_state and the model's state together determine the rest of the run; a checkpoint holds
+ * both. */
 #include "run/train.h"
 
 #include "base/clock.h"
@@ -37,14 +37,14 @@ struct training {
     struct run_state at;
     struct epoch_metrics now;       /* of the current epoch */
     char checkpoint[PATH_CAPACITY]; /* its path */
-    double run_began, epoch_began;  /* clock_seconds, as if there had been no break */
+    double run_began, epoch_began;  /* clock_seconds, as if there had been no interruption */
     double saved;                   /* clock_seconds of the last checkpoint */
-    int64_t saved_step;             /* the step that it is from */
+    int64_t saved_step;             /* step of the last checkpoint */
 };
 
 /* ---- setting up ------------------------------------------------------------------------------ */
 
-/* Whether a new run may use its folder, or there is one to resume. */
+/* Checks that a new run may use its folder, or that there is a run to resume in it. */
 static enum status check_folder(struct error *error, bool *unfinished,
                                 const struct options *options) {
     *unfinished = false;
@@ -56,7 +56,7 @@ static enum status check_folder(struct error *error, bool *unfinished,
     return checkpoint_find(error, path);
 }
 
-/* Checks all input; opens the device last, because that costs the most. */
+/* Checks all input, then opens the device, which takes longest. */
 static enum status check_inputs(struct error *error, struct training *training, bool *unfinished,
                                 const struct options *options, const struct dataset *dataset) {
     const struct recipe *recipe = &options->recipe;
@@ -65,14 +65,14 @@ static enum status check_inputs(struct error *error, struct training *training, 
         return error->status;
     if (recipe->batch_size > dataset->train.count)
         return error_set(error, STATUS_USAGE,
-                         "--batch-size %d: the training set of %s has %d images; at most that many "
-                         "are allowed",
+                         "--batch-size %d: the training set of %s has only %d images; give at most "
+                         "that many",
                          recipe->batch_size, dataset->name, dataset->train.count);
     return device_set_up(error, &training->device, &options->device);
 }
 
-/* Brings the model to the checkpoint. A schedule may depend on the number of epochs, so more epochs
- * are another run. */
+/* Restores the state from the checkpoint. More epochs make another run, because a schedule may
+ * depend on their number. */
 static enum status resume(struct error *error, struct training *training,
                           const struct options *options) {
     enum status status = checkpoint_read(error, &training->at, training->model,
@@ -122,7 +122,7 @@ static enum status create_feed(struct error *error, struct training *training, s
                        &loader_options);
 }
 
-/* A new run writes its first checkpoint before it touches anything else in the folder: from then on
+/* A new run writes its first checkpoint before it changes anything else in the folder; from then on
  * it can be resumed. */
 static enum status open_folder(struct error *error, struct training *training) {
     const struct run_description *run = &training->run;
@@ -187,7 +187,7 @@ static enum status check_loss(struct error *error, const struct training *traini
                      training->at.step, (double)training->at.learning_rate, training->saved_step);
 }
 
-/* Reads what the device has counted in this epoch. Waits for the device. */
+/* Reads the device's counters for this epoch. Waits for the device. */
 static enum status read_counters(struct error *error, struct training *training) {
     struct counters *sum = &training->at.sum;
     if (model_read_counters(error, training->model, sum) != STATUS_OK)
@@ -206,7 +206,7 @@ static enum status save_checkpoint(struct error *error, struct training *trainin
     return STATUS_OK;
 }
 
-/* A checkpoint in the middle of an epoch. */
+/* Writes a checkpoint within an epoch. */
 static enum status save_here(struct error *error, struct training *training) {
     training->at.seconds = clock_seconds() - training->epoch_began;
     if (read_counters(error, training) != STATUS_OK)
@@ -221,7 +221,7 @@ static enum status save_when_due(struct error *error, struct training *training)
     return save_here(error, training);
 }
 
-/* Stops the run after a checkpoint if a signal asked for it. */
+/* If a signal asked to stop, writes a checkpoint and stops. */
 static enum status check_stop(struct error *error, struct training *training) {
     enum status stop = stop_requested();
     if (stop == STATUS_OK)
@@ -272,7 +272,7 @@ static bool steps_done(const struct training *training) {
     return limit > 0 && training->at.step >= limit;
 }
 
-/* Trains one epoch, or what is left of it, or as much of that as --max-steps allows. */
+/* Trains the rest of the current epoch, or as much of it as --max-steps allows. */
 static enum status train_epoch(struct error *error, struct training *training) {
     struct run_state *at = &training->at;
     struct epoch_metrics *now = &training->now;
@@ -317,7 +317,7 @@ static enum status save_weights(struct error *error, struct training *training,
 }
 
 /* Records the epoch: its line, its weights if they are the best, and last the checkpoint, which
- * promises that the others exist. */
+ * relies on both. */
 static enum status record_epoch(struct error *error, struct training *training) {
     const struct epoch_metrics *now = &training->now;
     struct run_state *at = &training->at;
@@ -380,7 +380,7 @@ enum status train_on(struct error *error, const struct options *options,
         status = run_epochs(error, &training);
     progress_clear(&training.progress);
     if (status != STATUS_OK) {
-        struct error ignored; /* the first one is reported */
+        struct error ignored; /* the first error is reported */
         (void)run_folder_close(&ignored, &training.folder);
     }
     tear_down(&training);
