@@ -1,7 +1,7 @@
-/* faults.h: the system's calls, failing on demand. A program that is linked with ld's --wrap (see
- * FAULTY in the Makefile) comes through here with its allocations, its files and its threads;
- * jansson does so as well once faults_begin was called. The clock goes on by a millisecond each
- * time that it is read, so that a run writes the same bytes each time. */
+/* faults.h: system calls that fail on demand. In a program linked with ld's --wrap (see FAULTY in
+ * the Makefile), allocations, file operations and thread creation go through here; jansson's do too
+ * once faults_begin was called. The clock advances by a millisecond at each read, so that a run
+ * writes the same bytes each time. */
 #ifndef FAULTS_H
 #define FAULTS_H
 
@@ -53,13 +53,13 @@ enum fault_effect {
     EFFECT_ONCE,   /* this call fails */
     EFFECT_ALWAYS, /* this one and all later ones of the set */
     EFFECT_KILL,   /* the program dies before this call, or after half of a write */
-    EFFECT_POWER,  /* the same, and files lose what was written since their last fsync */
+    EFFECT_POWER,  /* the same, and files lose the bytes written since their last fsync */
 };
 
 struct fault_plan {
     unsigned classes; /* FAULT_SET(...) | ... */
     enum fault_effect effect;
-    long call; /* which of the calls of these classes, from 1; 0: none */
+    long call; /* number of the call in these classes, from 1; 0: none */
 };
 
 enum { FAULTS_LOGGED = 8 };
@@ -71,8 +71,8 @@ struct fault_log {
         enum fault_class class;
         char path[PATH_CAPACITY]; /* "" for memory and threads */
     } first[FAULTS_LOGGED];       /* of them */
-    int unsynced; /* files with bytes that no fsync followed, and renames without one of the folder
-                   */
+    int unsynced; /* files written after their last fsync, and renames with no fsync of the
+                     folder */
 };
 
 /* From here on calls are counted, and fail as planned. */
