@@ -371,13 +371,13 @@ static void check_buffer(struct fixture *f, int index) {
     size_t bytes = buffer->bytes, back = back_bytes(buffer->role, bytes);
     uint8_t *image = zeroed_bytes(FRONT + bytes + back);
     download_now(f, image, buffer->memory, FRONT + bytes + back);
-    size_t before = intact(image, FRONT), behind = intact(image + FRONT + bytes, back);
+    size_t before = intact(image, FRONT), after = intact(image + FRONT + bytes, back);
     if (before < FRONT)
         fail_msg("%s: buffer %d of %zu bytes: written %zu bytes before its start", case_text(),
                  index, bytes, FRONT - before);
-    if (behind < back)
+    if (after < back)
         fail_msg("%s: buffer %d of %zu bytes: written %zu bytes past its end", case_text(), index,
-                 bytes, behind);
+                 bytes, after);
     if (buffer->host != NULL)
         check_bytes("an input was changed", image + FRONT, buffer->host, bytes);
 }

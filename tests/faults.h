@@ -9,8 +9,8 @@
 
 /* clang-format off */
 /* What fails, and how:
- *   FAULT_MEMORY    malloc, calloc, realloc, aligned_alloc, strdup; getline; open_memstream and what is
- *                   written into its stream; libpng's structs: ENOMEM
+ *   FAULT_MEMORY    malloc, calloc, realloc, aligned_alloc, strdup; getline; open_memstream and
+ *                   writes into its stream; libpng's structs: ENOMEM
  *   FAULT_OPEN      open, fopen of a file to be read: EMFILE
  *   FAULT_READ      read, pread, and those of such a stream: EIO
  *   FAULT_WRITE     write: only half is written, then ENOSPC
@@ -22,9 +22,9 @@
  *   FAULT_CLOSE     close: EIO; the descriptor is gone all the same
  *   FAULT_THREAD    pthread_create: EAGAIN
  *
- * What libpng, cairo, FreeType and fontconfig call themselves does not come through here, and is
- * not counted: they are shared libraries, keep memory for the next picture, and what fontconfig
- * gets no memory for looks like a font that is missing. */
+ * Calls inside libpng, cairo, FreeType and fontconfig do not come through here and are not counted:
+ * they are shared libraries, they keep memory for the next picture, and to fontconfig a font that
+ * it has no memory for is missing. */
 /* clang-format on */
 enum fault_class {
     FAULT_MEMORY,

@@ -616,12 +616,12 @@ static size_t exif_of(uint8_t out[EXIF_CAPACITY], unsigned orientation, bool big
     return size;
 }
 
-/* Puts the PNG with an eXIf chunk before the pixels or behind them. */
+/* Puts the PNG with an eXIf chunk before or after the pixels. */
 static void put_with_exif(const char *path, const struct buffer *png, const void *exif,
-                          size_t bytes, bool behind) {
+                          size_t bytes, bool after) {
     enum { HEAD = 8 + 13 + PNG_CHUNK_EXTRA };
     uint8_t *file = malloc(png->size + bytes + PNG_CHUNK_EXTRA);
-    size_t place = behind ? png->size - PNG_CHUNK_EXTRA : HEAD;
+    size_t place = after ? png->size - PNG_CHUNK_EXTRA : HEAD;
     assert_non_null(file);
     memcpy(file, png->bytes, place);
     size_t chunk = png_chunk_put(file + place, "eXIf", exif, bytes);

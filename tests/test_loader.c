@@ -105,8 +105,7 @@ static void assert_batch(const struct loader_batch *slot, const int32_t *order, 
     }
 }
 
-/* Runs the epoch that was begun at `first` to its end, checks every batch, and that no more
- * follow. */
+/* Runs the epoch from batch `first` to its end; checks every batch, and that no more follow. */
 static void assert_rest_of_epoch(struct scene *scene, const int32_t *order, int first) {
     for (int index = first; index < BATCHES; index++) {
         int slot = loader_next(scene->loader);

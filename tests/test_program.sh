@@ -338,7 +338,7 @@ fails "eval: a hostile file's name stays on one line" 4 "'a?b?c'" -- \
 fails "training from bad weights" 4 "cut.safetensors" -- "${small[@]}" --out from --weights cut.safetensors
 run "${small[@]}" --data synthetic:7 --out from --weights "$trained" --lr 1e-30
 [ "$status" -eq 0 ] && grep -q "^weights: $trained\$" out && cmp -s from/model.safetensors "$trained"
-ok "training from weights, at a rate that changes none of them" $?
+ok "training from weights, at a rate that changes nothing" $?
 cp "$trained" nan.safetensors
 printf '\377\377\377\377' | dd of=nan.safetensors bs=1 seek=$(($(stat -c %s nan.safetensors) - 4)) conv=notrunc 2>/dev/null
 run "${small_eval[@]}" --weights nan.safetensors --json

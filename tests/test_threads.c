@@ -26,7 +26,7 @@ static const float *random_floats(struct fixture *f, size_t count) {
     return device_floats(f, random_doubles(count, -1, 1), count);
 }
 
-/* ---- the operations, each with a shape of the networks and an awkward one ------ ------------ */
+/* ---- the operations, each with a shape of the networks and an awkward one -------------------- */
 
 /* batch, in channels, height, width, out channels, kernel, padding */
 static void run_conv(struct fixture *f, struct output_log *log, const int s[7]) {
