@@ -20,7 +20,7 @@ CC      ?= cc
 CXX     ?= c++
 OUT     := build/$(MODE)
 PREFIX  ?= /usr/local
-# For the makes inside other targets: one job a core, unless make was given -j.
+# For the makes inside other targets: one job per core, unless make was given -j.
 JOBS     = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # The compiler says what it builds for. CROSS is the prefix of the binary tools if that is not this machine.

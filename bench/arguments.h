@@ -10,7 +10,7 @@
 enum status arguments_parse(struct error *error, void *out, const struct option *table, int count,
                             int argc, char *const argv[]);
 
-/* Prints the table as the help of `program`; whether --help was all that was given. */
+/* Prints the table as the help of `program`; returns whether --help was the only argument. */
 bool arguments_help(const char *program, const struct option *table, int count, int argc,
                     char *const argv[]);
 

@@ -2,13 +2,13 @@
  * backend interface, with the shapes that it has in the networks, next to a plain copy's in the
  * same run.
  *
- * Bandwidth is the least that an operation has to move (each input read once, each output written
- * once) divided by its median time. An operation is timed as training runs it: many in a row
- * without a wait, replayed from a recording where the backend has recordings. Each works on the
- * next of several sets of buffers, so that no cache holds what it reads; if all sets of a run
- * together are smaller than --cache, the table says "cached". Small operations show the cost of a
- * launch rather than a bandwidth. Convolutions and the classifier, bound by arithmetic, are in
- * bench_layers and bench_step. */
+ * Bandwidth is an operation's minimum traffic (each input read once, each output written once)
+ * divided by its median time. An operation is timed as training runs it: many in a row without a
+ * wait, replayed from a recording where the backend has recordings. Each works on the next of
+ * several sets of buffers, so that no cache holds what it reads; if all sets of a run together are
+ * smaller than --cache, the table says "cached". Small operations show the cost of a launch rather
+ * than a bandwidth. Convolutions and the classifier, bound by arithmetic, are in bench_layers and
+ * bench_step. */
 #include "arguments.h"
 #include "base/clock.h"
 #include "base/files.h"
@@ -22,7 +22,7 @@
 
 enum { MAX_SAMPLES = 999, MIB = 1 << 20 };
 
-/* The time that a sample should take at least, in seconds: much more than the wait at its end. */
+/* The minimum time of a sample, in seconds: much more than the wait at its end. */
 static const double sample_seconds = 3e-3;
 
 struct request {
@@ -56,7 +56,7 @@ static enum status wait_for_device(struct error *error, const struct bench *benc
 struct run {
     const struct kernel *kernel;
     size_t set_bytes, workspace;
-    int sets, launches; /* launches: of a sample */
+    int sets, launches; /* launches: per sample */
     struct recording *recording;
 };
 
@@ -89,7 +89,7 @@ static enum status time_sample(struct error *error, double *seconds, const struc
     return STATUS_OK;
 }
 
-/* As many sets as exceed the cache, every one prepared. */
+/* Prepares as many sets as it takes to exceed the cache. */
 static enum status prepare_sets(struct error *error, struct run *run, const struct bench *bench) {
     const struct request *request = bench->request;
     struct kernel_buffers buffers;
@@ -299,14 +299,14 @@ static enum status run_request(struct error *error, const struct request *reques
 
 static const struct option options[] = {
     OPTION("device", "auto|cuda|cuda:N|cpu", "where (auto)", VALUE_DEVICE, device, 0, 0),
-    OPTION("threads", "N", "of the CPU (one a core)", VALUE_INT, device.threads, 1, 1024),
+    OPTION("threads", "N", "of the CPU (one per core)", VALUE_INT, device.threads, 1, 1024),
     OPTION("batch", "N", "images (128)", VALUE_INT, batch, 1, 50000),
     OPTION("samples", "N", "of each operation; the median counts (9)", VALUE_INT, samples, 1,
            MAX_SAMPLES),
     OPTION("launches", "N", "of a sample at most (500)", VALUE_INT, launches, 1, 10000),
-    OPTION("cache", "MIB", "what the buffer sets of a run exceed (256)", VALUE_INT, cache, 1,
+    OPTION("cache", "MIB", "size that the buffer sets of a run exceed (256)", VALUE_INT, cache, 1,
            65536),
-    OPTION("only", "TEXT", "operations whose name holds it (all)", VALUE_PATH, only, 0, 0),
+    OPTION("only", "TEXT", "operations whose name contains it (all)", VALUE_PATH, only, 0, 0),
     OPTION("json", "FILE", "the results as one JSON object", VALUE_PATH, json, 0, 0),
 };
 enum { OPTION_COUNT = sizeof options / sizeof options[0] };

@@ -2,9 +2,9 @@
  * the backend interface.
  *
  * For every layer of a network at batch 128 it prints the median time of some repetitions, and for
- * the convolutions GFLOP/s (2 * multiply-adds; backward does that twice, once for the first layer).
- * The rest is bound by memory: for it GB/s, the bytes that must be moved at least divided by the
- * time, next to a plain copy's. Usage: bench_layers [bn|gn|ln] [tuned|reference] [threads] */
+ * the convolutions GFLOP/s (2 * multiply-adds; twice that for backward, except in the first layer).
+ * The rest is bound by memory: for it GB/s, the minimum traffic divided by the time, next to a
+ * plain copy's. Usage: bench_layers [bn|gn|ln] [tuned|reference] [threads] */
 #include "backend.h"
 #include "base/clock.h"
 #include "layer_calls.h"
@@ -83,7 +83,7 @@ static enum status bench_network(struct error *error, const struct bench *bench,
     return STATUS_OK;
 }
 
-/* GB/s of memcpy, read and write counted, of a block that no cache holds. */
+/* GB/s of memcpy, reads plus writes, of a block too large for any cache. */
 static double copy_rate(struct bench *bench, size_t bytes) {
     double best = 0;
     for (int i = 0; i < REPETITIONS; i++) {

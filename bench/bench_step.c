@@ -3,8 +3,8 @@
  * from a recording (a CUDA graph).
  *
  * A step begins with a batch in device memory and ends with the updated weights; loading and
- * copying are not included. A sample is the time of several steps in a row, with the wait for the
- * device at the end, divided by their number. The median and the fastest sample are printed.
+ * copying are not included. A sample is the time of several steps in a row, including the wait for
+ * the device at the end, divided by their number. The median and the fastest sample are printed.
  * `bench_step --help` lists the options. */
 #include "arguments.h"
 #include "base/clock.h"
@@ -121,7 +121,7 @@ static enum status run_samples(struct error *error, double *seconds, const struc
                                struct model *model, int batch) {
     const struct request *request = bench->request;
     double unused;
-    /* Three steps to warm up: walked, recorded, replayed. */
+    /* Three steps to warm up: called, recorded, replayed. */
     if (run_sample(error, &unused, bench, model, batch, 3) != STATUS_OK)
         return error->status;
     for (int i = 0; i < request->samples; i++)
@@ -223,7 +223,7 @@ static enum status run_batches(struct error *error, struct bench *bench, enum pr
     return STATUS_OK;
 }
 
-/* What the device chose, for the reader of the results: the algorithm of each convolution. */
+/* The device's choices, for the reader of the results: the algorithm of each convolution. */
 static void add_choices(const struct bench *bench, json_t *result, enum precision precision) {
     json_t *lines = json_array();
     const char *line;
@@ -233,8 +233,7 @@ static void add_choices(const struct bench *bench, json_t *result, enum precisio
     json_object_set_new(result, "device", json_string(bench->backend->describe(bench->device)));
 }
 
-/* Opens the device for each precision anew, since it is a property of the open device. The CPU has
- * one only. */
+/* Reopens the device for each precision, a property of an open device. The CPU has only one. */
 static enum status run_precision(struct error *error, json_t *result, const struct request *request,
                                  enum precision precision) {
     struct device_request device = request->device;
@@ -291,7 +290,7 @@ static const char *const switch_words[] = {"off", "on", NULL};
 
 static const struct option options[] = {
     OPTION("device", "auto|cuda|cuda:N|cpu", "where (auto)", VALUE_DEVICE, device, NULL, 0),
-    OPTION("threads", "N", "of the CPU (one a core)", VALUE_INT, device.threads, NULL, 1024),
+    OPTION("threads", "N", "of the CPU (one per core)", VALUE_INT, device.threads, NULL, 1024),
     OPTION("norm", NULL, "only this (all)", VALUE_WORD, norm, norm_choices, 0),
     OPTION("recipe", NULL, "only this (all)", VALUE_WORD, recipe, recipe_choices, 0),
     OPTION("precision", NULL, "only this (all that the device has)", VALUE_WORD, precision,

@@ -1,5 +1,5 @@
-/* device_copy.h: a plain copy within a device's memory, what the bandwidth of kernels is measured
- * against. The backend interface has none, since training does not need it. */
+/* device_copy.h: a plain copy within a device's memory, to compare the bandwidth of kernels with.
+ * The backend interface has none, since training does not need it. */
 #ifndef DEVICE_COPY_H
 #define DEVICE_COPY_H
 

@@ -120,7 +120,7 @@ double kernel_bytes(const struct kernel *kernel, int batch) {
     return 0;
 }
 
-/* Memory that is handed out piece by piece; without a base the pieces are only counted. */
+/* Memory to carve pieces out of; without a base the pieces are only counted. */
 struct carver {
     uint8_t *base;
     size_t end;

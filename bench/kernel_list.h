@@ -1,5 +1,5 @@
-/* kernel_list.h: the operations that are bound by memory, with the shapes that they have in the
- * networks: what each is called, moves and needs, and how to call it. */
+/* kernel_list.h: the operations that are bound by memory, with their shapes in the networks: the
+ * name, memory traffic, buffers and call of each. */
 #ifndef KERNEL_LIST_H
 #define KERNEL_LIST_H
 
@@ -16,7 +16,7 @@ struct kernel {
     struct layer layer;    /* KERNEL_FILTER, KERNEL_LAYER */
     size_t count, decayed; /* KERNEL_SGD: floats of the parameter arena */
     char operation[32];    /* "group_norm_forward" */
-    char shape[128];       /* of one image, and what else makes a difference */
+    char shape[128];       /* of one image, and other settings that matter */
 };
 
 struct kernel_list {
@@ -27,7 +27,7 @@ struct kernel_list {
 /* Those of all recipes and norms, each once. */
 enum status kernel_list_make(struct error *error, struct kernel_list *out);
 
-/* The least that the operation reads and writes, in bytes. */
+/* The operation's minimum traffic, read and written, in bytes. */
 double kernel_bytes(const struct kernel *kernel, int batch);
 
 /* One set of buffers for a kernel, carved out of device memory. */
@@ -43,8 +43,8 @@ struct kernel_buffers {
 size_t kernel_carve(struct kernel_buffers *out, const struct kernel *kernel, int batch,
                     size_t workspace, uint8_t *memory, const struct step_state *state);
 
-/* Gives a set the contents that the operation relies on: labels, and for a backward pass what
- * forward leaves. All else may be any numbers. */
+/* Gives a set the contents that the operation relies on: labels, and for a backward pass the
+ * results of forward. Everything else may hold any numbers. */
 enum status kernel_prepare(struct error *error, const struct backend *backend,
                            struct device *device, const struct kernel *kernel,
                            const struct kernel_buffers *buffers);

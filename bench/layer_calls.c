@@ -199,8 +199,8 @@ struct layer_cost layer_forward_cost(const struct layer *layer, int batch) {
     return (struct layer_cost){0, 0};
 }
 
-/* A norm reads x, dy and weight; a convolution does its forward arithmetic twice, but for the first
- * layer, which has no gradient of its input. */
+/* A norm reads x, dy and weight; a convolution does its forward arithmetic twice, except in the
+ * first layer, which has no gradient of its input. */
 struct layer_cost layer_backward_cost(const struct layer *layer, int batch) {
     const struct sizes s = sizes_of(layer, batch);
     switch (layer->kind) {

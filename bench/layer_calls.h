@@ -1,5 +1,5 @@
 /* layer_calls.h: the layers of a network as operations of the backend interface, for benchmarks:
- * the call of each with given buffers, and what it has to move and to calculate at least. */
+ * the call of each with given buffers, and its minimum traffic and arithmetic. */
 #ifndef LAYER_CALLS_H
 #define LAYER_CALLS_H
 
@@ -29,7 +29,7 @@ size_t layer_statistics(const struct layer *layer, int batch);
 size_t layer_workspace(struct device *device, const struct operations *op,
                        const struct layer *layer, int batch);
 
-/* The least that a layer's operation reads and writes, each number once, in bytes, and its
+/* The minimum that a layer's operation reads and writes, each number once, in bytes, and its
  * arithmetic. */
 struct layer_cost {
     double flops, bytes;
@@ -37,10 +37,10 @@ struct layer_cost {
 struct layer_cost layer_forward_cost(const struct layer *layer, int batch);
 struct layer_cost layer_backward_cost(const struct layer *layer, int batch);
 
-/* Numbers in [-1, 1), so that ReLU and pool meet what they meet in training. */
+/* Numbers in [-1, 1): ReLU and pool see both signs, as in training. */
 void fill_random(float *values, size_t count);
 
-/* The median of an odd number of times, which are sorted for it. */
+/* The median of an odd number of times; sorts them. */
 double median(double *times, int count);
 
 #endif

@@ -109,7 +109,7 @@ def measure(device, options, case):
 
 
 def cases(device, options):
-    """What is slow to set up comes last, so that the time limit skips it first."""
+    """Slow set-ups come last, so that the time limit skips them first."""
     for variants in (("eager", "channels_last", "graph"), ("compile", "compile_graph")):
         for batch in options.batch:
             for precision in options.precision:

@@ -4,8 +4,9 @@
  * networks, each with one argument struct and a forward and a backward entry. src/cpu and
  * src/kernels implement it.
  *
- * Two kinds of pointers are passed: host pointers, and device pointers, which only the backend may
- * follow (memory from `alloc`; on the CPU it is host memory, but no host file relies on that).
+ * Pointers are host pointers or device pointers. Device pointers come from `alloc`, and only the
+ * backend may dereference them (on the CPU they point to host memory, but no host file relies on
+ * that).
  *
  * Work is ordered by streams. Operations run on STREAM_COMPUTE in the order they are called; copies
  * run on the stream that they name; a call may return before its work is done. Only events order
@@ -44,7 +45,7 @@ struct step_state {
 /* In device memory; operations add to it, the host reads it at log points only. */
 struct counters {
     double loss;      /* sum of the images' losses */
-    uint64_t correct; /* images whose largest logit is the label's; the first one of equal logits
+    uint64_t correct; /* images whose largest logit is the label's; of equal logits, the first
                          counts */
     uint64_t images;
 };
@@ -105,7 +106,7 @@ enum relu_place { RELU_BEFORE, RELU_AFTER };
  * zero is zero. Backward may be given dx == dy and then works in place.
  *
  * Batch norm, training: running = (1 - stat_momentum) * running + stat_momentum * new, the new
- * variance unbiased (times n / (n - 1)), as PyTorch has it; not training: they normalize.
+ * variance unbiased (times n / (n - 1)), as in PyTorch; in evaluation, these normalize.
  *
  * Dropout, training only: element i of the batch is kept, and scaled by 1 / (1 - dropout), when
  * h >= dropout * 65536, where h is 16 bits of philox(seed, PHILOX_DROPOUT + layer, step, i / 8): of
@@ -128,16 +129,16 @@ struct norm_args {
     float *y;           /* out in forward, in in backward */
     float *mean, *rstd; /* out in forward, in in backward: [channels] or [batch][groups] */
     float *running_mean,
-        *running_var; /* batch norm: [channels], in evaluation read, in training updated */
+        *running_var; /* batch norm: [channels], read in evaluation, updated in training */
     const float *dy;  /* backward */
     float *dx, *dweight, *dbias; /* backward, overwritten */
     void *workspace;             /* norm_workspace(args) bytes */
 };
 
 /* 2x2 max pooling, stride 2, of s, where s = x, or s = max(x + skip, 0) with a skip. Odd last rows
- * and columns are dropped. `code` keeps for each output what backward needs: 0-3, the place of the
- * (first) maximum, row by row, or POOL_STOPPED where ReLU let nothing through. Backward writes ds,
- * the gradient of the sum and so of x and of skip alike; every element is written. */
+ * and columns are dropped. For each output, `code` keeps what backward needs: 0-3, the place of the
+ * (first) maximum, row by row, or POOL_STOPPED where ReLU let nothing through. Backward writes
+ * every element of ds, the gradient of both x and skip. */
 enum { POOL_STOPPED = 4 };
 struct pool_args {
     int batch, channels, height, width; /* of x */
@@ -195,8 +196,8 @@ struct sgd_args {
  *
  *     enum status name(struct error *, struct device *, const struct arguments *);
  *
- * The table below is made from these rows and those of NORM_LIST (norm_kind.h), and so are each
- * backend's declarations and its table (operations.h). */
+ * These rows and those of NORM_LIST (norm_kind.h) generate the table below, and each backend's
+ * declarations and table (operations.h). */
 #define OPERATION_LIST(ROW)                                                                        \
     ROW(input, input_args)                                                                         \
     ROW(conv_forward, conv_args)                                                                   \
@@ -212,7 +213,7 @@ struct sgd_args {
     ROW(loss, loss_args)                                                                           \
     ROW(sgd, sgd_args)
 
-/* What each norm has. */
+/* The operations of a norm. */
 struct norm_operations {
     enum status (*forward)(struct error *, struct device *, const struct norm_args *);
     enum status (*backward)(struct error *, struct device *, const struct norm_args *);
@@ -227,20 +228,20 @@ struct operations {
 #undef OPERATION_ENTRY
     struct norm_operations norm[NORM_COUNT];
 
-    /* As a norm's, and enough for every smaller batch of the same shape. Called before the first
-     * step: a backend may choose its algorithm here, which may take a while. */
+    /* As a norm's `workspace`, and enough for every smaller batch of the same shape. Called before
+     * the first step: a backend may choose its algorithm here, which may take a while. */
     size_t (*conv_workspace)(struct device *, const struct conv_args *);
 };
 
 /* ---- the backend ----------------------------------------------------------------------------- */
 
 /* Matrix arithmetic on a GPU: float32 throughout, or products of inputs rounded to TF32 (10 bits of
- * mantissa) where the GPU has that. */
+ * mantissa) if the GPU supports it. */
 enum precision { PRECISION_FP32, PRECISION_TF32 };
 
 struct device_options {
     int index;   /* which device of the backend; the CPU has 0 only */
-    int threads; /* CPU: how many; 0: OMP_NUM_THREADS, or one a core; other backends ignore it */
+    int threads; /* CPU: how many; 0: OMP_NUM_THREADS, or one per core; other backends ignore it */
     enum precision precision;
     bool fast_algorithms; /* the fastest algorithms as timed on the device, even if their results
                            * differ from run to run in the last bits */
@@ -252,7 +253,7 @@ struct backend {
     /* Opens a device. Errors: STATUS_NO_DEVICE with the remedy. */
     enum status (*open)(struct error *, struct device **out, const struct device_options *);
     void (*close)(struct device *);
-    /* One line for people: "CPU, 2 threads, AVX-512". */
+    /* One readable line: "CPU, 2 threads, AVX-512". */
     const char *(*describe)(const struct device *);
     /* Host threads that operations run on; NULL in a backend that computes elsewhere. */
     int (*threads)(const struct device *);
@@ -260,10 +261,10 @@ struct backend {
     const char *(*arithmetic)(const struct device *);
     /* The operations of an opened device: they may depend on what it can do. */
     const struct operations *(*operations)(const struct device *);
-    /* Line `index` of what the device chose since it was opened (the algorithm of each
+    /* Line `index` of the choices made since the device was opened (the algorithm of each
      * convolution); NULL after the last one. */
     const char *(*choice)(const struct device *, int index);
-    /* Bytes that alloc could still give, roughly; 0: unknown. */
+    /* Roughly how many bytes alloc can still give; 0: unknown. */
     size_t (*memory_left)(struct device *);
 
     /* Zeroed device memory and zeroed pinned host memory. `what` names the memory in the message if
@@ -296,7 +297,7 @@ struct backend {
     /* Between record_begin and record_end operations on STREAM_COMPUTE are recorded instead of run;
      * nothing but operations may be called. replay runs them again on the same addresses. If one of
      * them fails, record_cancel ends the recording in place of record_end: a backend cannot always
-     * tell that an operation is missing. All five are NULL in a backend that gains nothing by
+     * tell that an operation is missing. All five are NULL in a backend that gains nothing from
      * recording. */
     enum status (*record_begin)(struct error *, struct device *);
     enum status (*record_end)(struct error *, struct device *, struct recording **out);

@@ -22,8 +22,8 @@ enum status {
 
 struct error {
     enum status status;
-    char text[2048]; /* what, where, why and the remedy; one line: error_set makes '?' of control
-                         bytes; no prefix */
+    char text[2048]; /* what, where, why and the remedy; one line: error_set turns control bytes
+                         into '?'; no prefix */
 };
 
 /* Fills `error` from a printf format and returns `status`, so that a fault is one statement:

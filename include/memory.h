@@ -13,7 +13,7 @@
 enum status memory_alloc(struct error *error, void *out, size_t count, size_t size,
                          const char *what);
 
-/* Releases what memory_alloc gave; NULL is fine. */
+/* Frees memory from memory_alloc; NULL is fine. */
 void memory_free(void *block);
 
 #endif

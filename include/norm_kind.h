@@ -4,7 +4,7 @@
 
 /* A row for each norm: its value; the name of its layers' type and of its functions in each backend
  * (batch_norm_forward, batch_norm_backward, batch_norm_workspace); its word on the command line and
- * in files; its title in texts. A new norm starts with a row here; the compiler then points at every
+ * in files; its title in texts. A new norm starts with a row here; the compiler then names every
  * switch that needs a case for it. */
 #define NORM_LIST(ROW)                                                                             \
     ROW(NORM_BATCH, batch_norm, "bn", "batch norm")                                                \

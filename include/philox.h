@@ -15,8 +15,7 @@
 #define PHILOX_FUNCTION static inline
 #endif
 
-/* What a number is drawn for. Streams that exist once per layer add the layer's index, below
- * 256. */
+/* The purpose of a draw. Streams that exist once per layer add the layer's index, below 256. */
 enum philox_stream {
     PHILOX_INITIAL_WEIGHTS = 0x100, /* + layer; index: element */
     PHILOX_DROPOUT = 0x200,         /* + layer; step: optimizer step; index: element / 8 */

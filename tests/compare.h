@@ -50,7 +50,7 @@ double random_number(double low, double high);
 uint32_t random_below(uint32_t bound);
 
 /* Memory that lives until numbers_free: zeroed doubles, random doubles, bytes. Running out of
- * memory fails the test. Blocks are allocated one by one, so that a sanitizer knows their bounds. */
+ * memory fails the test. Blocks are allocated one by one, so a sanitizer knows their bounds. */
 double *doubles(size_t count);
 double *random_doubles(size_t count, double low, double high);
 double *copied_doubles(const double *from, size_t count);

@@ -12,7 +12,7 @@
 
 enum {
     FRONT = 256, /* keeps the alignment that alloc gives */
-    BACK = 256,  /* behind an output; behind a larger one as much as it is large, up to MAX_BACK */
+    BACK = 256,  /* after an output; after a larger one, as many bytes as it has, up to MAX_BACK */
     MAX_BACK = 1 << 14,
     ALIGNMENT = 64,  /* inputs end with their cache line: a sanitizer sees reads beyond it */
     SENTINEL = 0xFF, /* four of them are a NaN */
@@ -42,12 +42,12 @@ static enum status open_device(struct fixture *f, const struct backend *backend,
     return backend->event_create(&f->error, f->device, &f->event);
 }
 
-/* The group of tests that is about to run: a backend, by the name that goes before its tests'. */
+/* The group of tests about to run: a backend, and the prefix of its tests' names. */
 static const struct backend *group_backend;
 static char group_name[32];
 static struct fixture group_fixture;
 
-/* Opens the device for all tests of the group; fixture_of says what becomes of them without one. */
+/* Opens the device for all tests of the group; without one, fixture_of skips or fails them. */
 static int group_setup(void **state) {
     static const struct device_options options = {0};
     *state = &group_fixture;
@@ -88,7 +88,7 @@ static void describe_cpu(char *out, size_t capacity) {
     fixture_close(&f);
 }
 
-/* Once for each instruction set: the best one and those that the machine has besides. */
+/* Once for each instruction set of the machine, the best one first. */
 static int run_on_cpu(const struct CMUnitTest *tests, size_t count) {
     static const char *const sets[] = {"avx2", "baseline"};
     char before[128], now[128];
@@ -223,8 +223,7 @@ void download_now(struct fixture *f, void *to, const void *device_from, size_t b
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
-/* Bytes behind the payload. Inputs are never written to, so a sanitizer may watch what
- * follows. */
+/* Bytes after the payload. Inputs are never written to, so a sanitizer may watch what follows. */
 static size_t back_bytes(enum buffer_role role, size_t bytes) {
     size_t rest = (ALIGNMENT - bytes % ALIGNMENT) % ALIGNMENT;
     size_t guard = bytes < BACK ? BACK : bytes > MAX_BACK ? MAX_BACK : bytes + rest;
@@ -372,13 +371,13 @@ static void check_buffer(struct fixture *f, int index) {
     size_t bytes = buffer->bytes, back = back_bytes(buffer->role, bytes);
     uint8_t *image = zeroed_bytes(FRONT + bytes + back);
     download_now(f, image, buffer->memory, FRONT + bytes + back);
-    size_t before = intact(image, FRONT), behind = intact(image + FRONT + bytes, back);
+    size_t before = intact(image, FRONT), after = intact(image + FRONT + bytes, back);
     if (before < FRONT)
         fail_msg("%s: buffer %d of %zu bytes: written %zu bytes before its start", case_text(),
                  index, bytes, FRONT - before);
-    if (behind < back)
-        fail_msg("%s: buffer %d of %zu bytes: written %zu bytes behind its end", case_text(), index,
-                 bytes, behind);
+    if (after < back)
+        fail_msg("%s: buffer %d of %zu bytes: written %zu bytes past its end", case_text(), index,
+                 bytes, after);
     if (buffer->host != NULL)
         check_bytes("an input was changed", image + FRONT, buffer->host, bytes);
 }

@@ -2,7 +2,7 @@
  *
  * A buffer lies between sentinels. Inputs are kept on the host too and must come back unchanged;
  * outputs start as NaN, so that an element that is not written shows. case_end checks all of it.
- * Sentinels are NaN as floats, so that a result that depends on what lies outside is NaN, too. */
+ * Sentinels are NaN as floats, so that a result that depends on memory outside is NaN, too. */
 #ifndef DEVICE_FIXTURE_H
 #define DEVICE_FIXTURE_H
 
@@ -38,8 +38,8 @@ bool gpu_required(void);
 /* Runs `tests` on every backend of this program, each named "backend: test" and given the fixture
  * as its state; on the CPU once for each of its instruction sets that this machine has, unless
  * TRAIN_GPU_CPU names one. Tests of a backend without a device are skipped; with REQUIRE_GPU=1 they
- * fail, and so does a program that has no other backend than the CPU's. TEST_BACKEND=NAME runs
- * those of that backend only. Returns the number of failures. */
+ * fail, and so does a program whose only backend is the CPU's. TEST_BACKEND=NAME runs only that
+ * backend's tests. Returns the number of failures. */
 int run_on_backends(const struct CMUnitTest *tests, size_t count);
 
 /* The fixture of a test started by run_on_backends; skips the test when there is no device. */
@@ -59,7 +59,7 @@ void case_end(struct fixture *f);
 
 /* Fails the test with the device's message unless status is STATUS_OK. */
 void must(struct fixture *f, const char *call, enum status status);
-/* Fails the test unless the device refused what it cannot do: STATUS_FAILED and a message. */
+/* Fails the test unless the device refused the operation: STATUS_FAILED and a message. */
 void assert_refused(struct fixture *f, enum status status);
 /* must(f, "conv_forward", ops->conv_forward(&f->error, f->device, &args)) in short. */
 #define RUN(f, operation, args)                                                                    \

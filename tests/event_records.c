@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <float.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +20,7 @@ struct span {
 
 static struct span take(struct span *from, size_t bytes) {
     if (bytes > from->left)
-        fail_msg("%zu bytes are due, %zu are left", bytes, from->left);
+        fail_msg("%zu bytes expected, %zu are left", bytes, from->left);
     struct span taken = {from->at, bytes};
     from->at += bytes;
     from->left -= bytes;
@@ -59,7 +58,7 @@ static struct span take_record(struct span *from) {
 
 /* ---- fields ---------------------------------------------------------------------------------- */
 
-/* As short as can be, which the format does not ask for, but every writer does. */
+/* In the shortest form, which the format does not require but every writer uses. */
 static uint64_t take_varint(struct span *from) {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
@@ -214,7 +213,7 @@ int find_event_files(char path[1024], const char *folder) {
     return found;
 }
 
-/* A float of the number in metrics.jsonl, which has nine digits. */
+/* The event holds, as a float, the number in metrics.jsonl, which has nine digits. */
 static void assert_scalar(const struct event *event, int i, const char *tag, const json_t *line,
                           const char *key) {
     double due = number(line, key);

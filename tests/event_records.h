@@ -1,5 +1,5 @@
-/* event_records.h: event files taken apart byte by byte, to see what TensorBoard will. Whatever is
- * not as due fails the test: a checksum, a length, a field that this program does not write. */
+/* event_records.h: event files parsed byte by byte, as TensorBoard will read them. Anything
+ * unexpected fails the test: a checksum, a length, a field that this program does not write. */
 #ifndef EVENT_RECORDS_H
 #define EVENT_RECORDS_H
 
@@ -27,17 +27,17 @@ struct event_list {
     unsigned char *bytes;
 };
 
-/* The events of a file of less than 1 MiB, all of which has to be whole records: the version first;
- * the second one, the start of a session, is checked and left out. Release with free_events. */
+/* The events of a file of less than 1 MiB, which must consist of whole records: the version first;
+ * the second, the start of a session, is checked and left out. Release with free_events. */
 struct event_list read_events(const char *path);
 void free_events(struct event_list *list);
 
-/* How many names in `folder` TensorBoard takes for event files; *path is the last one by name, whose
- * session drops what the others hold. */
+/* The number of files in `folder` that TensorBoard reads as event files; *path is the last by name,
+ * whose session replaces what the others hold. */
 int find_event_files(char path[1024], const char *folder);
 
-/* Checks that a run's folder holds `files` event files, and the last one each line of metrics.jsonl
- * once, in order. */
+/* Checks that a run's folder holds `files` event files, and that the last one holds each line of
+ * metrics.jsonl once, in order. */
 void assert_events_are_metrics(const char *folder, int files);
 
 #endif

@@ -4,7 +4,6 @@
 #include "fault_world.h"
 #include "pictures/pictures.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,7 @@
 
 enum { MAX_FILES = 4 };
 
-/* What each report is of. */
+/* The runs of each report. */
 static const char *const file_names[REPORTS][MAX_FILES + 1] = {
     [REPORT_OF_RUN] = {"report.md", "curves.png", "confusion.png", "misclassified.png"},
     [REPORT_OF_RUNS] = {"compare.json", "compare.md", "compare.png"},
@@ -55,7 +54,7 @@ static void copy_report(const char *to, const char *from, enum fault_report repo
             copy_file(in_folder(to, *name), in_folder(from, *name));
 }
 
-/* ---- what is reported on --------------------------------------------------------------------- */
+/* ---- the runs to report on ------------------------------------------------------------------- */
 
 static struct options comparison(const struct world *world) {
     struct options options = fault_settings(world, LENGTH_SHORT);
@@ -101,7 +100,7 @@ static struct options report_options(const struct world *world, const struct tri
     return options;
 }
 
-/* Puts into the folder what is there before. */
+/* Fills the folder with what the trial finds there. */
 static void prepare(const struct world *world, const struct trial *trial,
                     const struct options *options) {
     bool old = trial->start == START_FORCED;
@@ -120,7 +119,7 @@ static void prepare(const struct world *world, const struct trial *trial,
 
 /* ---- what is left ---------------------------------------------------------------------------- */
 
-/* The seconds of an epoch that was trained go by a clock that others read as well. */
+/* The seconds of a trained epoch depend on a clock that other code reads too. */
 static void drop_seconds(json_t *value) {
     const char *key;
     json_t *member;
@@ -154,7 +153,7 @@ static bool is_old(const char *folder, const char *name) {
     return same;
 }
 
-/* "" or the file that is not as an undisturbed report has it. */
+/* "" or the file that differs from the undisturbed report's. */
 static const char *difference(const struct world *world, const struct trial *trial,
                               const char *folder) {
     for (const char *const *name = file_names[trial->report]; *name != NULL; name++)
@@ -164,8 +163,8 @@ static const char *difference(const struct world *world, const struct trial *tri
     return "";
 }
 
-/* Each file is whole, the old one or the new one, or not there; one that was begun is only where it
- * could not be removed. */
+/* Each file is complete, old or new, or absent; a temporary file remains only if it could not be
+ * removed. */
 static void check_wholeness(struct world *world, const struct trial *trial, const char *folder) {
     const struct fault_log *log = &world->shared->log;
     bool removes = log->struck == 0 || log->first[0].class != FAULT_REMOVE;
@@ -176,7 +175,7 @@ static void check_wholeness(struct world *world, const struct trial *trial, cons
             complain(world, trial, "%s is left", temporary);
         if (is_there(folder, *name) && !is_old(folder, *name) &&
             !same_part(folder, world->reported[trial->report], *name))
-            complain(world, trial, "%s is no whole file", *name);
+            complain(world, trial, "%s is not a complete file", *name);
     }
 }
 
@@ -205,7 +204,7 @@ static uint64_t hash_state(const struct trial *trial, const char *folder) {
     return hash_bytes(sizes, sizeof sizes);
 }
 
-/* The same command, with nothing in its way. */
+/* The same command, with nothing failing. */
 static void check_again(struct world *world, const struct trial *trial,
                         const struct options *options) {
     const struct trial calm = {.report = trial->report, .start = trial->start};
@@ -214,10 +213,10 @@ static void check_again(struct world *world, const struct trial *trial,
     struct outcome calmly = *world->shared;
     *world->shared = disturbed;
     if (status != 0 || calmly.error.status != STATUS_OK)
-        complain(world, trial, "then the same does not work: wait status %#x, %s", (unsigned)status,
+        complain(world, trial, "the same command then fails: wait status %#x, %s", (unsigned)status,
                  calmly.error.text);
     else if (difference(world, trial, options->out)[0] != '\0')
-        complain(world, trial, "done again it differs from an undisturbed one: %s",
+        complain(world, trial, "repeated, it differs from an undisturbed one: %s",
                  difference(world, trial, options->out));
 }
 
@@ -259,7 +258,7 @@ static void name_folder(char out[PATH_CAPACITY], const struct world *world, cons
     snprintf(out, PATH_CAPACITY, "%s/%s", (const char *)world->folder, name);
 }
 
-/* The runs of a comparison; they are trained by one. */
+/* The runs of a comparison, trained by a comparison. */
 static void make_runs(struct world *world) {
     const struct trial calm = {.report = REPORT_TRAINED};
     const struct options options = comparison(world);

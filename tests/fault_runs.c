@@ -1,4 +1,4 @@
-/* fault_runs.c: children, folders and what is said about them. */
+/* fault_runs.c: child processes, their folders, and the complaints about them. */
 #include "fault_world.h"
 
 #include "compare/comparison.h"
@@ -84,14 +84,14 @@ static void run_child(struct outcome *out, const struct world *world, const stru
     out->descriptors = lowest_free_descriptor() - descriptor;
     out->returned = true;
     if (on_cuda())
-        exit(0); /* the stand-in reports at the end what is left on its device */
+        exit(0); /* at exit the stand-in reports what is left on its device */
     _exit(0);
 }
 
 int in_child(const struct world *world, const struct trial *trial, const struct options *options) {
     int status = 0;
     memset(world->shared, 0, sizeof *world->shared);
-    fflush(NULL); /* nothing is to be printed twice */
+    fflush(NULL); /* or the child would print it again */
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0)
@@ -133,7 +133,7 @@ void remove_run(const char *path) {
         fail_msg("cannot remove %s: %s", path, strerror(errno));
 }
 
-/* One number for all that is in the folder. */
+/* One number for the whole contents of the folder. */
 static uint64_t hash_run(const char *path, const struct trial *trial) {
     uint64_t hashes[FILES_OF_A_RUN + 2] = {(uint64_t)trial->start, (uint64_t)trial->length};
     for (int i = 0; i < FILES_OF_A_RUN; i++) {
@@ -168,7 +168,7 @@ static bool same_rows(const char *a, const char *b) {
     return same;
 }
 
-/* "" or what differs from the run that it should be. */
+/* "" or what differs from the expected run. */
 static const char *difference(const char *run, const char *expected) {
     for (int i = 0; i < FILES_OF_A_RUN; i++)
         if (!is_there(run, file_names[i]))
@@ -211,11 +211,11 @@ void assert_no_complaint(void *state) {
     int complaints = world->complaints;
     world->complaints = 0;
     if (complaints > 0)
-        fail_msg("%d complaints, the first %d are above", complaints,
+        fail_msg("%d complaints; the first %d are above", complaints,
                  complaints < MAX_SHOWN ? complaints : MAX_SHOWN);
 }
 
-/* ---- how it ended ---------------------------------------------------------------------------- */
+/* ---- how a run ended ------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *end) {
     size_t length = strlen(text), tail = strlen(end);
@@ -232,8 +232,8 @@ static bool is_lock(const char *path) {
     return strstr(path, "/.lock") != NULL;
 }
 
-/* Whether a failed call changes nothing: what was opened only to be read is closed, and the folders
- * are there already. */
+/* Whether a failed call changes nothing: closing a file that was only read, or making a folder that
+ * exists. */
 static bool harmless(const struct trial *trial, enum fault_class class, const char *path) {
     switch (class) {
     case FAULT_REMOVE:
@@ -257,7 +257,7 @@ static bool harmless(const struct trial *trial, enum fault_class class, const ch
     return false;
 }
 
-/* What the message must speak of: a path without ".tmp", or a word. */
+/* What the message must mention: a path without ".tmp", or a word. */
 static const char *subject(char out[PATH_CAPACITY], enum fault_class class, const char *path) {
     snprintf(out, PATH_CAPACITY, "%s", path);
     if (ends_with(out, ".tmp"))
@@ -265,7 +265,7 @@ static const char *subject(char out[PATH_CAPACITY], enum fault_class class, cons
     return class == FAULT_MEMORY ? "memory" : class == FAULT_THREAD ? "thread" : out;
 }
 
-/* The first failure that was not harmless is the one to be told. */
+/* The message must be about the first failure that was not harmless. */
 static void check_message(struct world *world, const struct trial *trial) {
     const struct outcome *out = world->shared;
     const char *text = out->error.text;
@@ -276,11 +276,11 @@ static void check_message(struct world *world, const struct trial *trial) {
             continue;
         const char *due = subject(path, class, out->log.first[i].path);
         if (strstr(text, due) == NULL)
-            complain(world, trial, "the message does not speak of '%s': %s", due, text);
+            complain(world, trial, "the message does not mention '%s': %s", due, text);
         return;
     }
     if (out->log.struck > 0 && out->log.struck <= FAULTS_LOGGED)
-        complain(world, trial, "ended though all that failed was harmless: %s", text);
+        complain(world, trial, "ended although only harmless calls failed: %s", text);
 }
 
 static void check_failure(struct world *world, const struct trial *trial) {
@@ -307,7 +307,7 @@ static void check_failure(struct world *world, const struct trial *trial) {
     check_message(world, trial);
 }
 
-/* Nothing was noticed, so nothing may be amiss. */
+/* The run reported no failure, so none may matter. */
 static void check_success(struct world *world, const struct trial *trial) {
     const struct outcome *out = world->shared;
     for (int i = 0; i < out->log.struck && i < FAULTS_LOGGED; i++)
@@ -318,7 +318,7 @@ static void check_success(struct world *world, const struct trial *trial) {
         complain(world, trial, "%d files or renames are not synced", out->log.unsynced);
 }
 
-/* A child that came back from its run. */
+/* A child that returned from its run. */
 static void check_return(struct world *world, const struct trial *trial) {
     const struct outcome *out = world->shared;
     if (trial->plan.call > 0 && out->log.struck == 0 && trial->arm == NULL)
@@ -346,7 +346,7 @@ void check_end(struct world *world, const struct trial *trial, int status) {
         check_return(world, trial);
 }
 
-/* ---- what it left ---------------------------------------------------------------------------- */
+/* ---- what a run left ------------------------------------------------------------------------- */
 
 /* Resumes what is in the folder, or starts over if there is no checkpoint. */
 static void resume(struct world *world, const struct trial *trial, const struct options *broken) {
@@ -369,14 +369,14 @@ static void resume(struct world *world, const struct trial *trial, const struct 
     struct outcome calmly = *world->shared;
     *world->shared = disturbed;
     if (status != 0 || calmly.error.status != STATUS_OK)
-        complain(world, trial, "then %s does not work: wait status %#x, %s",
+        complain(world, trial, "then %s fails: wait status %#x, %s",
                  options.resume ? "--resume" : "a new run", (unsigned)status, calmly.error.text);
     else if (difference(run, expected)[0] != '\0')
         complain(world, trial, "after %s it differs from an undisturbed run: %s",
                  options.resume ? "--resume" : "a new run", difference(run, expected));
 }
 
-/* The same bytes would be resumed in the same way: they are tried once. */
+/* The same bytes would be resumed in the same way, so each state is tried once. */
 static void check_folder(struct world *world, const struct trial *trial,
                          const struct options *options) {
     uint64_t hash = hash_run(options->out, trial);
@@ -391,7 +391,7 @@ static void check_folder(struct world *world, const struct trial *trial,
 
 /* ---- trials ---------------------------------------------------------------------------------- */
 
-/* The settings of a trial; puts into its folder what is there before. */
+/* The settings of a trial; fills its folder with what the trial finds there. */
 static struct options prepare(const struct world *world, const struct trial *trial) {
     struct options options = fault_settings(world, trial->length);
     remove_run(options.out);

@@ -9,28 +9,28 @@ enum { MAX_KNOWN = 512 };
 struct world {
     void *folder; /* char *, of all folders below */
     char undisturbed[LENGTHS][PATH_CAPACITY];
-    char earlier[LENGTHS][PATH_CAPACITY]; /* whole, of another seed: what START_FORCED overwrites */
-    char half[LENGTHS][PATH_CAPACITY];    /* what START_RESUMED goes on with */
-    char runs[NORM_COUNT][PATH_CAPACITY]; /* finished ones of a comparison */
-    char reported[REPORTS][PATH_CAPACITY]; /* what an undisturbed report leaves */
+    char earlier[LENGTHS][PATH_CAPACITY];  /* complete, of another seed: for START_FORCED */
+    char half[LENGTHS][PATH_CAPACITY];     /* incomplete: for START_RESUMED */
+    char runs[NORM_COUNT][PATH_CAPACITY];  /* finished ones of a comparison */
+    char reported[REPORTS][PATH_CAPACITY]; /* the results of undisturbed reports */
     struct dataset dataset;
     struct outcome *shared;
     int complaints;
-    int known_count; /* contents of folders that were resumed and found well */
+    int known_count; /* folder contents that resumed correctly */
     uint64_t known[MAX_KNOWN];
 };
 
-/* A network as small as can be: of one channel; runs of three or of two and two steps. */
+/* The smallest network, of one channel; runs of three steps, or of two epochs of two. */
 struct options fault_settings(const struct world *world, enum fault_length length);
 
-/* Does in a child what the trial says, without a check; returns what waitpid says, and leaves the
- * rest in world->shared. */
+/* Runs the trial in a child, without checks; returns waitpid's status and leaves the rest in
+ * world->shared. */
 int in_child(const struct world *world, const struct trial *trial, const struct options *options);
 
 /* The same without faults; fails the test if that fails. */
 void run_calmly(const struct world *world, const struct trial *calm, const struct options *options);
 
-/* Checks how it ended. */
+/* Checks how the trial ended. */
 void check_end(struct world *world, const struct trial *trial, int status);
 
 void complain(struct world *world, const struct trial *trial, const char *format, ...)

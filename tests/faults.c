@@ -1,6 +1,6 @@
-/* faults.c: what stands in the place of the wrapped calls. --wrap=NAME turns each call of NAME into
- * one of __wrap_NAME and makes the original __real_NAME. Only the main thread makes them: the
- * loader's thread allocates nothing and opens nothing. */
+/* faults.c: replacements of the wrapped calls. --wrap=NAME turns each call of NAME into one of
+ * __wrap_NAME; the original is __real_NAME. Only the main thread makes these calls: the loader's
+ * thread allocates nothing and opens nothing. */
 #include "faults.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 
 enum { MAX_UNSYNCED = 8 };
 
-/* A file with bytes that no fsync followed. */
+/* A file with bytes written since its last fsync. */
 struct unsynced {
     char path[PATH_CAPACITY];
     off_t size; /* that survives */
@@ -32,7 +32,7 @@ static struct {
     long seen;        /* calls of the plan's classes */
     long live_blocks; /* since the program began */
     long clock_reads;
-    int cut_off; /* descriptor whose next write fails, the last one having been short; -1: none */
+    int cut_off; /* descriptor whose last write was short, so that the next one fails; -1: none */
     int unsynced_count, renames; /* the latter since the last fsync of a folder */
     struct unsynced unsynced[MAX_UNSYNCED];
 } now = {.cut_off = -1};
@@ -43,7 +43,7 @@ static const int reasons[FAULT_CLASSES] = {
     [FAULT_RENAME] = ENOSPC, [FAULT_REMOVE] = EIO,   [FAULT_FOLDER] = ENOSPC,
     [FAULT_CLOSE] = EIO,     [FAULT_THREAD] = EAGAIN};
 
-/* ---- what an fsync is good for --------------------------------------------------------------- */
+/* ---- bytes that are not synced --------------------------------------------------------------- */
 
 static void path_of(char out[PATH_CAPACITY], int file) {
     char link[64];
@@ -65,7 +65,7 @@ static void forget_unsynced(const char *path) {
         *file = now.unsynced[--now.unsynced_count];
 }
 
-/* Notes that `file` is about to get bytes: what it has now is safe. */
+/* Notes that `file` is about to get bytes; those that it has now are safe. */
 static void note_write(int file) {
     struct stat found;
     char path[PATH_CAPACITY];
@@ -102,8 +102,7 @@ static void note_rename(const char *from, const char *to) {
 
 enum outcome { GO_ON, FAIL, DIE };
 
-/* Counts a call, and says what is to become of it. `file` is used where there is no path; -1: none
- * either. */
+/* Counts a call and returns its effect. `file` is used if there is no path; -1: neither. */
 static enum outcome strike(enum fault_class class, const char *path, int file) {
     const struct fault_plan *plan = &now.plan;
     if (!now.on)
@@ -134,7 +133,7 @@ static void die(void) {
     raise(SIGKILL);
 }
 
-/* Whether a call fails; does not return where the program dies. */
+/* Whether a call fails; does not return if the program dies. */
 static bool fails(enum fault_class class, const char *path, int file) {
     enum outcome outcome = strike(class, path, file);
     if (outcome == DIE)
@@ -222,8 +221,8 @@ void __wrap_free(void *block) {
 json_t *__real_json_loadb(const char *text, size_t length, size_t flags, json_error_t *error);
 json_t *__wrap_json_loadb(const char *text, size_t length, size_t flags, json_error_t *error);
 
-/* jansson's reader (2.14) writes where it may not when a token does not get the memory to grow, so
- * nothing fails in it. The program makes sure before that there is enough. */
+/* jansson's reader (2.14) writes out of bounds when memory for a growing token runs out, so nothing
+ * fails in it. The program checks beforehand that there is enough. */
 json_t *__wrap_json_loadb(const char *text, size_t length, size_t flags, json_error_t *error) {
     bool on = now.on;
     now.on = false;
@@ -283,8 +282,8 @@ ssize_t __wrap_pread(int file, void *out, size_t bytes, off_t place) {
     return fails(FAULT_READ, NULL, file) ? -1 : __real_pread(file, out, bytes, place);
 }
 
-/* The first write that fails is a short one, like that which finds a disk full; the same file's
- * next one then says so. */
+/* The first failing write is a short one, as on a disk that fills up; the next one to the same file
+ * then fails. */
 ssize_t __wrap_write(int file, const void *data, size_t bytes) {
     if (file == now.cut_off) {
         now.cut_off = -1;
@@ -304,7 +303,7 @@ ssize_t __wrap_write(int file, const void *data, size_t bytes) {
     return written;
 }
 
-/* Nothing but the note: what a real one adds is not seen before the power fails. */
+/* Only recorded: what a real fsync adds shows only after a power failure. */
 int __wrap_fsync(int file) {
     if (fails(FAULT_SYNC, NULL, file))
         return -1;
@@ -349,14 +348,14 @@ static ssize_t read_stream(void *cookie, char *out, size_t bytes) {
     return __wrap_read(*(int *)cookie, out, bytes);
 }
 
-/* What was only read has nothing to lose. */
+/* A file that was only read has nothing to lose. */
 static int close_stream(void *cookie) {
     int file = *(int *)cookie;
     __wrap_free(cookie);
     return __real_close(file);
 }
 
-/* A stream to be read, whose reads come through here. */
+/* A stream for reading, whose reads come through here. */
 FILE *__wrap_fopen(const char *path, const char *mode) {
     static const cookie_io_functions_t calls = {.read = read_stream, .close = close_stream};
     if (!now.on || mode[0] != 'r')
@@ -371,7 +370,7 @@ FILE *__wrap_fopen(const char *path, const char *mode) {
     return fopencookie(cookie, mode, calls);
 }
 
-/* What glibc's getline becomes where it is optimized. The line is the caller's to free. */
+/* Optimized builds call this for glibc's getline. The caller frees the line. */
 ssize_t __wrap___getdelim(char **line, size_t *capacity, int end, FILE *stream) {
     bool fresh = *line == NULL;
     if (fresh && fails(FAULT_MEMORY, NULL, -1))
@@ -386,7 +385,7 @@ ssize_t __wrap_getline(char **line, size_t *capacity, FILE *stream) {
     return __wrap___getdelim(line, capacity, '\n', stream);
 }
 
-/* A stream into memory, which grows by what is written. */
+/* A stream into memory that grows as it is written. */
 struct memory_stream {
     char **out;
     size_t *bytes;
@@ -396,7 +395,7 @@ static ssize_t grow(void *cookie, const char *data, size_t bytes) {
     const struct memory_stream *stream = cookie;
     char *grown = __wrap_realloc(*stream->out, *stream->bytes + bytes + 1);
     if (grown == NULL)
-        return 0; /* fopencookie's sign of a failed write */
+        return 0; /* a failed write, to fopencookie */
     *stream->out = grown;
     memcpy(grown + *stream->bytes, data, bytes);
     *stream->bytes += bytes;

@@ -1,7 +1,7 @@
-/* faults.h: the system's calls, failing on demand. A program that is linked with ld's --wrap (see
- * FAULTY in the Makefile) comes through here with its allocations, its files and its threads;
- * jansson does so as well once faults_begin was called. The clock goes on by a millisecond each
- * time that it is read, so that a run writes the same bytes each time. */
+/* faults.h: system calls that fail on demand. In a program linked with ld's --wrap (see FAULTY in
+ * the Makefile), allocations, file operations and thread creation go through here; jansson's do too
+ * once faults_begin was called. The clock advances by a millisecond at each read, so that a run
+ * writes the same bytes each time. */
 #ifndef FAULTS_H
 #define FAULTS_H
 
@@ -9,8 +9,8 @@
 
 /* clang-format off */
 /* What fails, and how:
- *   FAULT_MEMORY    malloc, calloc, realloc, aligned_alloc, strdup; getline; open_memstream and what is
- *                   written into its stream; libpng's structs: ENOMEM
+ *   FAULT_MEMORY    malloc, calloc, realloc, aligned_alloc, strdup; getline; open_memstream and
+ *                   writes into its stream; libpng's structs: ENOMEM
  *   FAULT_OPEN      open, fopen of a file to be read: EMFILE
  *   FAULT_READ      read, pread, and those of such a stream: EIO
  *   FAULT_WRITE     write: only half is written, then ENOSPC
@@ -22,9 +22,9 @@
  *   FAULT_CLOSE     close: EIO; the descriptor is gone all the same
  *   FAULT_THREAD    pthread_create: EAGAIN
  *
- * What libpng, cairo, FreeType and fontconfig call themselves does not come through here, and is
- * not counted: they are shared libraries, keep memory for the next picture, and what fontconfig
- * gets no memory for looks like a font that is missing. */
+ * Calls inside libpng, cairo, FreeType and fontconfig do not come through here and are not counted:
+ * they are shared libraries, they keep memory for the next picture, and to fontconfig a font that
+ * it has no memory for is missing. */
 /* clang-format on */
 enum fault_class {
     FAULT_MEMORY,
@@ -53,13 +53,13 @@ enum fault_effect {
     EFFECT_ONCE,   /* this call fails */
     EFFECT_ALWAYS, /* this one and all later ones of the set */
     EFFECT_KILL,   /* the program dies before this call, or after half of a write */
-    EFFECT_POWER,  /* the same, and files lose what was written since their last fsync */
+    EFFECT_POWER,  /* the same, and files lose the bytes written since their last fsync */
 };
 
 struct fault_plan {
     unsigned classes; /* FAULT_SET(...) | ... */
     enum fault_effect effect;
-    long call; /* which of the calls of these classes, from 1; 0: none */
+    long call; /* number of the call in these classes, from 1; 0: none */
 };
 
 enum { FAULTS_LOGGED = 8 };
@@ -71,8 +71,8 @@ struct fault_log {
         enum fault_class class;
         char path[PATH_CAPACITY]; /* "" for memory and threads */
     } first[FAULTS_LOGGED];       /* of them */
-    int unsynced; /* files with bytes that no fsync followed, and renames without one of the folder
-                   */
+    int unsynced; /* files written after their last fsync, and renames with no fsync of the
+                     folder */
 };
 
 /* From here on calls are counted, and fail as planned. */

@@ -6,9 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-enum { FILLER = 0xFE }; /* what the fixture's outputs begin with, too */
+enum { FILLER = 0xFE }; /* the fixture's outputs begin with it, too */
 
-/* `values` behind `offset` NaNs. */
+/* `values` after `offset` NaNs. */
 static double *shifted(const double *values, size_t count, size_t offset) {
     double *all = doubles(offset + count);
     for (size_t i = 0; i < offset; i++)

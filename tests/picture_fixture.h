@@ -31,7 +31,7 @@ void assert_margin_is_white(const struct png_file *file);
 /* Reads a picture and checks its size (in points), margin, heading and texts. */
 struct png_file read_picture(const char *path, int width, int height, const char *title);
 
-/* How many runs of the ink a column of pixels has from `top` to before `bottom`. */
+/* The number of runs of the ink in a column of pixels, from `top` to before `bottom`. */
 int runs_down(const struct png_file *file, int x, int top, int bottom, unsigned ink);
 
 void assert_same_bytes(const char *a, const char *b);

@@ -37,7 +37,7 @@ struct png_file png_file_read(const char *path) {
     struct png_file out = {0};
     FILE *stream = fopen(path, "rb");
     if (stream == NULL)
-        fail_msg("there is no %s", path);
+        fail_msg("%s does not exist", path);
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, NULL, fault, fault);
     png_infop info = png_create_info_struct(png);
     png_init_io(png, stream);

@@ -15,7 +15,7 @@ static size_t at(int n, int c, int h, int w, int C, int H, int W) {
 
 enum { SIDE = 32 };
 
-/* A place beyond the border, reflected about the border pixel: -1 is 1, 32 is 30. */
+/* A position outside the image, reflected about the border pixel: -1 is 1, 32 is 30. */
 static int reflected(int place) {
     if (place < 0)
         return -place;
@@ -57,7 +57,7 @@ static int out_width(const struct conv_args *a) {
     return a->width + 2 * a->padding - a->kernel + 1;
 }
 
-/* What a term of the sum that defines a convolution is: y[o] += x[i] * weight[w]. */
+/* A term of the sum that defines a convolution: y[o] += x[i] * weight[w]. */
 typedef void term_function(void *context, size_t o, size_t i, size_t w);
 
 /* Visits every term: for each output, each tap of the kernel that lies inside the image. */
@@ -187,7 +187,7 @@ static struct place place_of(enum norm_kind kind, const struct norm_args *a, siz
     return place;
 }
 
-/* What dropout multiplies element i by. */
+/* The factor of dropout for element i. */
 static double dropout_factor(const struct norm_args *a, uint64_t step, size_t i) {
     if (!a->training)
         return 1;
@@ -253,7 +253,7 @@ void reference_norm_forward(const struct norm_tensors *t, enum norm_kind kind,
 }
 
 /* With h = dL/d xhat and n elements in a set (Ioffe and Szegedy 2015, section 3, with the three
- * partial derivatives put together): du = rstd (h - sum(h) / n - xhat sum(h xhat) / n). */
+ * partial derivatives combined): du = rstd (h - sum(h) / n - xhat sum(h xhat) / n). */
 void reference_norm_backward(const struct norm_tensors *t, enum norm_kind kind,
                              const struct norm_args *a, uint64_t step) {
     size_t count = (size_t)a->batch * (size_t)a->channels * (size_t)a->pixels;

@@ -37,7 +37,7 @@ struct metrics_file {
 struct metrics_file read_metrics(const char *folder);
 void free_metrics(struct metrics_file *file);
 
-/* A number of an object; fails the test where there is none. */
+/* A number of an object; fails the test if there is none. */
 double number(const json_t *object, const char *key);
 
 /* A file of less than 1 MiB; release with free. */

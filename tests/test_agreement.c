@@ -3,7 +3,7 @@
  *
  * Both draw the same random numbers, so the losses differ by rounding alone; training makes that
  * difference grow, so the bound is tight for the first steps and wider for the last one. At the
- * recipes' own rates it grows beyond any bound, where rounding changes which element wins in a
+ * recipes' own rates it grows beyond any bound, because rounding changes which element wins in a
  * pool: two instruction sets of the CPU, which sum in different orders, then differ by up to 1e-1
  * of the loss within twenty steps. So the rates are lower here: the tuned recipe's warm-up by a
  * factor of 0.3, the reference recipe, which has none, at 0.0005. */
@@ -16,11 +16,9 @@
 #include "support.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* Five steps an epoch, the last one of a smaller batch. */
+/* Five steps per epoch, the last one of a smaller batch. */
 enum { IMAGES = 36, BATCH = 8, STEPS = 20, STEPS_PER_EPOCH = 391 };
 
 /* The run under test: a row of the recipe table, with everything random on. */
@@ -98,7 +96,7 @@ static void check_losses(const double losses[STEPS], const double expected[STEPS
             fail_msg("%s: loss of step %d: %.9g, on the CPU %.9g", case_text(), step + 1,
                      losses[step], expected[step]);
     }
-    print_message("# %s: the last loss %.6f, apart by %.1e of it\n", case_text(),
+    print_message("# %s: the last loss %.6f, relative difference %.1e\n", case_text(),
                   expected[STEPS - 1],
                   fabs(losses[STEPS - 1] - expected[STEPS - 1]) / fabs(expected[STEPS - 1]));
 }
@@ -125,7 +123,7 @@ static void train_on_both(const struct backend *backend, struct device *device,
     memory_free(set.labels);
 }
 
-/* On every backend but the CPU's. */
+/* On every backend except the CPU's. */
 static void agree(enum recipe_kind kind, enum norm_kind norm) {
     int tried = 0;
     for (const struct backend *const *backend = backends; *backend != &cpu_backend; backend++) {
@@ -143,7 +141,7 @@ static void agree(enum recipe_kind kind, enum norm_kind norm) {
         return;
     if (gpu_required())
         fail_msg("REQUIRE_GPU=1, but this program was built without a GPU backend");
-    skip_because("no other backend than the CPU's has a device here");
+    skip_because("only the CPU backend has a device here");
 }
 
 #define TEST(name, kind, norm)                                                                     \

@@ -2,7 +2,6 @@
 #include "picture_fixture.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -184,7 +183,7 @@ static struct png_file draw_confusion(const char *folder, const struct answers *
                         "Confusion matrix: group norm, recipe tuned");
 }
 
-/* Each class has four images: first all are right, then one is taken for the next class. */
+/* Each class has four images: first all are right, then one is mistaken for the next class. */
 static void confusion_shows_shares_as_colours(void **state) {
     struct exam *exam = make_exam(5);
     struct png_file file = draw_confusion(*state, &exam->answers, 0);

@@ -1,4 +1,4 @@
-/* test_axes.c: ticks are round for any values: constant, tiny, huge, none at all. */
+/* test_axes.c: ticks are round for any values: constant, tiny, huge or missing. */
 #include "support.h"
 
 #include "pictures/axes.h"
@@ -155,7 +155,7 @@ static void places(void **state) {
     assert_true(axis_place(&axis, 0) == 0);
 }
 
-/* The axis of an accuracy that stays at 100 % ends there. */
+/* An accuracy that stays at 100 %: the axis ends there. */
 static void clipped_axis_keeps_its_ticks(void **state) {
     (void)state;
     struct range range = range_of(100, 100);

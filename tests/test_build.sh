@@ -132,12 +132,12 @@ every_target_is_listed() {
 }
 
 check "the numeric files keep -O3 and their instruction set after CFLAGS" numeric_files_are_fast
-check "-O0, -O1, -Og and MODE=debug hold for them, too" debugging_is_respected
+check "-O0, -O1, -Og and MODE=debug apply to them, too" debugging_is_respected
 check "CPPFLAGS, CFLAGS and LDFLAGS are used" flags_are_used
 check "WERROR=0" warnings_can_be_warnings
 check "an unknown MODE is refused" unknown_mode
 check "another CC, CPPFLAGS or CFLAGS compiles again, another LDFLAGS does not" new_settings_rebuild
-check "the compiler says what is built for" other_machine
+check "the compiler decides the target machine" other_machine
 check "make install and uninstall" installs
 check "make help lists targets and variables" every_target_is_listed
 echo "1..$count"

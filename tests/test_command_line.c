@@ -1,5 +1,5 @@
-/* test_command_line.c: what the command line takes, and every value that it rejects, with its message.
- */
+/* test_command_line.c: what the command line accepts, and every value that it rejects, with the
+ * message. */
 #include "support.h"
 
 #include "command_line.h"
@@ -157,7 +157,7 @@ static void every_option(void **state) {
     assert_true(parse_ok("--version").version);
 }
 
-/* The words of the table stand in the order of the enums, whose own words are in recipe.c. */
+/* The words of the table have the order of the enums, whose own words are in recipe.c. */
 static void words_of_the_enums(void **state) {
     (void)state;
     const enum norm_kind norms[] = {NORM_BATCH, NORM_GROUP, NORM_LAYER};
@@ -203,7 +203,7 @@ static void devices(void **state) {
     REJECTS("--device ~", "--device", "''");
 }
 
-/* The order of options does not matter, but that the last of the same ones counts. */
+/* The order of options does not matter, except that of repeated ones the last counts. */
 static void order(void **state) {
     (void)state;
     struct options first = parse_ok("--lr 0.5 --epochs 4 --norm ln --recipe reference");
@@ -215,8 +215,7 @@ static void order(void **state) {
     struct recipe recipe = parse_ok("--norm bn --epochs 2 --norm gn").recipe;
     assert_int_equal(recipe.norm, NORM_GROUP);
     assert_int_equal(recipe.groups, recipe_find(RECIPE_TUNED, NORM_GROUP)->groups);
-    REJECTS("--epochs x --epochs 6", "--epochs",
-            "'x'"); /* a wrong one is wrong wherever it stands */
+    REJECTS("--epochs x --epochs 6", "--epochs", "'x'"); /* a wrong one is wrong anywhere */
     assert_string_equal(parse_ok("--seed 7 --norm bn --recipe reference").out,
                         "runs/bn-reference-7");
 }
@@ -240,7 +239,7 @@ static void whole_numbers(void **state) {
         snprintf(name, sizeof name, "--%s", options[o].name);
         for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
             if (strchr(bad[i], ' ') != NULL)
-                continue; /* cannot be said in a line of words; see spaces() */
+                continue; /* cannot be written in a line of words; see spaces() */
             snprintf(line, sizeof line, "--%s %s", options[o].name, bad[i]);
             snprintf(value, sizeof value, "'%s'", strcmp(bad[i], "~") == 0 ? "" : bad[i]);
             REJECTS(line, name, value, options[o].allowed);
@@ -318,7 +317,7 @@ static void paths(void **state) {
     assert_string_equal(parse_ok("--data=--odd").data, "--odd");
 }
 
-/* Values with blanks and control bytes; the latter are main's to print. */
+/* Values with blanks and control bytes; main prints the latter. */
 static void spaces(void **state) {
     (void)state;
     char name[] = "train_gpu", option[] = "--epochs";
@@ -392,7 +391,7 @@ static void eval_without_weights(void **state) {
     REJECTS("eval --weights ~", "--weights", "''");
 }
 
-/* Images stand anywhere among the options, and behind -- whatever they are called. */
+/* Images may stand anywhere among the options, and after -- they may have any name. */
 static void images(void **state) {
     (void)state;
     struct options options =
@@ -430,7 +429,7 @@ static void images(void **state) {
     REJECTS("a.png", "unknown command 'a.png'");
 }
 
-/* As many as the command line holds, of up to the usual length of a path. */
+/* As many as the command line holds, with paths of up to the usual length. */
 static void many_images(void **state) {
     (void)state;
     enum { COUNT = 5000, WORDS = COUNT + 4 };
@@ -467,7 +466,7 @@ static const char *with_weights(const char *folder, const char *command,
     return line;
 }
 
-/* What is not given is what the weights file says; what is given stands, for the command to compare. */
+/* Options not given come from the weights file; those given stay, for the command to compare. */
 static void settings_of_the_weights(void **state) {
     static const char *const commands[] = {"eval", "train", "predict a.png"};
     struct recipe recipe = *recipe_find(RECIPE_REFERENCE, NORM_GROUP);
@@ -492,7 +491,7 @@ static void settings_of_the_weights(void **state) {
     assert_string_equal(options.data, "synthetic:3");
     options = parse_ok(with_weights(*state, "eval", &recipe, &dataset, "--recipe tuned"));
     assert_int_equal(options.recipe.kind, RECIPE_TUNED);
-    assert_int_equal(options.recipe.groups, 4); /* 2 was said of another network */
+    assert_int_equal(options.recipe.groups, 4); /* the file's 2 is for another network */
     options =
         parse_ok(with_weights(*state, "eval", recipe_find(RECIPE_TUNED, NORM_LAYER), NULL, ""));
     assert_int_equal(options.recipe.norm, NORM_LAYER);
@@ -509,7 +508,7 @@ static void groups(void **state) {
     assert_int_equal(parse_ok("--groups 8").recipe.groups, 8);
 }
 
-/* The rows of all norms, each with what was given over it. */
+/* The recipes of all norms, each changed by the options given. */
 static void comparison(void **state) {
     (void)state;
     struct options options = parse_ok("compare");
@@ -562,7 +561,7 @@ static void comparison_of_runs(void **state) {
     struct options options = parse_ok("compare a --runs b --quiet c");
     assert_true(options.runs && options.quiet);
     assert_int_equal(options.word_count, 3);
-    assert_string_equal(options.out, ""); /* as the recipe of the runs says */
+    assert_string_equal(options.out, ""); /* the runs' recipe decides */
     command_line_free(&options);
     REJECTS("compare --runs", "--runs", "folder");
     REJECTS("compare --runs a --epochs 3", "--epochs", "--runs");

@@ -280,7 +280,7 @@ static void divergence_names_the_run(void **state) {
     assert_false(is_there(options.out, "compare.json"));
 }
 
-/* --force removes all runs before the first one is trained: the same command without it resumes,
+/* --force removes all runs before it trains the first: the same command without it then resumes,
  * and finds no run of an older comparison. */
 static void force_starts_over(void **state) {
     struct error error;

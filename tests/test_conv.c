@@ -6,9 +6,9 @@
 
 #include <math.h>
 
-/* What rounding may do to a sum of `terms` products of numbers in [-1, 1]: errors of 2^-24 that
- * grow like a random walk, with room for other orders of summation (Winograd on a GPU). One term
- * left out is 0.1. */
+/* The rounding error of a sum of `terms` products of numbers in [-1, 1]: errors of 2^-24 that grow
+ * like a random walk, with room for other orders of summation (Winograd on a GPU). One term left
+ * out is 0.1. */
 static double sum_tolerance(double terms) {
     return 2e-6 * sqrt(terms) + 1e-6;
 }
@@ -181,7 +181,7 @@ static void conv_workspace_by_shape(void **state) {
 
 /* ---- filter standardization ------------------------------------------------------------------ */
 
-/* Errors of the mean count by weight magnitude over r = sqrt(sum c^2 + 1e-10), the norm of a
+/* Errors of the mean scale with weight magnitude over r = sqrt(sum c^2 + 1e-10), the norm of a
  * centered filter; `smallest` is that norm of the smallest filter. */
 static void check_filter(struct fixture *f, int filters, int elements, float gain,
                          const double *weight, double smallest) {
@@ -222,7 +222,7 @@ static void filter_standardization(void **state) {
     }
 }
 
-/* Constant filters: zero comes out, and gradients of finite size (1e5 times gain). */
+/* Constant filters give zeros, and gradients of finite size (1e5 times gain). */
 static void filter_without_variance(void **state) {
     struct fixture *f = fixture_of(state);
     case_begin(f, "constant filters");

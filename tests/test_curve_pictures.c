@@ -143,7 +143,7 @@ static void many_epochs_are_lines(void **state) {
     png_file_free(&file);
 }
 
-/* Both curves stay at 10 % in every epoch: both can be seen all along. */
+/* Both curves stay at 10 % in every epoch, and both are visible throughout. */
 static void stuck_curves_are_seen(void **state) {
     struct epoch_metrics epochs[20];
     make_epochs(epochs, 20, 1);

@@ -1,8 +1,8 @@
 /* test_dataset.c: the CIFAR-10 reader on good files and on every kind of bad one.
  *
  * The files are mostly holes: 30,730,000 zeros (label 0, black pixels) that take no room on the
- * disk, with a few bytes put in. The program has its own read, close and aligned_alloc in front of
- * the C library's, which fail the n-th call. */
+ * disk, with a few bytes written in. The program replaces the C library's read, close and
+ * aligned_alloc with its own, which fail the n-th call. */
 #include "support.h"
 
 #include "data/dataset.h"
@@ -193,7 +193,7 @@ static void names_without_images(void **state) {
     }
 }
 
-/* The test images alone: the same ones, and the other five files need not be there. */
+/* The test images alone: the same ones, and the other five files may be missing. */
 static void test_images_alone(void **state) {
     struct error error;
     struct dataset whole, test;
@@ -224,7 +224,7 @@ static void test_images_alone(void **state) {
 
 /* ---- what is remembered ---------------------------------------------------------------------- */
 
-/* Puts the official MD5 of each file into what is remembered of the folder. */
+/* Puts the official MD5 of each file into the folder's record. */
 static void forge_memory(const char *memory) {
     static const char *const official[] = {
         "5dd7e06a14cb22eb9f671a540d1b7c25", "5ea93a67294ea407fff1d09f752e9692",
@@ -240,7 +240,7 @@ static void forge_memory(const char *memory) {
         file_poke(memory, (size_t)(line - text), official[i], 32);
         line = (const char *)memchr(line, '\n', bytes - (size_t)(line - text)) + 1;
     }
-    assert_ptr_equal(line, text + bytes); /* a line a file */
+    assert_ptr_equal(line, text + bytes); /* one line per file */
 }
 
 /* The path of the one file in a folder. */
@@ -267,7 +267,7 @@ static const char *name_of(const char *folder) {
     return name;
 }
 
-/* The sums are taken once, and again for a file that has changed. */
+/* Sums are computed once, and again for a file that has changed. */
 static void sums_are_remembered(void **state) {
     const char *cache = in_folder(*state, "cache");
     setenv("XDG_CACHE_HOME", cache, 1);
@@ -279,14 +279,14 @@ static void sums_are_remembered(void **state) {
     assert_string_equal(name_of(*state), "CIFAR-10 (modified)");
     forge_memory(memory);
     assert_string_equal(name_of(*state), "CIFAR-10");
-    file_put(memory, "nonsense\n", 9); /* what cannot be read is not believed */
+    file_put(memory, "nonsense\n", 9); /* an unreadable record is not trusted */
     assert_string_equal(name_of(*state), "CIFAR-10 (modified)");
     forge_memory(memory);
     assert_string_equal(name_of(*state), "CIFAR-10");
     unsetenv("XDG_CACHE_HOME");
 }
 
-/* Without a place to remember anything, every start sums the files. */
+/* With no place for the record, every start sums the files. */
 static void nothing_can_be_remembered(void **state) {
     static const char *const places[] = {"/dev/null", "/nonexistent", "not/absolute", ""};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
@@ -410,7 +410,7 @@ static void a_folder_in_place_of_a_file(void **state) {
     REFUSED(*state, path, "is a folder");
 }
 
-/* Nobody writes to the pipe: a reader that waited for it would wait for ever. */
+/* Nobody writes to the pipe: a reader would wait forever. */
 static void a_pipe_in_place_of_a_file(void **state) {
     const char *path = in_folder(*state, "data_batch_1.bin");
     assert_int_equal(remove(path), 0);
@@ -473,7 +473,7 @@ static void no_memory(void **state) {
     cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
 
 int main(void) {
-    unsetenv("XDG_CACHE_HOME"); /* nothing of the tests is remembered but where one asks for it */
+    unsetenv("XDG_CACHE_HOME"); /* only tests that ask for it leave a record */
     unsetenv("HOME");
     const struct CMUnitTest tests[] = {
         WITH_DATA(bytes_come_to_their_places),

@@ -58,7 +58,7 @@ static void memory_is_zeroed(void **state) {
     static const size_t sizes[] = {1, 63, 64, 1000, 1 << 20};
     struct fixture *f = fixture_of(state);
     const struct backend *b = f->backend;
-    for (int round = 0; round < 2; round++) /* the second may get what the first dirtied */
+    for (int round = 0; round < 2; round++) /* the second may get memory that the first dirtied */
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
             case_begin(f, "zeroed memory of %zu bytes", sizes[i]);
             size_t bytes = sizes[i];
@@ -82,7 +82,7 @@ static void memory_is_zeroed(void **state) {
 }
 
 static void too_much_memory(void **state) {
-#ifdef __SANITIZE_ADDRESS__ /* which ends the program over an allocation of this size */
+#ifdef __SANITIZE_ADDRESS__ /* which ends the program for an allocation of this size */
     const size_t bytes = SIZE_MAX;
 #else
     const size_t bytes = SIZE_MAX / 2;
@@ -110,8 +110,8 @@ static void clear_within_a_buffer(void **state) {
     case_end(f);
 }
 
-/* The way of a batch: up on the copy stream, an event, an operation, an event, down on the copy
- * stream. */
+/* The path of a batch: upload on the copy stream, an event, an operation, an event, download on the
+ * copy stream. */
 static void events_order_the_streams(void **state) {
     enum { COUNT = 1 << 18 };
     struct fixture *f = fixture_of(state);

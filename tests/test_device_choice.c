@@ -4,7 +4,6 @@
 #include "model/device_choice.h"
 #include "run/device_setup.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,7 +113,7 @@ static void refusals(void **state) {
     assert_int_equal(cuda_device.opened + cpu_device.opened, 0);
 }
 
-/* What this program was built with. */
+/* The backends that this program was built with. */
 static void this_build(void **state) {
     (void)state;
     struct error error;
@@ -126,7 +125,7 @@ static void this_build(void **state) {
     device_close(&choice);
 }
 
-/* The backend states what is wrong; what the run's setup adds names the option. */
+/* The backend states what is wrong; the run's setup adds the option. */
 static void advice(void **state) {
     (void)state;
     struct error error;

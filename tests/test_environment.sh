@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# test_environment.sh: what the environment sets: threads, instruction set, stack. Prints TAP. TRAIN_GPU is the program.
+# test_environment.sh: settings from the environment: threads, instruction set, stack. Prints TAP. TRAIN_GPU is the
+# program.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 program=$(realpath "${TRAIN_GPU:?the program to test}") || exit 1
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 log=$scratch/log
-names=("OMP_NUM_THREADS is the number of threads" "--threads goes before it" "OMP_THREAD_LIMIT: the threads that run are reported"
+names=("OMP_NUM_THREADS is the number of threads" "--threads overrides it" "OMP_THREAD_LIMIT: the threads that run are reported"
     "OMP_DYNAMIC changes nothing" "config.json records the threads that run" "an unknown instruction set"
     "every instruction set that is named runs" "a small stack of the threads" "a small soft limit on the stack is raised"
     "a small hard limit on the stack is refused" "too little memory names the option that helps")
@@ -28,7 +29,7 @@ info OMP_NUM_THREADS=3 && grep -q 'cpu:0: CPU, 3 threads, ' "$log"
 report $?
 OMP_NUM_THREADS=3 train --threads 2 >"$log" 2>&1 && grep -q '"device": "CPU, 2 threads, ' "$scratch/run/config.json"
 report $?
-info OMP_NUM_THREADS=5 OMP_THREAD_LIMIT=2 && grep -q 'CPU, 2 threads (5 asked for, but OpenMP allows no more), ' "$log"
+info OMP_NUM_THREADS=5 OMP_THREAD_LIMIT=2 && grep -q 'CPU, 2 threads (5 requested, but OpenMP allows no more), ' "$log"
 report $?
 info OMP_NUM_THREADS=3 OMP_DYNAMIC=true && grep -q 'CPU, 3 threads, ' "$log"
 report $?

@@ -1,6 +1,6 @@
 /* test_event_file.c: event files: the checksum against published values, records against those of
- * TensorBoard's own writer, full disks, and those of short training runs against metrics.jsonl.
- * tests/test_resume.c has the runs that were cut off. */
+ * TensorBoard's own writer, full disks, and the files of short training runs against metrics.jsonl.
+ * tests/test_resume.c tests interrupted runs. */
 #include "event_records.h"
 #include "run_fixture.h"
 #include "support.h"
@@ -9,14 +9,12 @@
 #include "run/crc32c.h"
 #include "run/event_file.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- the checksum ---------------------------------------------------------------------------- */
@@ -60,7 +58,7 @@ static struct event_list close_and_read(struct event_file *file) {
     return read_events(file->path);
 }
 
-/* The first bytes of a PNG of 3 x 2 pixels of `colour_type`, and no more than them. */
+/* Only the first bytes of a PNG of 3 x 2 pixels of `colour_type`. */
 enum { PNG_BYTES = 37 };
 static void put_png(uint8_t out[PNG_BYTES], uint8_t colour_type) {
     static const uint8_t start[PNG_BYTES] =
@@ -160,7 +158,7 @@ static void values(void **state) {
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
-/* Behind the header anything goes: the bytes are handed on as they are. */
+/* Nothing after the header is checked: the bytes are passed on as they are. */
 static void large_image_of_a_file(void **state) {
     enum { SIZE = 300000 };
     struct error error;
@@ -191,7 +189,7 @@ static void large_image_of_a_file(void **state) {
 static void kinds_of_images(void **state) {
     static const struct {
         uint8_t colour_type;
-        unsigned colorspace; /* 0: no PNG has it */
+        unsigned colorspace; /* 0: not in any PNG */
     } cases[] = {{0, 1}, {1, 0}, {2, 3}, {3, 3}, {4, 2}, {5, 0}, {6, 4}, {7, 0}, {255, 0}};
     struct error error;
     struct event_file file = create(*state);
@@ -215,7 +213,7 @@ static void kinds_of_images(void **state) {
     free_events(&list);
 }
 
-/* What is not a PNG leaves the file as it was. */
+/* Bytes that are not a PNG leave the file as it was. */
 static void no_images(void **state) {
     struct error error;
     uint8_t png[PNG_BYTES], bad[PNG_BYTES];
@@ -263,8 +261,8 @@ static void limit_files(rlim_t bytes) {
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
-/* A disk that is full after `room` bytes more: what fits is there whole, nothing else is, and with
- * room again, records follow. */
+/* A disk that is full after `room` more bytes: the records that fit are complete, nothing else is
+ * written, and with room again, records follow. */
 static void fill(const char *folder, size_t room) {
     struct error error, full;
     struct event_file file = create(folder);
@@ -308,7 +306,7 @@ static void full_disk(void **state) {
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 }
 
-/* Nobody's files but ours go, and descriptors are given back. */
+/* Only our own files are removed, and descriptors are closed. */
 static void removes_its_own(void **state) {
     static const char *const others[] = {
         "events.out.tfevents.1700000000.host", "events.out.tfevents.1700000000.train_gpu.v2",
@@ -334,8 +332,8 @@ static void removes_its_own(void **state) {
     assert_succeeded(event_file_close(&error, &file), &error);
 }
 
-/* TensorBoard reads them in the order of their names, and moves on only to later ones: even for a
- * second file within a second, and when the clock was set back. */
+/* TensorBoard reads files in the order of their names and moves on only to later ones, so a new
+ * name must be later even within the same second, and after the clock was set back. */
 static void names_follow_each_other(void **state) {
     struct error error;
     char before[1024], path[1024];
@@ -390,7 +388,7 @@ static void events_of_a_run(void **state) {
     free_events(&list);
 }
 
-/* Without the option there is none, and none of the run that was there before. */
+/* Without the option there is no event file, not even an earlier run's. */
 static void only_when_wanted(void **state) {
     char path[1024];
     struct options options = small_run(*state, RECIPE_REFERENCE, NORM_LAYER);

@@ -1,7 +1,7 @@
-/* test_faults.c: every allocation, every call that concerns a file, and every thread of a short run
- * fails once, and from there on; and the program dies before each of the calls that change a file,
- * with and without the power. Each time it ends in time, with a message and without a leak, and
- * --resume ends like an undisturbed run. */
+/* test_faults.c: every allocation, file operation and thread creation of a short run fails, once or
+ * from there on; and the program dies, with or without the power, before each call that changes a
+ * file. Each run must end in time, with a message and without a leak, and --resume must end like an
+ * undisturbed run. */
 #include "device_fixture.h"
 #include "fault_runs.h"
 
@@ -16,7 +16,7 @@ static void try_each(void *state, struct trial trial) {
         run_trial(state, &out, &trial);
 }
 
-/* The same for each state of the folder before. */
+/* The same for each initial state of the folder. */
 static void try_each_start(void *state, struct trial trial) {
     for (int start = 0; start < STARTS; start++) {
         trial.start = (enum fault_start)start;
@@ -24,7 +24,7 @@ static void try_each_start(void *state, struct trial trial) {
     }
 }
 
-/* Everything that a training run does with files, one kind of call after another. */
+/* Every file operation of a training run, one kind of call after another. */
 static void try_files(void *state, enum fault_length length, enum fault_effect effect) {
     static const enum fault_class classes[] = {FAULT_OPEN,     FAULT_WRITE,  FAULT_SYNC,
                                                FAULT_TRUNCATE, FAULT_RENAME, FAULT_REMOVE,
@@ -43,7 +43,7 @@ static void file_calls_always(void **state) {
     try_files(*state, LENGTH_SHORT, EFFECT_ALWAYS);
 }
 
-/* A disk that is gone: what was left cannot be removed either. */
+/* A disk that is gone: temporary files cannot be removed either. */
 static void disk_gone(void **state) {
     try_each_start(*state, (struct trial){.plan = {FAULT_CHANGES, EFFECT_ALWAYS, 0}});
     assert_no_complaint(*state);
@@ -55,7 +55,7 @@ static void killed(void **state) {
     assert_no_complaint(*state);
 }
 
-/* The stand-in is slow; that what a run does with files fails is the same on it. */
+/* On the slow stand-in only kills are tried: file operations fail in the same way there. */
 static void killed_on_cuda(void **state) {
     try_each_start(*state, (struct trial){.plan = {FAULT_CHANGES, EFFECT_KILL, 0}});
     assert_no_complaint(*state);
@@ -66,7 +66,7 @@ static void power_lost(void **state) {
     assert_no_complaint(*state);
 }
 
-/* Of a training run only --resume reads. */
+/* Only --resume reads in a training run. */
 static void reads(void **state) {
     struct trial trial = {.length = LENGTH_LONG, .start = START_RESUMED};
     for (int effect = EFFECT_ONCE; effect <= EFFECT_ALWAYS; effect++) {
@@ -76,8 +76,8 @@ static void reads(void **state) {
     assert_no_complaint(*state);
 }
 
-/* A run that resumes allocates what a fresh one does, but for the first checkpoint's, and what
- * reading takes. */
+/* A resumed run allocates what a fresh one does, minus the first checkpoint's memory, plus what
+ * reading needs. */
 static void memory_once(void **state) {
     struct trial trial = {.start = START_RESUMED,
                           .plan = {FAULT_SET(FAULT_MEMORY), EFFECT_ONCE, 0}};
@@ -89,7 +89,7 @@ static void memory_once(void **state) {
 
 static void memory_always(void **state) {
     if (getenv("TEST_LONG") == NULL)
-        skip_because("a minute, and nearly the same as once: TEST_LONG=1 runs it");
+        skip_because("takes a minute and adds little: TEST_LONG=1 runs it");
     try_each_start(*state, (struct trial){.plan = {FAULT_SET(FAULT_MEMORY), EFFECT_ALWAYS, 0}});
     assert_no_complaint(*state);
 }
@@ -114,8 +114,8 @@ static void evaluation(void **state) {
     assert_no_complaint(*state);
 }
 
-/* Under AddressSanitizer a process costs several times as much: it sees what it may find, the
- * errors' ways out, and those in short runs. */
+/* Under AddressSanitizer a process costs several times as much, so only short runs are tried: they
+ * cover the error paths. */
 static void short_runs(void **state) {
     try_files(*state, LENGTH_SHORT, EFFECT_ONCE);
 }
@@ -136,7 +136,7 @@ static bool is_sanitized(void) {
 
 static void not_on_a_gpu(void **state) {
     (void)state;
-    skip_because("it would open the GPU ten thousand times; the stand-in is there for that");
+    skip_because("it would open the GPU ten thousand times; run it on the stand-in");
 }
 
 int main(void) {

@@ -1,8 +1,8 @@
 /* test_feed.c: the feed with a backend that runs work as late as events allow.
  *
- * The mock device keeps what was enqueued in two queues and runs a queue only when it must: in a
- * patient device nothing runs until the host waits, in a hasty one either stream runs as soon as
- * its waits allow. So a missing event shows as wrong contents, whichever side runs too early. */
+ * The mock device has two queues and runs each only when it must: in a patient device nothing runs
+ * until the host waits; in a hasty one either stream runs as soon as its waits allow. So a missing
+ * event shows as wrong contents, whichever side runs too early. */
 #include "support.h"
 
 #include "memory.h"
@@ -16,11 +16,11 @@
 enum work_kind { WORK_COPY, WORK_RECORD, WORK_WAIT, WORK_READ };
 
 struct event {
-    int recorded, reached; /* how often it was enqueued, and passed */
+    int recorded, reached; /* how often it was enqueued and reached */
     enum stream stream;    /* of the last time */
 };
 
-/* What a step finds when it runs. */
+/* The batch that a step finds when it runs. */
 struct sighting {
     struct device_batch batch;
     uint64_t hash, step;
@@ -42,7 +42,7 @@ struct device {
     struct work queue[STREAMS][QUEUE];
     int filled[STREAMS], done[STREAMS];
     bool hasty[STREAMS];
-    int waits_for_compute; /* times that the host found all computation done */
+    int waits_for_compute; /* times that the host waited for all computation */
     int live;              /* allocations and events */
     int fail_after;        /* calls that succeed before one fails; -1: all */
 };
@@ -96,8 +96,7 @@ static void run_hasty(struct device *device) {
     }
 }
 
-/* Runs no more than is needed for the event: the stream of the event, the other one where that
- * waits. */
+/* Runs only what the event needs: its stream, and the other one if that stream waits for it. */
 static void run_until(struct device *device, const struct event *event, int turn, int stream) {
     while (event->reached < turn) {
         if (run_one(device, stream))
@@ -184,7 +183,7 @@ static const struct backend mock = {
     .event_synchronize = mock_event_synchronize,
 };
 
-/* ---- what is fed ----------------------------------------------------------------------------- */
+/* ---- the batches ----------------------------------------------------------------------------- */
 
 enum { IMAGES = 37, BATCH = 8, BATCHES = 5, EPOCHS = 3 };
 
@@ -226,7 +225,7 @@ static enum status make_feed(struct error *error, struct feed **out, struct devi
     return feed_create(error, out, &mock, device, set, &options);
 }
 
-/* Enqueues one batch as a step that reads it when the device comes to it. Returns its count. */
+/* Enqueues one batch as a step that reads it when the device gets there. Returns its count. */
 static int enqueue_batch(struct feed *feed, struct device *device, uint64_t step,
                          struct sighting *sighting) {
     struct error error;
@@ -268,7 +267,7 @@ static void feed_epochs(bool hasty_compute, bool hasty_copy, bool shuffle) {
         assert_int_equal(images, IMAGES);
     }
     assert_int_equal(steps, EPOCHS * BATCHES);
-    if (!hasty_compute) /* the host ran ahead: it never waited for the last step to be done */
+    if (!hasty_compute) /* the host ran ahead: it never waited for the last step */
         assert_int_equal(device->waits_for_compute, 0);
     feed_destroy(feed);
     assert_int_equal(device->live, 0);
@@ -300,7 +299,7 @@ static void hasty_device(void **state) {
     feed_epochs(true, true, false);
 }
 
-/* A slot has the same device addresses each time it comes round, and there are two of them. */
+/* There are two slots, each with the same device addresses every time. */
 static void fixed_addresses(void **state) {
     (void)state;
     struct error error;
@@ -357,7 +356,8 @@ static void cut_short(void **state) {
     free_set(&set);
 }
 
-/* Every call to the backend fails once: an error each time, and nothing is left allocated. */
+/* Every call to the backend fails once: each time there is an error, and nothing stays
+ * allocated. */
 static void every_failure(void **state) {
     (void)state;
     struct error error;

@@ -448,7 +448,7 @@ setup_can_be_refused() { # with a variable, and on a terminal before sudo
     grep -q '^sudo .*install -y .*gcc' "$work/apt"
 }
 
-setup_goes_on_without_pictures() { # a message, not a failure
+setup_continues_without_pictures() { # a message, not a failure
     expect 0 '^train_gpu: continuing without cairo' \
         env PATH="$tmp/bin:$PATH" APT_LOG="$work/apt" PKG_CONFIG=no-such-pkg-config "$root/tools/setup"
     grep -q 'still missing after the installation: no-such-pkg-config pkg-config' "$log"
@@ -492,7 +492,7 @@ always() {
     check 'setup: --missing lists and installs nothing' setup_lists
     check 'setup: installs without a question' setup_installs
     check 'setup: asks before sudo on a terminal; SETUP=no installs nothing' setup_can_be_refused
-    check 'setup: continues without the pictures' setup_goes_on_without_pictures
+    check 'setup: continues without the pictures' setup_continues_without_pictures
 }
 
 where_possible() {

@@ -1,15 +1,12 @@
 /* test_file_read.c: reading files: what is refused, short reads, signals, failing calls.
  *
- * The program has its own read in front of the C library's: it fails one call and cuts reads
- * short. */
+ * The program replaces the C library's read: its own fails one call and cuts reads short. */
 #include "support.h"
 
 #include "base/file_read.h"
 #include "memory.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>

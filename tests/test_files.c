@@ -1,7 +1,7 @@
 /* test_files.c: paths, and file_write under every failure of a system call.
  *
- * The program has its own write, fsync, close and rename in front of the C library's: they fail the
- * n-th call of those that file_write makes, and cut writes short. */
+ * The program replaces the C library's write, fsync, close and rename: its own fail the n-th call
+ * that file_write makes, and cut writes short. */
 #include "support.h"
 
 #include "base/files.h"
@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -125,7 +124,7 @@ static void write_takes_no_pieces_and_empty_ones(void **state) {
     assert_file_holds(path, "", 0);
 }
 
-/* What a killed run left beside the file does not matter. */
+/* Leftovers of a killed run do not matter. */
 static void write_overwrites_a_stale_temporary(void **state) {
     struct error error;
     const char *path = in_folder(*state, "file");
@@ -168,8 +167,8 @@ static void write_goes_on_after_signals(void **state) {
     }
 }
 
-/* Fails each call in turn: the message names it, nothing lies about, no file stays open, and the
- * old file is whole, until the new one has taken its place. */
+/* Fails each call in turn: the message names it, no temporary file is left, no file stays open, and
+ * the old file is complete until the new one replaces it. */
 static void write_survives_every_failure(void **state) {
     static const char *const calls[] = {"write failed", "write failed",  "fsync failed",
                                         "close failed", "rename failed", "fsync of its folder"};
@@ -184,7 +183,7 @@ static void write_survives_every_failure(void **state) {
         assert_int_equal(folder_entries(*state), 1);
         assert_int_equal(lowest_free_descriptor(), descriptor);
     }
-    /* One call more is the closing of the folder, which has nothing to lose. */
+    /* The next call closes the folder, which has nothing to lose. */
     assert_succeeded(write_failing(&error, in_folder(*state, "file"), CALLS + 1, EIO), &error);
 }
 
@@ -293,7 +292,7 @@ static void write_follows_links(void **state) {
     FAILED(write_failing(&error, path, 1, ENOSPC), STATUS_FAILED, &error, path, "write failed");
     assert_int_equal(folder_entries(folder), 2);
     file_put(in_folder(folder, "file.tmp"), "half", 4);
-    assert_succeeded(file_remove(&error, path), &error); /* the link and what is half written */
+    assert_succeeded(file_remove(&error, path), &error); /* the link and the temporary file */
     assert_int_equal(folder_entries(*state), 1);
     assert_int_equal(folder_entries(folder), 2);
 }
@@ -313,7 +312,7 @@ static void write_makes_what_a_link_leads_to(void **state) {
     FAILED(write_pieces(&error, path), STATUS_FAILED, &error, path, strerror(ENOENT));
 }
 
-/* As /dev/stdout is a link to a pipe. */
+/* Like /dev/stdout, a link to a pipe. */
 static void write_goes_into_a_pipe(void **state) {
     struct error error;
     struct stat found;
@@ -337,7 +336,7 @@ static void write_goes_to_a_device(void **state) {
     struct error error;
     struct stat found;
     const char *path = in_folder(*state, "null");
-    make_link("/dev/null", path); /* not the device itself: where this test fails, it is replaced */
+    make_link("/dev/null", path); /* if this test fails, the link is replaced, not the device */
     assert_succeeded(write_pieces(&error, path), &error);
     assert_int_equal(stat("/dev/null", &found), 0);
     assert_true(S_ISCHR(found.st_mode) && is_link(path));
@@ -375,7 +374,8 @@ static void write_goes_to_standard_output(void **state) {
     assert_int_equal(folder_entries(*state), 1);
 }
 
-/* The link /proc/self/fd/N of a removed file reads "... (deleted)", which is no name to write to. */
+/* The link /proc/self/fd/N of a removed file reads "... (deleted)", which is not a name to write
+ * to. */
 static void write_reaches_a_file_without_name(void **state) {
     struct error error;
     char path[64], found[sizeof whole];

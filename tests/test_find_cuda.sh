@@ -54,14 +54,14 @@ find_cuda() { # [NAME=VALUE...] [-- OPTION]: its output goes to the log
 says() { # TEXT...: each is in the log
     local text
     for text in "$@"; do
-        grep -qF -e "$text" "$log" || { echo "# not said: $text" && return 1; }
+        grep -qF -e "$text" "$log" || { echo "# missing in the output: $text" && return 1; }
     done
 }
 
 says_not() { # TEXT...
     local text
     for text in "$@"; do
-        ! grep -qF -e "$text" "$log" || { echo "# said: $text" && return 1; }
+        ! grep -qF -e "$text" "$log" || { echo "# unwanted in the output: $text" && return 1; }
     done
 }
 

@@ -1,8 +1,8 @@
 /* test_fixtures.c: whole networks against PyTorch: logits, loss and gradients of a first step, and
- * what five steps change, as tests/reference/make_fixtures.py had them computed in float64.
+ * the changes after five steps, computed by tests/reference/make_fixtures.py in float64.
  *
- * That script says what the files hold and why. Start weights and images are drawn here as they are
- * there; of a large tensor there are random projections, from which its relative error is
+ * That script says what the files hold and why. Start weights and images are drawn here as in the
+ * script; for a large tensor the files hold random projections, from which its relative error is
  * estimated. */
 #include "compare.h"
 #include "data/dataset.h"
@@ -22,10 +22,10 @@
 enum { FEATURES = 64, STEPS = 5, NAME_CAPACITY = 64 };
 enum { COARSE = 0x400, FINE, LABELS, SIGNS }; /* Philox streams, beside the state's, from 0 on */
 
-/* The largest relative errors: of the first step; after STEPS of them, of what they changed. */
+/* Bounds on relative errors: of the first step, and of the changes after STEPS steps. */
 static const double first_bound = 1e-4, change_bound = 1e-3;
 
-/* ---- what is due ----------------------------------------------------------------------------- */
+/* ---- expected values ------------------------------------------------------------------------- */
 
 /* One file of tests/reference. */
 struct expected {
@@ -62,8 +62,8 @@ static double setting(const struct expected *file, const char *name) {
     return value;
 }
 
-/* What the files hold of a tensor: up to FEATURES elements themselves, of more the sums with as
- * many vectors of random signs. Returns their count. */
+/* The features of a tensor in the files: its elements if there are at most FEATURES, otherwise that
+ * many sums with random signs. Returns their count. */
 static int features(double out[FEATURES], const float *values, int count) {
     memset(out, 0, FEATURES * sizeof *out);
     for (int i = 0; i < count; i++) {
@@ -107,9 +107,9 @@ static void check(struct expected *file, const char *name, const float *values, 
     file->compared++;
 }
 
-/* ---- what is drawn --------------------------------------------------------------------------- */
+/* ---- random inputs --------------------------------------------------------------------------- */
 
-/* Element `index` of a stream: a word of its own. */
+/* Element `index` of a stream; each has its own word. */
 static uint32_t draw(uint64_t seed, uint32_t stream, uint64_t step, uint32_t index) {
     return philox(seed, stream, step, index / 4).word[index % 4];
 }
@@ -119,7 +119,8 @@ static bool ends_with(const char *text, const char *end) {
     return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
-/* Start value of an element of a state tensor; u is exact, and so is all but the convolutions'. */
+/* Start value of an element of a state tensor; u is exact, and so is every value except the
+ * convolutions'. */
 static float start_value(const struct tensor *tensor, double u) {
     const int64_t *shape = tensor->shape; /* of a filter: [out, in, height, width] */
     if (tensor->dimensions == 4)
@@ -146,7 +147,7 @@ static void import_start(struct fixture *f, struct model *model, uint64_t seed) 
     tensor_list_free(&list);
 }
 
-/* Images of 4 x 4 squares of one colour a channel, under noise. */
+/* Images of 4 x 4 squares, each of one value per channel, plus noise. */
 static void draw_images(struct image_set *set, uint64_t seed) {
     for (int n = 0; n < set->count; n++) {
         set->labels[n] = (uint8_t)philox_below(draw(seed, LABELS, 0, (uint32_t)n), CLASS_COUNT);
@@ -199,7 +200,7 @@ static void close_trial(struct trial *trial) {
     model_destroy(trial->model);
 }
 
-/* Takes the next batch through a step; returns its mean loss. */
+/* Runs a step on the next batch; returns its mean loss. */
 static float run_step(struct trial *trial, int step, bool training) {
     struct fixture *f = trial->f;
     struct device_batch batch;
@@ -263,7 +264,7 @@ static void check_statistics(struct expected *file, const struct model *model, c
     }
 }
 
-/* Logits and mean loss of the batch that the model saw last, a whole one. */
+/* Logits and mean loss of the model's last batch, a full one. */
 static void check_outputs(struct expected *file, struct trial *trial, const char *prefix,
                           float loss) {
     char name[NAME_CAPACITY];

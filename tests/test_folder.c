@@ -1,7 +1,7 @@
 /* test_folder.c: making and locking folders.
  *
- * The program has its own flock in front of the C library's: it fails as the test wants, or lets
- * something happen before. */
+ * The program replaces the C library's flock: its own fails as the test wants, or does something
+ * first. */
 #include "support.h"
 
 #include "base/folder.h"
@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -109,7 +108,7 @@ static void lock_takes_what_a_killed_process_left(void **state) {
     assert_int_equal(folder_entries(*state), 0);
 }
 
-/* NFS makes of flock a lock for writing, which a descriptor for reading does not get (EBADF). */
+/* NFS turns flock into a write lock, which a read-only descriptor cannot get (EBADF). */
 static void lock_is_on_a_writable_file(void **state) {
     struct error error;
     struct folder_lock lock;
@@ -118,8 +117,8 @@ static void lock_is_on_a_writable_file(void **state) {
     folder_unlock(&lock);
 }
 
-/* The process before removes the file between our open and our flock: what is locked must be the
- * file that the next one finds. */
+/* The previous owner removes the file between our open and our flock: we must lock the file that
+ * the next process finds. */
 static void lock_is_on_the_file_of_that_name(void **state) {
     struct error error;
     struct folder_lock first, second;
@@ -129,7 +128,7 @@ static void lock_is_on_the_file_of_that_name(void **state) {
     folder_unlock(&first);
 }
 
-/* What standard error gets while the folder is being locked. */
+/* Captures standard error while the folder is being locked. */
 static void lock_loudly(char *out, size_t capacity, const char *folder) {
     struct error error;
     struct folder_lock lock;

@@ -46,7 +46,7 @@ gpu_check() { # STATUS PART...
 says() { # TEXT...
     local text
     for text in "$@"; do
-        grep -qF -e "$text" "$log" || { echo "# not said: $text" && return 1; }
+        grep -qF -e "$text" "$log" || { echo "# missing in the output: $text" && return 1; }
     done
 }
 

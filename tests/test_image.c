@@ -1,5 +1,5 @@
 /* test_image.c: PNG files of every kind and size, against a mean over areas in double precision;
- * and files that are damaged, hostile or no PNG at all. */
+ * and files that are damaged, hostile or not PNG at all. */
 #include "support.h"
 
 #include "data/image.h"
@@ -11,7 +11,6 @@
 #include <math.h>
 #include <png.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,7 +21,7 @@ enum { MEBIBYTE = 1 << 20, PALETTE = 256 };
 
 /* ---- pictures -------------------------------------------------------------------------------- */
 
-/* How the samples of a picture come about. */
+/* The properties of a test picture. */
 enum pattern { NOISE, GRADIENT, SOLID };
 
 struct picture {
@@ -76,7 +75,7 @@ static unsigned key(const struct picture *p, int c) {
     return sample(p, p->width / 2, p->height / 2, c);
 }
 
-/* Red, green and blue over black, from 0 to 1: what PNG says the pixel is. */
+/* Red, green and blue over black, from 0 to 1, as PNG defines the pixel. */
 static void shade(double out[3], const struct picture *p, int x, int y) {
     int channels = channels_of(p);
     double alpha = 1, most = (1u << p->depth) - 1;
@@ -188,7 +187,7 @@ static struct buffer png_of(const struct picture *p) {
     return out;
 }
 
-/* ---- what should come of it ------------------------------------------------------------------ */
+/* ---- the expected image ---------------------------------------------------------------------- */
 
 /* How much of [a, a + 1) lies in [from, to). */
 static double common(double a, double from, double to) {
@@ -294,7 +293,7 @@ static void large(void **state) {
     check_picture(*state, &p);
 }
 
-/* Every side up to 100 and beyond: a picture of one color becomes an image of that color. */
+/* Every side up to 100 and some beyond: a picture of one color becomes an image of that color. */
 static void solid_colors(void **state) {
     const char *path = in_folder(*state, "solid.png");
     uint8_t out[IMAGE_BYTES];
@@ -309,7 +308,7 @@ static void solid_colors(void **state) {
     }
 }
 
-/* The images of the data sets are 32x32 of 8 bits: predictions are of those very bytes. */
+/* The data sets' images are 32x32 of 8 bits: they must be read unchanged. */
 static void same_size_is_unchanged(void **state) {
     const char *path = in_folder(*state, "same.png");
     struct picture p = {32, 32, PNG_COLOR_TYPE_RGB, 8, false, false, NOISE, 77};
@@ -324,7 +323,7 @@ static void same_size_is_unchanged(void **state) {
 
 /* ---- the sums alone -------------------------------------------------------------------------- */
 
-/* A row of the largest square: every cell gets its share of white, no more. */
+/* A row of the largest square: every cell gets exactly its share of white. */
 static void largest_square(void **state) {
     (void)state;
     static struct image_area area;
@@ -348,7 +347,7 @@ static void largest_square(void **state) {
         assert_int_equal(out[i], 255);
 }
 
-/* A half goes up, the least bit less goes down. */
+/* Halves round up; anything less rounds down. */
 static void rounding(void **state) {
     (void)state;
     static struct image_area area;
@@ -365,7 +364,7 @@ static void rounding(void **state) {
     assert_int_equal(out[3], 0);
 }
 
-/* ---- files that are none --------------------------------------------------------------------- */
+/* ---- files that are refused ------------------------------------------------------------------ */
 
 static int reads, failing_read, read_reason; /* the call that fails, from 1; 0: none */
 static int allocations, failing_allocation;
@@ -379,7 +378,7 @@ ssize_t read(int file, void *out, size_t bytes) {
     return syscall(SYS_read, file, out, bytes);
 }
 
-/* The reader's memory, libpng's and zlib's among it, comes from here. */
+/* The reader's memory comes from here, libpng's and zlib's too. */
 void *aligned_alloc(size_t alignment, size_t bytes) {
     void *block = NULL;
     allocated += bytes;
@@ -449,7 +448,7 @@ static void every_cut(void **state) {
     free(png.bytes);
 }
 
-/* A flipped bit is found: by the checksums, or before them. */
+/* A flipped bit is detected, by the checksums or before them. */
 static void every_bit(void **state) {
     const char *path = in_folder(*state, "bit.png");
     struct buffer png = example();
@@ -463,7 +462,7 @@ static void every_bit(void **state) {
     free(png.bytes);
 }
 
-/* With the checksums mended a change gives another image or a refusal, never anything else. */
+/* With corrected checksums, a change gives another image or a refusal, never anything else. */
 static void random_bytes(void **state) {
     enum { FILES = 2000 };
     const char *path = in_folder(*state, "random.png");
@@ -534,7 +533,7 @@ static void too_large(void **state) {
     put_header(path, 1, INT32_MAX, data, size);
     REFUSED(path, "too large");
     put_header(path, INT32_MAX, INT32_MAX, data, size);
-    REFUSED(path, "image"); /* libpng may not like it before */
+    REFUSED(path, "image"); /* libpng may refuse it first */
     put_header(path, 0, 1, data, size);
     REFUSED(path, "damaged", "IHDR");
     put_header(path, 65535, 2049, data, size);
@@ -564,7 +563,7 @@ static void little_that_is_much(void **state) {
     }
 }
 
-/* Texts and profiles are passed over, however large they are or become: the image is read. */
+/* Texts and profiles are skipped, however large they are or become: the image is read. */
 static void other_chunks(void **state) {
     enum { LARGE = 8 << 20 };
     const char *path = in_folder(*state, "text.png");
@@ -586,7 +585,7 @@ static void other_chunks(void **state) {
         assert_int_equal(out[0], sample(&p, 0, 0, 0));
         assert_true(allocated < MEBIBYTE);
     }
-    png_chunk_put(file + HEAD, "ABCD", text, 1); /* a capital: no reader may pass over it */
+    png_chunk_put(file + HEAD, "ABCD", text, 1); /* a capital letter: no reader may skip it */
     file_put(path, file, HEAD + PNG_CHUNK_EXTRA + 1);
     REFUSED(path, "damaged", "ABCD");
     free(png.bytes);
@@ -617,12 +616,12 @@ static size_t exif_of(uint8_t out[EXIF_CAPACITY], unsigned orientation, bool big
     return size;
 }
 
-/* Puts the PNG with an eXIf chunk before the pixels or behind them. */
+/* Puts the PNG with an eXIf chunk before or after the pixels. */
 static void put_with_exif(const char *path, const struct buffer *png, const void *exif,
-                          size_t bytes, bool behind) {
+                          size_t bytes, bool after) {
     enum { HEAD = 8 + 13 + PNG_CHUNK_EXTRA };
     uint8_t *file = malloc(png->size + bytes + PNG_CHUNK_EXTRA);
-    size_t place = behind ? png->size - PNG_CHUNK_EXTRA : HEAD;
+    size_t place = after ? png->size - PNG_CHUNK_EXTRA : HEAD;
     assert_non_null(file);
     memcpy(file, png->bytes, place);
     size_t chunk = png_chunk_put(file + place, "eXIf", exif, bytes);
@@ -644,7 +643,7 @@ static void change(uint8_t image[IMAGE_BYTES], char what) {
             }
 }
 
-/* What makes an image of each orientation upright: of 6, a turn to the right. */
+/* The transformation that makes each orientation upright: for 6, a turn to the right. */
 static const char *const changes[] = {"", "", "h", "hv", "v", "t", "th", "thv", "tv"};
 
 static void orientations(void **state) {
@@ -668,7 +667,7 @@ static void orientations(void **state) {
     }
 }
 
-/* EXIF data that is cut anywhere or changed leaves the image as it is, or turns it. */
+/* EXIF data cut or changed anywhere leaves the image as it is, or turns it. */
 static void damaged_exif(void **state) {
     const char *path = in_folder(*state, "camera.png");
     struct picture p = {32, 32, PNG_COLOR_TYPE_RGB, 8, false, false, NOISE, 6};

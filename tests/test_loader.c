@@ -1,8 +1,8 @@
-/* test_loader.c: the orders of epochs, and the loader's thread: each image once an epoch, restarts
+/* test_loader.c: the orders of epochs, and the loader's thread: each image once per epoch, restarts
  * and ends at any moment, slots that stay untouched while they are held. Meant to be run under
  * ThreadSanitizer as well.
  *
- * The program has its own aligned_alloc in front of the C library's, which can be made to fail. */
+ * The program replaces the C library's aligned_alloc with its own, which can be made to fail. */
 #include "support.h"
 
 #include "data/loader.h"
@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -39,14 +38,14 @@ struct scene {
     struct loader *loader;
 };
 
-/* Image n is all pixels n but the first and the last, which say n mod 7 and n mod 11. */
+/* All pixels of image n are n, except the first and the last, which are n mod 7 and n mod 11. */
 static void image_of(uint8_t out[IMAGE_BYTES], int n) {
     memset(out, n, IMAGE_BYTES);
     out[0] = (uint8_t)(n % 7);
     out[IMAGE_BYTES - 1] = (uint8_t)(n % 11);
 }
 
-/* cmocka set-up: *state is a scene with the set and empty slots, as yet without a loader. */
+/* cmocka set-up: *state is a scene with the set and empty slots, without a loader yet. */
 static int scene_make(void **state) {
     struct error error;
     struct scene *scene;
@@ -106,8 +105,7 @@ static void assert_batch(const struct loader_batch *slot, const int32_t *order, 
     }
 }
 
-/* Takes the epoch that was begun at `first` to its end and checks every batch; then there are no
- * more. */
+/* Runs the epoch from batch `first` to its end; checks every batch, and that no more follow. */
 static void assert_rest_of_epoch(struct scene *scene, const int32_t *order, int first) {
     for (int index = first; index < BATCHES; index++) {
         int slot = loader_next(scene->loader);
@@ -142,7 +140,7 @@ static void orders_are_permutations(void **state) {
         }
 }
 
-/* Checkpoints rely on it: a resumed run has to find the order again. */
+/* Checkpoints rely on it: a resumed run must find the same order. */
 static void an_order_is_pinned(void **state) {
     (void)state;
     static const int32_t expected[] = {5, 7, 8, 9, 2, 3, 0, 1, 6, 4};
@@ -174,7 +172,8 @@ static void no_shuffle_is_file_order(void **state) {
 }
 
 /* Where each of six images lands in 12,000 epochs: 2,000 times everywhere, give or take 6 standard
- * deviations of sqrt(12000 * 5 / 36) = 41. The well-known wrong shuffles miss by 10 % and more. */
+ * deviations of sqrt(12000 * 5 / 36) = 41. The well-known wrong shuffles are off by 10 % and
+ * more. */
 static void orders_are_fair(void **state) {
     (void)state;
     enum { IMAGES = 6, EPOCHS = 12000, EXPECTED = EPOCHS / IMAGES, MARGIN = 6 * 41 };
@@ -274,8 +273,7 @@ static void epochs_may_begin_in_a_row(void **state) {
     assert_rest_of_epoch(scene, order, 0);
 }
 
-/* Two slots are held while the thread has all the time it wants to fill what it may: only the
- * third. */
+/* Two slots are held while the thread has time to fill every slot that it may: only the third. */
 static void held_slots_stay_untouched(void **state) {
     struct scene *scene = *state;
     int32_t order[COUNT];
@@ -310,7 +308,7 @@ static void an_empty_set_has_no_batches(void **state) {
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
-/* Ends it before an epoch, while the first batch is made, between batches, with slots held and
+/* Ends the loader before an epoch, during the first batch, between batches, with slots held and
  * after the last. */
 static void it_may_end_at_any_moment(void **state) {
     struct scene *scene = *state;
@@ -364,8 +362,8 @@ static void it_says_what_it_cannot_have(void **state) {
     assert_null(scene->loader);
 }
 
-/* A signal to the process that main blocks would end the process if the loader's thread took it.
- * Whoever started the test may have blocked or ignored signals, so that is undone first. */
+/* A signal that main blocks would end the process if the loader's thread received it. The test's
+ * parent may have blocked or ignored signals, so that is undone first. */
 static void signals_are_left_to_main(void **state) {
     struct scene *scene = *state;
     sigset_t none, before, after, usr1;
@@ -381,13 +379,12 @@ static void signals_are_left_to_main(void **state) {
     sigaddset(&usr1, SIGUSR1);
     assert_int_equal(pthread_sigmask(SIG_BLOCK, &usr1, NULL), 0);
     assert_int_equal(kill(getpid(), SIGUSR1), 0);
-    nap(20); /* time for the wrong thread to take it */
+    nap(20); /* time for the wrong thread to receive it */
     assert_int_equal(sigtimedwait(&usr1, NULL, &patience), SIGUSR1);
     assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
 }
 
-/* Waiting takes no processor: idle before an epoch, with all slots full, and after the last batch.
- */
+/* Waiting uses no processor time: before an epoch, with all slots full, after the last batch. */
 static void waiting_is_idle(void **state) {
     struct scene *scene = *state;
     int32_t order[COUNT];

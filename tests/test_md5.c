@@ -34,7 +34,7 @@ static void test_suite(void **state) {
                                 cases[i][1]);
 }
 
-/* Lengths around a block, where the padding needs another one or not: md5sum's answers. */
+/* Lengths around a block, where the padding may or may not need another: md5sum's results. */
 static void lengths_around_a_block(void **state) {
     (void)state;
     static const struct {

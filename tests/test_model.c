@@ -1,6 +1,6 @@
-/* test_model.c: what the walk passes to each operation. Backends share the walk and its mistakes,
- * so their agreement proves nothing about it. Here the operations only record their arguments,
- * which are compared with the layer table, the plan's rules and the model's options. */
+/* test_model.c: what the walk passes to each operation. Backends share the walk, so their agreement
+ * proves nothing about it. Here the operations only record their arguments, which are compared with
+ * the layer table, the plan's rules and the model's options. */
 #include "model/device_choice.h"
 #include "support.h"
 
@@ -96,7 +96,7 @@ static const struct operations *spy_operations(const struct device *device) {
     return &spies;
 }
 
-/* ---- the walk that is due -------------------------------------------------------------------- */
+/* ---- the expected walk ----------------------------------------------------------------------- */
 
 static int at; /* the next call to look at */
 
@@ -109,7 +109,7 @@ static const struct call *next(enum call_kind kind) {
 static void same_norm(const struct norm_args *n, const struct layer *layer, int i,
                       const struct device_batch *batch, bool training) {
     assert_int_equal(n->batch, batch->count);
-    assert_int_equal(n->layer, i); /* each layer draws a mask of its own */
+    assert_int_equal(n->layer, i); /* each layer draws its own mask */
     assert_true(n->seed == 99 && n->state == batch->state);
     assert_int_equal(n->training, training);
     assert_true(n->dropout == layer->dropout && n->epsilon == layer->epsilon);
@@ -179,7 +179,7 @@ static void check_forward(struct outputs *out, const struct network *network,
     assert_int_equal(c->a.loss.dlogits != NULL, training);
 }
 
-/* The gradient that layer i is given is the one that its last consumer wrote. */
+/* Layer i gets the gradient that its last consumer wrote. */
 static void check_backward(const struct outputs *out, const struct network *network,
                            const struct device_batch *batch, const float *dlogits) {
     const void *gradient[MAX_LAYERS] = {NULL};
@@ -294,7 +294,7 @@ static void walks(void **state) {
             }
 }
 
-/* Standardized filters are exported as they are used: zero mean, an L2 norm of filter_norm. */
+/* Standardized filters are exported as used: zero mean, an L2 norm of filter_norm. */
 static void exported_filters(void **state) {
     (void)state;
     struct error error;

@@ -1,5 +1,5 @@
-/* test_model_weights.c: a model's weights by name, out of one model and into another, on each
- * backend; and what a model refuses to take. */
+/* test_model_weights.c: a model's weights by name, exported and imported into another model on each
+ * backend; and imports that are refused. */
 #include "compare.h"
 #include "device_fixture.h"
 #include "memory.h"
@@ -7,7 +7,6 @@
 #include "model/model.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { IMAGES = 2 };
@@ -46,7 +45,7 @@ static void close_trial(struct trial *trial) {
     memory_free(trial->set.labels);
 }
 
-/* Passes over the images; returns the loss of the last one. */
+/* Passes over the images; returns the loss of the last pass. */
 static double pass(struct trial *trial, bool training, int times) {
     struct error *error = &trial->f->error;
     const struct step_state state = {.step = 1, .learning_rate = 0.05f};
@@ -55,8 +54,7 @@ static double pass(struct trial *trial, bool training, int times) {
     for (int i = 0; i < times; i++) {
         must(trial->f, "feed_begin", feed_begin(error, trial->feed, 0, 0));
         must(trial->f, "feed_next", feed_next(error, trial->feed, &batch, &state));
-        must(trial->f, "step",
-             model_step(error, trial->model, &batch, training));
+        must(trial->f, "step", model_step(error, trial->model, &batch, training));
         must(trial->f, "feed_release", feed_release(error, trial->feed));
         must(trial->f, "counters", model_take_counters(error, trial->model, &counters));
     }
@@ -73,9 +71,9 @@ static void import_ok(struct trial *trial, const struct tensor_list *list) {
     must(trial->f, "model_import", model_import(&trial->f->error, trial->model, list, "a file"));
 }
 
-/* ---- there and back -------------------------------------------------------------------------- */
+/* ---- export and import ----------------------------------------------------------------------- */
 
-/* The same tensors; the same bits but for filters that were standardized a second time. */
+/* The same tensors; the same bits, except for filters that were standardized a second time. */
 static void check_lists(const struct tensor_list *actual, const struct tensor_list *expected,
                         float filter_norm) {
     assert_int_equal(actual->count, expected->count);
@@ -94,9 +92,9 @@ static void check_lists(const struct tensor_list *actual, const struct tensor_li
     }
 }
 
-/* From a trained model into one that had other weights, statistics and momentum, and into one that
- * was not trained: all three compute the same, and the latter two train on alike, which they would
- * not with the old momentum. */
+/* From a trained model into one with other weights, statistics and momentum, and into an untrained
+ * one: all three compute the same, and the latter two continue training identically, which they
+ * would not with the old momentum. */
 static void there_and_back(struct fixture *f, enum recipe_kind kind, enum norm_kind norm) {
     struct trial source, used, fresh;
     case_name("%s, %s", recipe_option(kind), norm_option(norm));
@@ -161,7 +159,7 @@ static int64_t batches_tracked(struct tensor_list *list) {
     FAILED(model_import(&(trial)->f->error, (trial)->model, list, "a file"), STATUS_BAD_DATA,      \
            &(trial)->f->error, "a file", __VA_ARGS__)
 
-/* Each change to a list that is right, and the names in the message. */
+/* Changes to a correct list, and the names in the messages. */
 static void refuse_changes(struct trial *trial, const struct tensor_list *right) {
     struct tensor_list list = *right;
     drop(&list, "convblock3.0.weight");
@@ -211,7 +209,7 @@ static void refusals_change_nothing(void **state) {
     close_trial(&trial);
 }
 
-/* Another order, and no num_batches_tracked, as in files of old. */
+/* Another order, and no num_batches_tracked, as in old files. */
 static void without_counts(void **state) {
     struct trial source, trial;
     struct fixture *f = fixture_of(state);
@@ -235,7 +233,7 @@ static void without_counts(void **state) {
     import_ok(&trial, &list);
     pass(&trial, true, 2);
     struct tensor_list later = weights_of(&trial);
-    assert_int_equal(batches_tracked(&later), 3); /* PyTorch counts on as well */
+    assert_int_equal(batches_tracked(&later), 3); /* PyTorch keeps counting too */
     tensor_list_free(&list);
     tensor_list_free(&after);
     tensor_list_free(&later);
@@ -257,7 +255,8 @@ static void check_names(const struct tensor_list *actual, const struct tensor_li
         assert_string_equal(actual->tensors[i].name, expected->tensors[i].name);
 }
 
-/* The prefixes of PyTorch's wrappers go, if all names have them; empty tensors do no harm. */
+/* The prefixes of PyTorch's wrappers are removed if all names have them; empty tensors do no
+ * harm. */
 static void prefixes(void **state) {
     static const char *const goes[] = {"module.", "_orig_mod.", "_orig_mod.module.", "a.b c."};
     struct trial trial;
@@ -294,7 +293,8 @@ static void prefixes(void **state) {
     close_trial(&trial);
 }
 
-/* A model that goes back to a state, and one that never was there, train on alike, bit for bit. */
+/* A model that returns to a state, and a new one that gets it, continue training bit for bit
+ * alike. */
 static void state_there_and_back(struct fixture *f, enum recipe_kind kind, enum norm_kind norm) {
     struct trial source, fresh;
     case_name("state of %s, %s", recipe_option(kind), norm_option(norm));

@@ -106,7 +106,7 @@ static void check_rows(const struct network *network, const struct row *rows, in
     assert_int_equal(network_parameters(network), total);
 }
 
-/* What holds for every network: kinds, kernels, counts, and the sums over layers. */
+/* Properties of every network: kinds, kernels, counts, and the sums over layers. */
 static void check_consistency(const struct network *network) {
     int64_t bytes = 0;
     for (int i = 0; i < network->layer_count; i++) {
@@ -194,7 +194,7 @@ static void reference_layer_norm(void **state) {
     assert_int_equal(network.layers[CONV2].padding, 0);
 }
 
-/* The hyper-parameters as published, but for the schedule (test_schedule.c). */
+/* The published hyper-parameters, except the schedule (test_schedule.c). */
 static void reference_training(void **state) {
     (void)state;
     for (int norm = 0; norm < NORM_COUNT; norm++) {
@@ -210,7 +210,8 @@ static void reference_training(void **state) {
     }
 }
 
-/* The tuned networks differ in nothing but the norm, and are below the assignment's 50,000. */
+/* The tuned networks differ only in the norm, and have fewer parameters than the assignment's
+ * 50,000. */
 static void tuned(void **state) {
     (void)state;
     struct network first = built(RECIPE_TUNED, NORM_BATCH);
@@ -262,7 +263,7 @@ static void groups_must_divide(void **state) {
     }
 }
 
-/* No number of groups that divides nothing may end in a division by zero. */
+/* Invalid numbers of groups must not cause a division by zero. */
 static void groups_below_one(void **state) {
     (void)state;
     expect_refusal(0, "convblock1.2");

@@ -7,18 +7,18 @@
 
 #include <math.h>
 
-/* How many elements behind a 256-byte boundary the arrays start: x and dx, y and dy, weight and
- * bias and their gradients. In place, dx starts where dy does. */
+/* How many elements after a 256-byte boundary the arrays start: x and dx, y and dy, weight and bias
+ * and their gradients. In place, dx starts where dy does. */
 struct norm_starts {
     size_t x, y, weight;
 };
 
-/* One case: the operation's arguments, what x is like, and how exact the answer has to be. */
+/* One case: the operation's arguments, the values of x, and how exact the result must be. */
 struct norm_case {
     enum norm_kind kind;
     struct norm_args a; /* shapes and settings */
-    double offset;      /* x is around this */
-    double spread;      /* uniform, this far to both sides; 0: constant */
+    double offset;      /* the centre of x */
+    double spread;      /* x is uniform, this far to both sides; 0: constant */
     uint64_t step;
     struct norm_starts start;
     bool in_place;     /* backward with dx == dy */
@@ -28,7 +28,8 @@ struct norm_case {
     struct norm_tensors host;
 };
 
-/* Where ReLU comes after, no test can tell what a device makes of |v| below its rounding errors. */
+/* With ReLU last, a device may round |v| below this to either side of zero, so such dy are left
+ * out. */
 static const double kink = 2e-3;
 
 static void make_numbers(struct norm_case *c) {
@@ -58,7 +59,7 @@ static void make_numbers(struct norm_case *c) {
         c->host.bias = doubles(c->weights);
 }
 
-/* What rounding does to xhat: a mean that is off by 2^-23 of its size counts rstd times. */
+/* The rounding error of xhat: a mean that is off by 2^-23 of its size counts rstd times. */
 static double xhat_error(const struct norm_case *c) {
     double rstd = largest_magnitude(c->host.rstd, c->sets);
     return 3e-6 + 4e-7 * largest_magnitude(c->host.mean, c->sets) * rstd;
@@ -191,7 +192,7 @@ static void check_training(struct fixture *f, struct norm_case c) {
 static void check_shape(struct fixture *f, struct norm_case c) {
     check_training(f, c);
     c.a.training = false;
-    c.a.dropout = 0.25f; /* which evaluation ignores */
+    c.a.dropout = 0.25f; /* evaluation ignores it */
     for (int place = RELU_BEFORE; place <= RELU_AFTER; place++) {
         c.a.relu_place = (enum relu_place)place;
         check_norm(f, c);
@@ -238,8 +239,8 @@ static void layer_norm_of_the_networks(void **state) {
     }
 }
 
-/* Groups from the largest that the networks have to those that a block of threads cannot hold:
- * 32,768 numbers are the most that a GPU block keeps. */
+/* Groups from the networks' largest to those too large for a block of threads: a GPU block keeps at
+ * most 32,768 numbers. */
 static void norms_of_large_groups(void **state) {
     struct fixture *f = fixture_of(state);
     check_training(f, norm_of(NORM_LAYER, 2, 32, 1024, 1));
@@ -253,7 +254,7 @@ static void norms_of_large_groups(void **state) {
     struct norm_case c = norm_of(NORM_LAYER, 2, 36, 1000, 1);
     c.a.per_element = true;
     check_training(f, c);
-    c = norm_of(NORM_LAYER, 3, 20, 1024, 1); /* fits a block of threads, but with shared memory */
+    c = norm_of(NORM_LAYER, 3, 20, 1024, 1); /* fits into a block, with shared memory */
     c.a.per_element = true;
     check_training(f, c);
     c = norm_of(NORM_LAYER, 2, 31, 1057, 1); /* 32,767 */
@@ -361,7 +362,7 @@ static void norms_by_epsilon_and_momentum(void **state) {
             struct norm_case c = typical(kind);
             c.a.epsilon = epsilons[i];
             c.a.stat_momentum = momenta[i];
-            c.spread = 0.1; /* where epsilon counts */
+            c.spread = 0.1; /* so that epsilon matters */
             check_shape(f, c);
         }
 }
@@ -378,12 +379,12 @@ static void norms_with_dropout(void **state) {
             c.a.seed = i % 2 == 0 ? 1 : 0x123456789ABCDEFu;
             c.a.layer = i;
             c.a.relu_place = (enum relu_place)(i % 2);
-            c.a.pixels = i < 3 ? 49 : 62 + i; /* elements that do not come in fours */
+            c.a.pixels = i < 3 ? 49 : 62 + i; /* not a multiple of four elements */
             c.in_place = i % 3 > 0;
             check_norm(f, c);
         }
     for (int place = RELU_BEFORE; place <= RELU_AFTER;
-         place++) { /* more than a block does at once */
+         place++) { /* more than a block processes at once */
         struct norm_case c = norm_of(NORM_BATCH, 128, 32, 64, 1);
         c.a.dropout = 0.3f;
         c.a.relu_place = (enum relu_place)place;
@@ -392,7 +393,7 @@ static void norms_with_dropout(void **state) {
     }
 }
 
-/* Variance 0 exactly: v is the bias, and dx has no component along the sum. Mean 1000: an E[x^2] -
+/* Variance 0 exactly: v is the bias, and dx has no component along the sum. Mean 1000: E[x^2] -
  * mean^2 in float would be off by a tenth. Tiny and huge numbers. */
 static void norms_of_hard_numbers(void **state) {
     static const double offsets[] = {0.5, 1000, -1000, 0, 30};
@@ -409,8 +410,7 @@ static void norms_of_hard_numbers(void **state) {
             }
 }
 
-/* The gradient of a ReLU behind the norm at v = 0 is 0: all of it, where x is constant and the bias
- * is 0. */
+/* The gradient of a ReLU after the norm is 0 at v = 0: with constant x and bias 0, all of it. */
 static void norms_at_the_kink(void **state) {
     struct fixture *f = fixture_of(state);
     for (int kind = 0; kind < NORM_COUNT; kind++)
@@ -426,7 +426,7 @@ static void norms_at_the_kink(void **state) {
         }
 }
 
-/* NaN passes ReLU and the statistics: all of its set is NaN in y, and nothing else. */
+/* NaN passes ReLU and the statistics: in y exactly its set is NaN. */
 static void norms_of_nan(void **state) {
     struct fixture *f = fixture_of(state);
     for (int kind = 0; kind < NORM_COUNT; kind++)

@@ -44,8 +44,8 @@ static void below_stays_below_its_bound(void **state) {
     assert_int_equal(philox_below(0xffffffff, 0xffffffff), 0xfffffffe);
 }
 
-/* 40,000 draws into 10 boxes, 4,000 expected each: chi-square with 9 degrees of freedom is
- * above 33.7 once in 10,000 seeds; this seed is fixed. */
+/* 40,000 draws into 10 boxes, 4,000 expected in each: chi-square with 9 degrees of freedom exceeds
+ * 33.7 for one seed in 10,000; this seed is fixed. */
 static void words_are_even(void **state) {
     (void)state;
     enum { BOXES = 10, BLOCKS = 10000, EXPECTED = 4 * BLOCKS / BOXES };

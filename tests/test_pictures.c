@@ -1,5 +1,5 @@
 /* test_pictures.c: what all pictures share, and network.png, read back from the files: size, texts,
- * and every colour where it belongs and nowhere else. How pictures look is for people to judge. */
+ * and every colour where it belongs and nowhere else. People judge how pictures look. */
 #include "picture_fixture.h"
 
 #include <signal.h>
@@ -59,7 +59,7 @@ static void broken_text_does_no_harm(void **state) {
     }
 }
 
-/* A key that PNG forbids is a mistake in the program and must not go unnoticed. */
+/* A key that PNG forbids is a bug in the program and must be noticed. */
 static void bad_key_is_an_error(void **state) {
     struct error error;
     const struct picture_setting setting = {" blank", "value"};
@@ -170,7 +170,7 @@ static void boxes_have_their_numbers(void **state) {
 
 /* ---- without cairo --------------------------------------------------------------------------- */
 
-/* Without cairo, every picture says what to do, and writes nothing. */
+/* Without cairo, every picture function says what to do and writes nothing. */
 static void pictures_are_refused(void **state) {
     struct error error;
     const struct answers answers = {0};

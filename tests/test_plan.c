@@ -1,5 +1,5 @@
-/* test_plan.c: the offsets of plan.h: aligned, inside their arenas, and no two tensors in one place
- * but where plan.h says so. */
+/* test_plan.c: the offsets of plan.h: aligned, inside their arenas, and two tensors share a place
+ * only where plan.h says so. */
 #include "network/plan.h"
 #include "support.h"
 
@@ -11,7 +11,7 @@ struct span {
     const char *layer, *what;
     size_t begin, end;
     int born, dies;
-    int family; /* spans of one family may share their place, if they share all of it; -1: none */
+    int family; /* spans of one family may share a place, but only all of it; -1: none */
 };
 
 struct spans {
@@ -110,8 +110,7 @@ static void check_parameters(const struct plan *plan, const struct network *netw
 
 /* ---- activations ----------------------------------------------------------------------------- */
 
-/* Which gradients are one tensor: a norm's with that of its input, and those of the addends of a
- * skip. */
+/* Gradients that share a tensor: a norm's and its input's, and those of the addends of a skip. */
 static void find_families(int family[MAX_LAYERS], const struct network *network) {
     for (int i = 0; i < network->layer_count; i++)
         family[i] = i;
@@ -140,7 +139,7 @@ static int gradient_born(const struct network *network, int index) {
     return 2 * network->layer_count - 1 - last;
 }
 
-/* Forward writes it, backward reads it: nothing else may have its place in between. */
+/* Forward writes it, backward reads it: nothing else may use its place in between. */
 static void add_kept(struct spans *spans, const struct network *network, int i, const char *what,
                      size_t offset, size_t bytes) {
     add_span(spans, network->layers[i].name, what, offset, bytes, 1, i, 2 * network->layer_count,
@@ -226,7 +225,7 @@ static void plans_of_tuned(void **state) {
         check_plans(RECIPE_TUNED, (enum norm_kind)norm);
 }
 
-/* 262,144 images: more elements of a layer than 32 bits count. */
+/* 262,144 images: a layer has more elements than 32 bits can count. */
 static void plan_of_a_huge_batch(void **state) {
     (void)state;
     struct network network;

@@ -28,7 +28,7 @@ static struct pool_sizes pool_sizes(const struct pool_args *a) {
                                maps * (size_t)(a->height / 2) * (size_t)(a->width / 2)};
 }
 
-/* How many elements behind a 256-byte boundary the arrays start: x and ds, skip, y and dy, code. */
+/* How many elements after a 256-byte boundary the arrays start: x and ds, skip, y and dy, code. */
 struct pool_offsets {
     size_t x, skip, y, code;
 };
@@ -73,7 +73,7 @@ static void check_pool_at(struct fixture *f, int batch, int channels, int height
                        batch, channels, height, width, with_skip, coarse ? "equal" : "different",
                        offset.x, offset.skip, offset.y, offset.code);
             double *x = coarse ? coarse_doubles(count) : random_doubles(count, -1, 1);
-            /* where x has random bits, sums with the skip are exact */
+            /* rounded to 2^-20, so that sums with the skip are exact */
             double *skip = coarse_doubles(count);
             for (size_t i = 0; i < count && !coarse; i++)
                 x[i] = floor(x[i] * 0x1p20) * 0x1p-20;
@@ -122,7 +122,7 @@ static void pool_of_offset_arrays(void **state) {
         }
 }
 
-/* A NaN wins wherever it is, passes ReLU, and its gradient goes to its place. */
+/* A NaN wins anywhere, passes ReLU, and its gradient goes to its place. */
 static void pool_of_nan(void **state) {
     struct fixture *f = fixture_of(state);
     for (int width = 2; width <= 4; width++)
@@ -267,7 +267,7 @@ static void loss_of_random_logits(void **state) {
         }
 }
 
-/* Around the number of threads of a block, and whole test and training sets at once. */
+/* Around the number of threads of a block, and a whole test or training set at once. */
 static void loss_of_large_batches(void **state) {
     static const int batches[] = {255, 256, 257, 1023, 1024, 1025, 2049, 10000, 50000};
     struct fixture *f = fixture_of(state);
@@ -292,8 +292,7 @@ static void loss_of_other_class_counts(void **state) {
     }
 }
 
-/* The loss once more: a replay of what was recorded, or, on a backend that records
- * nothing, the call itself. */
+/* The loss once more: replayed, or called on a backend without recordings. */
 static void loss_again(struct fixture *f, struct recording *recording, const struct loss_args *a) {
     if (recording != NULL)
         must(f, "replay", f->backend->replay(&f->error, f->device, recording));
@@ -312,7 +311,7 @@ static struct recording *record_loss(struct fixture *f, const struct loss_args *
     return recording;
 }
 
-/* Each replay counts once more, with the logits of then. */
+/* Each replay counts once more, with the current logits. */
 static void loss_replayed(void **state) {
     struct fixture *f = fixture_of(state);
     case_begin(f, "loss replayed");
@@ -358,8 +357,7 @@ static void loss_of_extreme_logits(void **state) {
     }
 }
 
-/* The first of equal largest logits is the answer: labels that name it are right, the others are
- * not. */
+/* Of equal largest logits the first is the answer: only its label is right. */
 static void loss_of_equal_logits(void **state) {
     struct fixture *f = fixture_of(state);
     for (int right = 0; right <= 1; right++) {

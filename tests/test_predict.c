@@ -8,7 +8,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { IMAGES = 7 };
@@ -43,7 +42,7 @@ static struct counters logits_of(struct fixture *f, float out[][CLASS_COUNT],
     return counters;
 }
 
-/* The loss and the right ones that the device counted follow from the logits that it gives. */
+/* The loss and the correct answers that the device counted follow from its logits. */
 static void check_against_counters(float logits[][CLASS_COUNT], const struct image_set *set,
                                    const struct counters *counters) {
     double loss = 0;
@@ -75,8 +74,8 @@ static struct image_set reordered(struct fixture *f, const struct image_set *set
     return out;
 }
 
-/* What the network says of an image depends on neither the batch nor the other images. On the CPU
- * to the bit; elsewhere a library may choose other algorithms for another size. */
+/* An image's logits depend neither on the batch nor on the other images. On the CPU they are
+ * bit-identical; elsewhere a library may choose other algorithms for another size. */
 static void check_alike(const struct fixture *f, const float actual[CLASS_COUNT],
                         const float expected[CLASS_COUNT]) {
     double tolerance = strcmp(f->backend->name, "cpu") == 0 ? 0 : 1e-4;
@@ -128,7 +127,7 @@ static void probabilities(void **state) {
     double out[CLASS_COUNT];
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         double sum = 0;
-        for (int i = 0; i < CLASS_COUNT; i++) /* too small to overflow: as the book has it */
+        for (int i = 0; i < CLASS_COUNT; i++) /* too small to overflow: the textbook formula */
             sum += exp((double)rows[r][i]);
         softmax(out, rows[r]);
         for (int i = 0; i < CLASS_COUNT; i++)

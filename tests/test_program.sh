@@ -70,12 +70,12 @@ without_timings() { sed -E 's/"(seconds|images_per_second|eval_seconds)": [^,}]*
 
 fails "unknown option" 2 "unknown option --epoch" "did you mean --epochs?" -- --epoch 3
 fails "unknown command" 2 "unknown command 'dance'" -- dance
-fails "command that is nearly one" 2 "unknown command 'compere'" "did you mean compare?" -- compere
+fails "misspelled command" 2 "unknown command 'compere'" "did you mean compare?" -- compere
 fails "compare: a norm is chosen" 2 "compare does not take --norm" -- compare --norm gn
 fails "compare: folders without --runs" 2 "unexpected argument 'a'" "--runs" -- compare a
 fails "compare --runs of nothing" 2 "--runs needs the folder" -- compare --runs
-fails "compare --runs of a folder that is none" 4 "absent/config.json" -- compare --runs absent
-fails "compare: batch sizes that fall" 2 "--batch-sizes" "'4,2'" -- compare --batch-sizes 4,2
+fails "compare --runs of a folder that does not exist" 4 "absent/config.json" -- compare --runs absent
+fails "compare: decreasing batch sizes" 2 "--batch-sizes" "'4,2'" -- compare --batch-sizes 4,2
 fails "option without value" 2 "--epochs" "needs a value" -- --epochs
 fails "option of another command" 2 "does not take --json" -- --json
 for value in 0 -1 3x '' 1.5 nan 99999999999999999999; do
@@ -146,7 +146,7 @@ else
     [ "$status" -eq 0 ] && [ -L output ] && cmp -s -n "$(stat -c %s network.png)" network.png out && grep -aq '^total ' out
     ok "summary --png into a pipe: the picture, then the table" $?
     rm -f network.png output
-    fails "summary --png into no folder" 1 "absent/network.png" "make the folder" -- summary --png absent/network.png
+    fails "summary --png into a missing folder" 1 "absent/network.png" "make the folder" -- summary --png absent/network.png
     echo '<fontconfig/>' >fonts.conf
     FONTCONFIG_FILE=$work/fonts.conf fails "summary --png without the font" 1 "DejaVu Sans" "fonts-dejavu-core" -- \
         summary --png network.png
@@ -172,7 +172,7 @@ for l in s["layers"]:
     assert set(l) >= {"name", "type", "output", "parameters"} and len(l["output"]) == 3
 assert s["layers"][0]["output"] == [16, 32, 32] and s["layers"][-1]["output"] == [10, 1, 1]
 ' 2>err
-    ok "summary --json holds what the contract says" $?
+    ok "summary --json has the keys of the contract" $?
 else
     skip "JSON of summary and info" "no python3"
 fi
@@ -297,7 +297,7 @@ fails "training: --recipe that contradicts the weights file" 2 "$trained" "train
 run --weights two-groups/model.safetensors --threads 1 --quiet --max-steps 1 --no-report --out on
 [ "$status" -eq 0 ] && grep -q '"groups": 2,' on/config.json && grep -q '"data": "synthetic:1",' on/config.json
 ok "training from weights with their settings" $?
-# As files from elsewhere: without metadata, and from a wrapped module.
+# Like files from elsewhere: without metadata, and from a wrapped module.
 python3 - "$trained" 2>/dev/null <<'END'
 import json, struct, sys
 raw = open(sys.argv[1], "rb").read()
@@ -327,10 +327,10 @@ run "${small_eval[@]}" --data fake --weights "$trained" --json
 [ "$status" -eq 0 ] && [ "$(value dataset)" = "CIFAR-10 (modified)" ] && [ "$(wc -l <err)" -eq 2 ] &&
     grep -q "warning: data file 'fake/test_batch.bin' differs from the official one: its MD5" err &&
     grep -q "warning: weights file '$trained' was trained on synthetic and is used with CIFAR-10 (modified)" err
-ok "other data than CIFAR-10, and than the weights were trained on, is said" $?
+ok "data other than CIFAR-10, or than the weights were trained on: a note" $?
 rm -r fake
 mkfifo pipe
-fails "eval: a pipe is no file" 4 "pipe" -- "${small_eval[@]}" --weights pipe
+fails "eval: a pipe is not a file" 4 "pipe" -- "${small_eval[@]}" --weights pipe
 head -c 1000 "$trained" >cut.safetensors
 fails "eval: a file cut short" 4 "cut.safetensors" "cut short" -- "${small_eval[@]}" --weights cut.safetensors
 fails "eval: no data" 4 "nowhere" -- eval --norm ln --recipe reference --data nowhere --weights "$trained"
@@ -340,7 +340,7 @@ fails "eval: a hostile file's name stays on one line" 4 "'a?b?c'" -- \
 fails "training from bad weights" 4 "cut.safetensors" -- "${small[@]}" --out from --weights cut.safetensors
 run "${small[@]}" --data synthetic:7 --out from --weights "$trained" --lr 1e-30
 [ "$status" -eq 0 ] && grep -q "^weights: $trained\$" out && cmp -s from/model.safetensors "$trained"
-ok "training from weights, at a rate that changes none of them" $?
+ok "training from weights, at a rate that changes nothing" $?
 cp "$trained" nan.safetensors
 printf '\377\377\377\377' | dd of=nan.safetensors bs=1 seek=$(($(stat -c %s nan.safetensors) - 4)) conv=notrunc 2>/dev/null
 run "${small_eval[@]}" --weights nan.safetensors --json
@@ -433,8 +433,8 @@ cp red.png ./--json
 run "${small_predict[@]}" -- --json
 [ "$status" -eq 0 ] && grep -q '^--json  ' out
 ok "predict: a name that looks like an option, after --" $?
-LC_ALL=C sed 's/"norm":"ln"/"norm":"gn"/' "$trained" >other.safetensors # as long as before
-fails "predict: weights that say they are another network's" 2 "other.safetensors" "trained with norm gn, not ln" -- \
+LC_ALL=C sed 's/"norm":"ln"/"norm":"gn"/' "$trained" >other.safetensors # the same length
+fails "predict: weights whose metadata name another network" 2 "other.safetensors" "trained with norm gn, not ln" -- \
     "${small_predict[@]}" --weights other.safetensors red.png
 fails "predict without --weights" 2 "predict needs --weights FILE" -- predict red.png
 fails "predict without an image" 2 "predict needs at least one image" -- "${small_predict[@]}"
@@ -482,13 +482,13 @@ ok "disk full in a folder in use changes nothing in it" $?
 
 # ---- standard output ------------------------------------------------------------------------------
 
-# What a run is for lies in files: output that nobody reads is told once and does not stop it.
+# A run's results are in files: it reports lost output once and does not stop.
 told_once() { # REASON
     [ "$(wc -l <err)" -eq 1 ] && message "warning: cannot write to standard output: $1" "the work continues"
 }
 "$program" "${small[@]}" --out no-reader 2>err | true
 status=${PIPESTATUS[0]}
-# A reader that leaves late may let everything through.
+# A reader that leaves late may have read everything.
 [ "$status" -eq 0 ] && { [ ! -s err ] || told_once "Broken pipe"; } && [ -s no-reader/model.safetensors ]
 ok "a reader that leaves at once does not stop a run" $?
 # The line of the epoch comes 10,000 images after the header, when head has long left.
@@ -578,7 +578,7 @@ start_long twice
 kill -s INT "$child" && kill -s TERM "$child"
 wait_for_child
 [ "$status" -eq 143 ] || [ "$status" -eq 130 ]
-ok "a second signal ends it, whatever it is doing" $?
+ok "a second signal ends it at once" $?
 set +m
 
 # ---- resuming -------------------------------------------------------------------------------------
@@ -629,7 +629,7 @@ for seed in 1 2; do
 done
 run compare --runs ln-1 ln-2
 [ "$status" -eq 0 ] && [ ! -s err ] && grep -q '^ln: *test .* ± .* %' out && [ -s runs/compared-reference/compare.md ]
-ok "compare --runs writes into a folder of its own" $?
+ok "compare --runs writes into its own folder" $?
 run compare --runs ln-1 ln-2 --json --out together
 [ "$status" -eq 0 ] && cmp out together/compare.json
 ok "compare --json prints compare.json" $?

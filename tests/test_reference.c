@@ -1,5 +1,5 @@
 /* test_reference.c: the tests' own tools. The gradients of the reference loops against central
- * finite differences, some results by hand, and comparisons that must notice a NaN. */
+ * finite differences, some results computed by hand, and comparisons that must notice a NaN. */
 #include "compare.h"
 #include "philox.h"
 #include "reference_ops.h"
@@ -8,12 +8,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* An operation as a function of the values under test, which it finds through its context; returns
- * the sum of its outputs times fixed random numbers, whose gradient is what backward gives for dy =
- * those. */
+/* An operation as a function of the values under test, found through its context. Returns the sum
+ * of its outputs times fixed random numbers; its gradient is backward's result for dy = those
+ * numbers. */
 typedef double objective(void *context);
 
-/* Holds gradient[count] against (f(v + h) - f(v - h)) / 2h for every element of values. */
+/* Compares gradient[count] with (f(v + h) - f(v - h)) / 2h for every element of values. */
 static void check_gradient(const char *what, const double *gradient, double *values, size_t count,
                            objective *f, void *context) {
     const double h = 1e-5;
@@ -101,7 +101,7 @@ static void filter_gradient(void **state) {
     double *d = copied_doubles(t.dy, 3 * 18);
     reference_filter_backward(d, &t.a, t.weight);
     check_gradient("dweight", d, t.weight, 3 * 18, filter_objective, &t);
-    for (size_t o = 0; o < 3; o++) { /* what standardization is for */
+    for (size_t o = 0; o < 3; o++) { /* the purpose of standardization */
         const double *y = t.y + o * 18;
         double sum = 0;
         for (size_t i = 0; i < 18; i++)
@@ -188,7 +188,7 @@ static void check_norm_gradient(enum norm_kind kind, int groups, bool per_elemen
                                 .dweight = doubles(weights),
                                 .dbias = doubles(weights)};
     norm_objective(&c);
-    for (size_t i = 0; i < c.count; i++) { /* differences do not hold across the kink of ReLU */
+    for (size_t i = 0; i < c.count; i++) { /* finite differences fail across the kink of ReLU */
         assert_true(fabs(c.x[i]) > 1e-4);
         if (fabs(c.t.before_relu[i]) < 1e-2)
             c.dy[i] = 0;
@@ -213,7 +213,7 @@ static void norm_gradient(void **state) {
             }
 }
 
-/* Batch norm as it is known by hand: two channels, one of them 1 2 3 4. */
+/* Batch norm by hand: two channels, one of them 1 2 3 4. */
 static void batch_norm_by_hand(void **state) {
     (void)state;
     case_name("batch norm by hand");

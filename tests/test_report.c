@@ -1,5 +1,5 @@
-/* test_report.c: what a finished run leaves for people: report.md, whose figures are those of
- * metrics.jsonl and of the final weights, and its pictures; and metrics.jsonl read back. */
+/* test_report.c: the report of a finished run: report.md, whose figures are those of metrics.jsonl
+ * and of the final weights, and its pictures; and metrics.jsonl read back. */
 #include "event_records.h"
 #include "png_file.h"
 #include "run_fixture.h"
@@ -109,7 +109,7 @@ static void figures(void **state) {
     free(text);
 }
 
-/* The command in it names every setting that is not a default of that row. */
+/* The command in it names every setting that differs from the defaults of its norm and recipe. */
 static void command(void **state) {
     struct options options = reported_run(*state, NORM_GROUP);
     options.recipe.groups = 2;
@@ -181,8 +181,8 @@ static void shown_in_tensorboard(void **state) {
     free_events(&list);
 }
 
-/* The same weights and epochs give the same files, though the report was lost; a run begun anew
- * takes away the old one's before it has its own. */
+/* The same weights and epochs give the same files after the report was lost; a new run in the
+ * folder first removes the old run's report. */
 static void again(void **state) {
     static const char *const names[] = {"report.md", "curves.png", "confusion.png",
                                         "misclassified.png"};
@@ -213,7 +213,7 @@ static void again(void **state) {
     assert_false(is_there(options.out, "misclassified-2.png"));
 }
 
-/* A picture that cannot be written fails the run, which has its weights by then. */
+/* A picture that cannot be written fails the run, which has saved its weights by then. */
 static void cannot_be_written(void **state) {
     need_pictures();
     struct error error;

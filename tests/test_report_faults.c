@@ -1,8 +1,8 @@
-/* test_report_faults.c: allocations and calls that concern a file fail once each while a report is
- * made: that at the end of a run, that of `compare --runs`, and that of `compare` with the training
- * that it wants. Each time there is a message and no leak, no file is there in part, and the same
- * command then leaves what an undisturbed one does. TEST_LONG=1 takes every call, the short form
- * what `struct choice` says, all of the last ones among them. */
+/* test_report_faults.c: allocations and file operations fail once each while a report is made: at
+ * the end of a run, by `compare --runs`, and by `compare` with the training that it needs. Each
+ * time there must be a message, no leak and no partial file, and the same command must then leave
+ * what an undisturbed one does. TEST_LONG=1 tries every call, the short form those of `struct
+ * choice`, which include all the last ones. */
 #include "fault_reports.h"
 
 #include <stdbool.h>
@@ -22,11 +22,11 @@ static long count_report_calls(void *state, struct trial trial) {
     return count;
 }
 
-/* How many of the calls are tried: TEST_LONG=1 takes every one. A report comes last in what is
- * done; of the training and loading before it test_faults.c takes care. */
+/* The calls that are tried; TEST_LONG=1 tries all. The report comes last; test_faults.c covers the
+ * training and loading before it. */
 struct choice {
-    int step; /* every so many-th call */
-    int last; /* but each of so many at the end */
+    int step; /* every step-th call is tried */
+    int last; /* and each of the `last` ones */
 };
 
 static void try_once(void *state, enum fault_report report, enum fault_start start,

@@ -1,8 +1,8 @@
 /* test_resume.c: runs that are interrupted and resumed from their checkpoint: killed at any moment,
  * stopped by a signal; and checkpoints that are refused.
  *
- * Every run is a process of its own: a killed one must have nothing left to tidy up, and neither
- * threads nor an opened CUDA device outlive a fork. */
+ * Every run is a separate process: a killed run must not clean up, and neither threads nor an open
+ * CUDA device survive a fork. */
 #include "event_records.h"
 #include "model/weights.h"
 #include "run_fixture.h"
@@ -11,7 +11,6 @@
 #include "base/version.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -29,7 +28,7 @@ enum { FILE_NAMES = sizeof file_names / sizeof file_names[0] };
 
 /* ---- runs in other processes ----------------------------------------------------------------- */
 
-/* A network of a few channels, so that a step takes a moment and a checkpoint most of the time. */
+/* A network of a few channels, so that checkpoints take most of the time. */
 static struct options slim_run(const char *folder, const char *name, enum norm_kind norm) {
     struct options options = small_run(folder, RECIPE_TUNED, norm);
     for (int i = 0; i < BLOCK_COUNT; i++)
@@ -41,7 +40,7 @@ static struct options slim_run(const char *folder, const char *name, enum norm_k
     return options;
 }
 
-/* Starts a run, which ends with its status; its message goes to `folder`/message. */
+/* Starts a run, whose process exits with its status; its message goes to `folder`/message. */
 static pid_t start(const struct options *options, const char *folder) {
     pid_t child = fork();
     assert_true(child >= 0);
@@ -67,7 +66,7 @@ static int finish(pid_t child) {
     return WIFEXITED(state) ? WEXITSTATUS(state) : -WTERMSIG(state);
 }
 
-/* A whole run, its error told through a pipe. */
+/* A whole run; a pipe returns its error. */
 static enum status child_run(struct error *error, const struct options *options) {
     int ends[2];
     assert_int_equal(pipe(ends), 0);
@@ -108,7 +107,7 @@ static bool can_resume(const struct options *options) {
     return is_there(options->out, "checkpoint.safetensors");
 }
 
-/* ---- what they leave ------------------------------------------------------------------------- */
+/* ---- what the runs leave --------------------------------------------------------------------- */
 
 static void drop_timings(json_t *line) {
     json_object_del(line, "seconds");
@@ -135,7 +134,7 @@ static void assert_same_results(const char *folder, const char *expected) {
     assert_true(
         same_files(in_folder(folder, "best.safetensors"), in_folder(expected, "best.safetensors")));
     assert_same_metrics(folder, expected);
-    assert_int_equal(folder_entries(folder), FILE_NAMES); /* nothing half written is left */
+    assert_int_equal(folder_entries(folder), FILE_NAMES); /* no temporary file is left */
 }
 
 /* ---- killed at any moment -------------------------------------------------------------------- */
@@ -146,13 +145,13 @@ struct killing {
     int kills, writes; /* all; those that found a checkpoint half written */
 };
 
-/* Sleeps for up to as long as an undisturbed run takes, mostly for less, as the seed says. */
+/* Sleeps for at most the time of an undisturbed run, usually less; the seed decides. */
 static void sleep_a_while(struct killing *killing) {
     double share = (double)rand_r(&killing->seed) / RAND_MAX;
     usleep((useconds_t)(1e6 * killing->usual * share * share));
 }
 
-/* Runs to the end in spite of kills; once there were enough of them, undisturbed. */
+/* Runs to the end despite kills, and after enough of them undisturbed. */
 static void run_and_kill(struct killing *killing, struct options options, const char *folder,
                          int enough) {
     for (bool ended = false; !ended;) {
@@ -251,7 +250,7 @@ static void stopped_by(const char *folder, int number, enum status status, const
     whole.recipe.epochs = cut.recipe.epochs = 12;
     cut.checkpoint_seconds = 0;
     pid_t child = start(&cut, folder);
-    while (lines_of(cut.out) == 0) /* the child's alarm ends it if there never is one */
+    while (lines_of(cut.out) == 0) /* the child's alarm ends the wait if none comes */
         usleep(1000);
     assert_int_equal(kill(child, number), 0);
     assert_int_equal(finish(child), status);
@@ -265,7 +264,7 @@ static void stopped_by(const char *folder, int number, enum status status, const
     free(message);
     assert_false(is_there(cut.out, "model.safetensors"));
     assert_true(step >= STEPS && step < 12 * STEPS);
-    /* it is of the stop itself: the one after an epoch begins the next with no seconds */
+    /* made by the stop itself: one made after an epoch has 0 seconds of the next */
     assert_true(checkpoint_number(cut.out, "state.seconds") > 0);
     cut.resume = true;
     assert_ends_well(start(&cut, folder), folder);
@@ -281,7 +280,7 @@ static void stopped(void **state) {
     stopped_by(*state, SIGUSR1, STATUS_USER_SIGNAL, "warned");
 }
 
-/* Leaves a run that was killed in or behind its second epoch. */
+/* Leaves a run that was killed in or after its second epoch. */
 static void kill_after_an_epoch(const struct options *options, const char *folder) {
     pid_t child = start(options, folder);
     while (lines_of(options->out) == 0)
@@ -290,9 +289,9 @@ static void kill_after_an_epoch(const struct options *options, const char *folde
     finish(child);
 }
 
-/* ---- going on -------------------------------------------------------------------------------- */
+/* ---- resuming -------------------------------------------------------------------------------- */
 
-/* A finished run has nothing left to do, and does it. */
+/* Resuming a finished run changes nothing. */
 static void finished(void **state) {
     struct options whole = slim_run(*state, "whole", NORM_GROUP);
     struct options again = slim_run(*state, "again", NORM_GROUP);
@@ -308,8 +307,8 @@ static void finished(void **state) {
     assert_same_results(again.out, whole.out);
 }
 
-/* What a kill may have left beside the checkpoint: a line and weights of an epoch that the
- * checkpoint does not know, part of a line, half-written files. */
+/* Possible leftovers of a kill beside the checkpoint: a line and weights of an epoch that is not in
+ * the checkpoint, part of a line, temporary files. */
 static void leftovers(void **state) {
     struct options whole = slim_run(*state, "whole", NORM_GROUP);
     struct options cut = slim_run(*state, "cut", NORM_GROUP);
@@ -331,8 +330,7 @@ static void leftovers(void **state) {
 }
 
 /* The seconds and counters of a checkpoint are continued, neither lost nor counted twice. This
- * checkpoint is what a run leaves that was killed between the last step of its epoch and the
- * evaluation. */
+ * checkpoint is from a run killed between the last step of its epoch and the evaluation. */
 static void counts_go_on(void **state) {
     static const char *const changes[][2] = {
         {"state.epoch", "1"},       {"state.batch", "3"},       {"state.best_epoch", "0"},
@@ -357,7 +355,7 @@ static void counts_go_on(void **state) {
     assert_true(elapsed >= 3000 && elapsed < 3000 + LIMIT_SECONDS);
 }
 
-/* Two processes in one folder would write over each other's half-written files. */
+/* Two processes in one folder would overwrite each other's temporary files. */
 static void one_at_a_time(void **state) {
     struct error error;
     struct options options = slim_run(*state, "run", NORM_GROUP), second = options;
@@ -375,13 +373,13 @@ static void one_at_a_time(void **state) {
            options.out);
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(finish(child), -SIGKILL);
-    second.recipe.epochs = 1; /* the lock went with its owner */
+    second.recipe.epochs = 1; /* the lock ended with its owner */
     child_ok(&second);
 }
 
 /* ---- event files ----------------------------------------------------------------------------- */
 
-/* Leaves what a kill may: an epoch that the checkpoint does not know, and part of a record. */
+/* Leaves what a kill may leave: an epoch that is not in the checkpoint, and part of a record. */
 static void spoil_events(const char *folder) {
     char path[1024];
     size_t size;
@@ -395,8 +393,8 @@ static void spoil_events(const char *folder) {
     free(bytes);
 }
 
-/* Whatever was left, the last file has each epoch once. The others stay as they are, for a
- * TensorBoard that is open stops at one that is gone. */
+/* Whatever was left, the last file has each epoch once. The others stay, because an open
+ * TensorBoard stops at a file that is gone. */
 static void events(void **state) {
     char first[1024];
     size_t size;
@@ -421,8 +419,8 @@ static void events(void **state) {
     assert_events_are_metrics(cut.out, 1);
 }
 
-/* A run resumed with --tensorboard shows its epochs from the first one on; one resumed without it
- * leaves the event files as they are. */
+/* A run resumed with --tensorboard shows all its epochs; one resumed without it leaves the event
+ * files as they are. */
 static void events_from_the_middle(void **state) {
     char path[1024];
     struct options cut = slim_run(*state, "cut", NORM_GROUP);
@@ -547,7 +545,7 @@ static void other_settings(void **state) {
             "--data synthetic:3, --device c");
 }
 
-/* What does not change the results may change. */
+/* Settings that do not affect the results may change. */
 static void other_threads(void **state) {
     struct options whole = slim_run(*state, "whole", NORM_GROUP);
     struct options cut = slim_run(*state, "cut", NORM_GROUP);
@@ -623,7 +621,7 @@ static void other_version(void **state) {
     REFUSES(&options, STATUS_USAGE, "version 0.0.9", "this is " PROGRAM_VERSION, "--out");
 }
 
-/* Cut at any place, or the weights of the run in its place. */
+/* A checkpoint cut at any place, or replaced by the run's weights. */
 static void damaged_files(void **state) {
     enum { CUTS = 32 };
     struct options options = slim_run(*state, "run", NORM_GROUP);
@@ -642,7 +640,7 @@ static void damaged_files(void **state) {
     free(weights);
 }
 
-/* Lines and weights that the checkpoint counts and the folder lacks are an error. */
+/* Lines and weights that the checkpoint requires but the folder lacks are an error. */
 static void lost_results(void **state) {
     struct options options = slim_run(*state, "run", NORM_GROUP);
     child_ok(&options);
@@ -652,7 +650,7 @@ static void lost_results(void **state) {
     file_put(in_folder(options.out, "metrics.jsonl"), lines, size - 1);
     struct error error;
     struct folder_bytes before = remember(options.out);
-    options.device.threads = 2; /* which config.json would say */
+    options.device.threads = 2; /* config.json would show it */
     FAILED(child_run(&error, &options), STATUS_BAD_DATA, &error, "metrics.jsonl", "2 whole lines",
            "3 epochs");
     assert_untouched(options.out, &before);
@@ -665,8 +663,8 @@ static void lost_results(void **state) {
 
 /* ---- divergence ------------------------------------------------------------------------------ */
 
-/* A rate that throws the weights out of range in some step: the run stops at its next log point,
- * and what it keeps can be read. */
+/* A rate at which the weights overflow in some step: the run stops at its next log point, and the
+ * files that it keeps can be read. */
 static void diverges(const char *folder, float interval, int64_t saved) {
     struct error error;
     struct options options = slim_run(folder, "run", NORM_GROUP);
@@ -685,7 +683,7 @@ static void diverges(const char *folder, float interval, int64_t saved) {
     assert_succeeded(weights_read(&error, &list, NULL, path), &error);
     assert_null(tensor_list_not_finite(&list));
     tensor_list_free(&list);
-    assert_int_equal(folder_entries(options.out), 3); /* of the run before it nothing is left */
+    assert_int_equal(folder_entries(options.out), 3); /* nothing is left of the run before it */
 }
 
 static void divergence(void **state) {
@@ -696,7 +694,7 @@ static void divergence(void **state) {
              1); /* the first step's loss was finite, and so are the weights after it */
 }
 
-/* The one step's loss is finite, what it leaves is none to evaluate. */
+/* The loss of the only step is finite, but the weights that it leaves are not. */
 static void divergence_of_the_test(void **state) {
     struct error error;
     struct options options = slim_run(*state, "run", NORM_GROUP);
@@ -710,7 +708,7 @@ static void divergence_of_the_test(void **state) {
     assert_int_equal(lines_of(options.out), 0);
 }
 
-/* Weights that are not finite are no divergence, and no reason to touch the run before. */
+/* Starting weights that are not finite are bad data, not divergence, and the earlier run stays. */
 static void weights_not_finite(void **state) {
     struct error error;
     struct tensor_list list;

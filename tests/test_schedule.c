@@ -45,7 +45,7 @@ static void published_rates(void **state) {
     check_epochs(NORM_LAYER, layer_norm_rate);
 }
 
-/* Not 0.010000001: 0.1 times 0.1 in double, then rounded, as PyTorch has it. */
+/* Not 0.010000001: 0.1 times 0.1 in double, then rounded, as in PyTorch. */
 static void rates_are_the_nearest_floats(void **state) {
     (void)state;
     const struct recipe *recipe = recipe_find(RECIPE_REFERENCE, NORM_BATCH);
@@ -71,7 +71,7 @@ static struct recipe linear_recipe(int epochs, float warmup) {
         .schedule = SCHEDULE_LINEAR, .epochs = epochs, .learning_rate = 0.5f, .warmup = warmup};
 }
 
-/* Where W is a whole number, every rate by the formula. */
+/* If W is a whole number, every rate follows the formula. */
 static void linear_by_formula(void **state) {
     (void)state;
     struct recipe recipe = linear_recipe(4, 0.25f);
@@ -124,7 +124,7 @@ static void linear_shape(void **state) {
     check_rate(&without, 50, 50, 0.25);
 }
 
-/* A run of one step moves: with a rate above zero. */
+/* A run of one step has a rate above zero. */
 static void linear_of_one_step(void **state) {
     (void)state;
     struct recipe recipe = linear_recipe(1, 0.1f);

@@ -9,7 +9,7 @@ enum { IMAGE = 3 * 32 * 32 };
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
-/* Images and y start `offset` elements behind a 256-byte boundary. */
+/* Images and y start `offset` elements after a 256-byte boundary. */
 static void check_input_at(struct fixture *f, int batch, bool augment, uint64_t seed, uint64_t step,
                            size_t offset) {
     case_begin(f, "input batch %d, augment %d, seed %llx, step %llx, offset %zu", batch, augment,
@@ -60,13 +60,13 @@ static void input_of_offset_arrays(void **state) {
 
 /* ---- SGD ------------------------------------------------------------------------------------- */
 
-/* How many elements behind a 256-byte boundary the arrays start. */
+/* How many elements after a 256-byte boundary the arrays start. */
 struct sgd_offsets {
     size_t weight, velocity, gradient;
 };
 
-/* Three steps with a rate that changes. Behind the arena lie numbers that must stay: NaNs would
- * stay NaNs. */
+/* Three steps with a changing rate. The numbers after the arena must stay; they are not NaN, since
+ * a changed NaN stays NaN. */
 static void check_sgd_at(struct fixture *f, struct sgd_args a, struct sgd_offsets offset) {
     static const float rates[] = {0.1f, 0.01f, 1.5f};
     case_begin(f,
@@ -112,7 +112,7 @@ static void sgd(void **state) {
     }
 }
 
-/* Weight decay ends at every place among the elements of one access. */
+/* Weight decay ends at each element of one access. */
 static void sgd_of_every_boundary(void **state) {
     struct fixture *f = fixture_of(state);
     for (size_t count = 1; count <= 13; count++)
@@ -162,7 +162,7 @@ static void ends_replay(struct fixture *f, const struct ends *ends) {
         ends_run(f, ends);
 }
 
-/* Recorded once and replayed with other steps and rates: what the recording had frozen would
+/* Recorded once and replayed with other steps and rates: any value frozen in the recording would
  * show. */
 static void replayed(void **state) {
     static const struct step_state steps[] = {{1, 0.1f, 0}, {2, 0.01f, 0}, {0x500000003u, 1.5f, 0}};

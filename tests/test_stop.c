@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Raises the signals, up to the first 0, in a child; what stop_requested says behind them, or the
- * exit status of a child that they ended. */
+/* Raises the signals, up to the first 0, in a child; returns what stop_requested says after them,
+ * or the exit status of a child that they ended. */
 static int after(const int signals[4], int ignored) {
     int status;
     pid_t child = fork();
@@ -39,14 +39,15 @@ static void signals_are_remembered(void **state) {
 }
 
 /* A shell and the kernel both send SIGHUP, and a batch system sends SIGTERM some time after
- * SIGUSR1: none of this may interrupt the saving. */
+ * SIGUSR1: neither may interrupt the saving. */
 static void warnings_do_not_interrupt(void **state) {
     (void)state;
     assert_int_equal(after((int[4]){SIGHUP, SIGHUP, SIGUSR1}, 0), 128 + SIGHUP);
     assert_int_equal(after((int[4]){SIGUSR1, SIGTERM, SIGHUP}, 0), 128 + SIGTERM);
 }
 
-/* _exit in the handler: what stop_requested would say is told apart by the other signal's number. */
+/* The second signal exits in the handler: its number differs from what stop_requested would
+ * return. */
 static void the_second_order_ends_at_once(void **state) {
     (void)state;
     assert_int_equal(after((int[4]){SIGTERM, SIGINT, SIGTERM}, 0), 128 + SIGINT);

@@ -1,12 +1,11 @@
-/* test_synthetic.c: the synthetic set is the same everywhere, balanced, and no gift: simple
- * classifiers that do not see shapes stay near chance on it. That networks learn it is for the
- * tests of training to show. */
+/* test_synthetic.c: the synthetic set is the same everywhere, balanced, and not too easy: simple
+ * classifiers that do not see shapes stay near chance on it. Training tests show that networks
+ * learn it. */
 #include "support.h"
 
 #include "data/dataset.h"
 #include "memory.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { TRAIN = 10000, TEST = 2000 };
@@ -24,7 +23,7 @@ static void drop(struct image_set *set) {
 
 /* ---- what it is ------------------------------------------------------------------------------ */
 
-/* The bytes may not change unnoticed: runs are compared across machines and versions. */
+/* A change of the bytes must be noticed: runs are compared across machines and versions. */
 static void the_bytes_are_pinned(void **state) {
     (void)state;
     static const struct {
@@ -45,7 +44,7 @@ static void the_bytes_are_pinned(void **state) {
     }
 }
 
-/* An image depends on its number alone, not on the set that it is made in. */
+/* An image depends only on its number, not on the size of the set. */
 static void an_image_is_a_function_of_its_number(void **state) {
     (void)state;
     struct image_set whole, part;
@@ -130,7 +129,7 @@ static int pixels(float out[IMAGE_BYTES], const uint8_t *image) {
     return IMAGE_BYTES;
 }
 
-/* Mean and variance of each colour: what the image looks like with its pixels shuffled, roughly. */
+/* Mean and variance of each colour: roughly what is left if the pixels are shuffled. */
 static int colours(float out[IMAGE_BYTES], const uint8_t *image) {
     for (int c = 0; c < IMAGE_CHANNELS; c++) {
         float sum = 0, squares = 0;
@@ -172,7 +171,7 @@ static int nearest_mean(const float *features, int size) {
     return nearest;
 }
 
-/* Percent of `test` that the nearest mean of `train` classifies rightly. */
+/* Percent of `test` that the nearest mean of `train` classifies correctly. */
 static double nearest_mean_accuracy(const struct image_set *train, const struct image_set *test,
                                     feature_function *feature) {
     static float features[IMAGE_BYTES];
@@ -185,7 +184,7 @@ static double nearest_mean_accuracy(const struct image_set *train, const struct 
     return 100.0 * right / test->count;
 }
 
-/* Percent of `test` that have the label of the nearest of `train`, pixel by pixel. */
+/* Percent of `test` whose nearest image in `train`, pixel by pixel, has the same label. */
 static double nearest_neighbour_accuracy(const struct image_set *train,
                                          const struct image_set *test) {
     int right = 0;

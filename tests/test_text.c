@@ -53,7 +53,7 @@ static void errors(void **state) {
     assert_string_equal(error.text, "cannot open '?c': No such file or directory");
 }
 
-/* The short number is the same float, and prints short. */
+/* The short form is the same float, and prints short. */
 static void decimals(void **state) {
     (void)state;
     static const struct {
@@ -94,11 +94,11 @@ static void json_of_large_numbers(void **state) {
     assert_string_equal(json_string_value(beyond), "18446744073709551615");
     json_t *array = text_json_append(text_json_append(json_array(), largest), beyond);
     assert_int_equal(json_array_size(array), 2);
-    assert_null(text_json_append(array, NULL)); /* a leak checker sees that it is released */
+    assert_null(text_json_append(array, NULL)); /* a leak checker sees whether it is released */
     assert_null(text_json_append(NULL, json_true()));
 }
 
-/* A zero byte has no place in JSON, and does not end it. */
+/* A zero byte is not allowed in JSON, and does not end it. */
 static void json_is_whole(void **state) {
     (void)state;
     static const struct {

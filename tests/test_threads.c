@@ -9,7 +9,7 @@
 
 enum { LOG_CAPACITY = 1 << 25 };
 
-/* All that a run of operations wrote, one output after another. */
+/* Everything that a run of operations wrote, one output after another. */
 struct output_log {
     size_t bytes;
     uint8_t *data;
@@ -26,7 +26,7 @@ static const float *random_floats(struct fixture *f, size_t count) {
     return device_floats(f, random_doubles(count, -1, 1), count);
 }
 
-/* ---- the operations, each with a shape of the networks and one that divides badly ------------ */
+/* ---- the operations, each with a shape of the networks and an awkward one -------------------- */
 
 /* batch, in channels, height, width, out channels, kernel, padding */
 static void run_conv(struct fixture *f, struct output_log *log, const int s[7]) {
@@ -223,7 +223,7 @@ static int logs_free(void **state) {
     return 0;
 }
 
-/* A new device for each number of threads; other devices than the CPU: two. */
+/* A new device for each number of threads; for devices other than the CPU, two. */
 static void check_threads(const struct backend *backend, int batch) {
     static const int threads[] = {1, 2, 3, 5};
     size_t count = backend == &cpu_backend ? sizeof threads / sizeof threads[0] : 2;

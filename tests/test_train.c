@@ -91,7 +91,7 @@ static void config(void **state) {
     json_decref(json);
 }
 
-/* The limit falls into the second epoch, which is evaluated and recorded as far as it came. */
+/* The limit falls into the second epoch, which is evaluated and recorded as far as it got. */
 static void max_steps(void **state) {
     struct options options = small_run(*state, RECIPE_TUNED, NORM_LAYER);
     options.max_steps = STEPS + 1;
@@ -109,7 +109,7 @@ static void max_steps(void **state) {
     free_metrics(&metrics);
 }
 
-/* A limit at the end of an epoch begins no further one. */
+/* With a limit at the end of an epoch, the next one is not begun. */
 static void max_steps_of_whole_epochs(void **state) {
     struct options options = small_run(*state, RECIPE_TUNED, NORM_GROUP);
     options.max_steps = 2 * STEPS;
@@ -131,7 +131,8 @@ static void learns(void **state) {
     free_metrics(&metrics);
 }
 
-/* best.safetensors is what a run that ends with the best epoch ends with: same seed, same steps. */
+/* best.safetensors equals the final weights of a run that ends with the best epoch: same seed, same
+ * steps. */
 static void best_weights(void **state) {
     struct options options = small_run(*state, RECIPE_REFERENCE, NORM_BATCH);
     options.recipe.epochs = 5;
@@ -152,7 +153,7 @@ static void best_weights(void **state) {
 }
 
 static bool same_weights_as(const struct options *first, struct options second, const char *name) {
-    strcpy(second.out, in_folder(first->out, name)); /* below the first one's folder */
+    strcpy(second.out, in_folder(first->out, name)); /* inside the first one's folder */
     run_ok(&second);
     return same_files(in_folder(first->out, "model.safetensors"),
                       in_folder(second.out, "model.safetensors"));
@@ -215,8 +216,7 @@ static void no_device(void **state) {
     options.device.kind = DEVICE_CUDA;
     options.device.index = 255;
     assert_int_equal(run(&error, &options), STATUS_NO_DEVICE);
-    assert_true(strlen(error.text) >
-                20); /* it depends on the build and the machine what is missing */
+    assert_true(strlen(error.text) > 20); /* what is missing depends on the build and the machine */
     assert_int_equal(folder_entries(*state), 0);
 }
 
@@ -239,7 +239,7 @@ static void finished_run(void **state) {
     free_metrics(&metrics);
 }
 
-/* A run that did not end leaves no weights behind that could be taken for the new one's. */
+/* An unfinished run leaves no old weights that could be mistaken for its own. */
 static void unfinished_run(void **state) {
     struct error error;
     struct options options = small_run(*state, RECIPE_REFERENCE, NORM_LAYER);
@@ -284,7 +284,7 @@ static void folder_below_a_file(void **state) {
     assert_file_holds(in_folder(*state, "file"), "x", 1);
 }
 
-/* metrics.jsonl is read back and cut off, which only a file can be. */
+/* metrics.jsonl is read back and truncated, so it must be a regular file. */
 static void metrics_into_a_pipe(void **state) {
     struct error error;
     struct stat found;
@@ -297,7 +297,7 @@ static void metrics_into_a_pipe(void **state) {
     assert_true(lstat(path, &found) == 0 && S_ISFIFO(found.st_mode));
 }
 
-/* A step at a rate that changes nothing gives back the weights that it started from. */
+/* A step at a rate too small to change anything returns the weights it started from. */
 static void start_from_weights(void **state) {
     struct options options = small_run(*state, RECIPE_REFERENCE, NORM_GROUP), second = options;
     run_ok(&options);

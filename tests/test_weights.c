@@ -1,5 +1,5 @@
-/* test_weights.c: the bytes of a written weights file, read back by a parser that shares nothing
- * with the writer but the published description of the format. */
+/* test_weights.c: the bytes of a written weights file, read back by a parser that shares only the
+ * published format description with the writer. */
 #include "support.h"
 
 #include "model/weights.h"
@@ -45,14 +45,14 @@ static json_t *parse_header(const struct file_bytes *file) {
     size_t end = length;
     while (end > 0 && file->bytes[8 + end - 1] == ' ')
         end--;
-    assert_int_equal(file->bytes[8 + end - 1], '}'); /* nothing but spaces behind it */
+    assert_int_equal(file->bytes[8 + end - 1], '}'); /* only spaces follow */
     assert_true(length - end < 8);
     json_t *header = json_loadb((const char *)file->bytes + 8, end, JSON_REJECT_DUPLICATES, &error);
     assert_non_null(header);
     return header;
 }
 
-/* Checks one tensor of the file against what was to be written; returns its size in bytes. */
+/* Compares one tensor of the file with the expected one; returns its size in bytes. */
 static size_t check_tensor(const struct file_bytes *file, const json_t *header,
                            const struct tensor *tensor) {
     const json_t *entry = json_object_get(header, tensor->name);
@@ -79,7 +79,7 @@ static size_t check_tensor(const struct file_bytes *file, const json_t *header,
     return bytes;
 }
 
-/* Data that no byte swap or shift leaves as it was. */
+/* Data that any byte swap or shift changes. */
 static float weights[2 * 3 * 3 * 3], bias[5];
 static int64_t batches = 0x0102030405060708;
 
@@ -102,7 +102,7 @@ static struct tensor_list example(void) {
 static struct dataset dataset;
 static struct weights_origin origin;
 
-/* cmocka set-up: a folder, and what the weights come from. */
+/* cmocka set-up: a folder, and the weights' metadata. */
 static int prepare(void **state) {
     dataset = dataset_named("synthetic");
     dataset.seed = 18446744073709551615u;
@@ -122,7 +122,7 @@ static void written_file(void **state) {
     size_t total = 0;
     for (int i = 0; i < list.count; i++)
         total += check_tensor(&file, header, &list.tensors[i]);
-    assert_int_equal(file.size, 8 + header_length(&file) + total); /* no hole, nothing behind */
+    assert_int_equal(file.size, 8 + header_length(&file) + total); /* no hole, nothing after */
     const json_t *metadata = json_object_get(header, "__metadata__");
     static const char *const expected[][2] = {
         {"format", "pt"},
@@ -170,7 +170,7 @@ static void empty_list(void **state) {
     free(file.bytes);
 }
 
-/* As many tensors with as long names as there can be. */
+/* The most tensors, with the longest names. */
 static void full_list(void **state) {
     struct error error;
     const char *path = in_folder(*state, "full");

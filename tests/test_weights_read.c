@@ -1,5 +1,5 @@
-/* test_weights_read.c: weights files as they should be and as they should not: what is read, and
- * the message of each kind of damage. */
+/* test_weights_read.c: valid and invalid weights files: what is read, and the message for each kind
+ * of damage. */
 #include "support.h"
 
 #include "model/weights.h"
@@ -39,7 +39,7 @@ static void put(const char *path, const char *header, size_t data_bytes) {
     put_as(path, strlen(header), header, strlen(header), data_bytes);
 }
 
-/* Reads a file that is none; nothing may stay open or allocated. */
+/* Reads an invalid file; nothing may stay open or allocated. */
 static enum status read_bad(struct error *error, const char *path) {
     struct tensor_list list;
     int descriptor = lowest_free_descriptor();
@@ -61,7 +61,7 @@ static enum status read_bad(struct error *error, const char *path) {
         FAILED(read_bad(&error_, path), STATUS_BAD_DATA, &error_, path, __VA_ARGS__);              \
     } while (0)
 
-/* The header and 16 bytes of data make a file that is refused with these words. */
+/* A file of the header and 16 bytes of data is refused with these words. */
 #define BAD(header, ...)                                                                           \
     do {                                                                                           \
         const char *path_ = in_folder(*state, "bad.safetensors");                                  \
@@ -81,7 +81,7 @@ static struct tensor_list read_ok(const char *path) {
 /* A file of one tensor "a". */
 #define ONE(dtype, shape, offsets) "{\"a\":" ENTRY(dtype, shape, offsets) "}"
 
-/* ---- files as they should be ----------------------------------------------------------------- */
+/* ---- valid files ----------------------------------------------------------------------------- */
 
 static void check_tensor(const struct tensor *tensor, const struct tensor *expected) {
     assert_string_equal(tensor->name, expected->name);
@@ -111,14 +111,14 @@ static void round_trip(void **state) {
     const char *path = in_folder(*state, "model.safetensors");
     assert_succeeded(weights_write(&error, path, &list, &origin, NULL), &error);
     struct tensor_list read = read_ok(path);
-    const int order[] = {2, 3, 0, 1}; /* of the file: 64-bit integers come first */
+    const int order[] = {2, 3, 0, 1}; /* in the file: 64-bit integers come first */
     assert_int_equal(read.count, list.count);
     for (int i = 0; i < list.count; i++)
         check_tensor(&read.tensors[i], &list.tensors[order[i]]);
     tensor_list_free(&read);
 }
 
-/* What the writer is given besides comes back; a file without any of it has an empty object. */
+/* The metadata given to the writer comes back; a file without any has an empty object. */
 static void metadata(void **state) {
     const struct dataset dataset = dataset_named("CIFAR-10");
     const struct weights_origin origin = {recipe_find(RECIPE_REFERENCE, NORM_LAYER), &dataset};
@@ -145,7 +145,7 @@ static void metadata(void **state) {
     tensor_list_free(&list);
     assert_int_equal(json_object_size(found), 0);
     json_decref(found);
-    put(path, "{\"__metadata__\":null}", 0); /* as the official reader takes it */
+    put(path, "{\"__metadata__\":null}", 0); /* the official reader accepts it */
     assert_succeeded(weights_read(&error, &list, &found, path), &error);
     tensor_list_free(&list);
     assert_int_equal(json_object_size(found), 0);
@@ -156,7 +156,7 @@ static void metadata(void **state) {
 }
 
 /* Bytes that save_file of PyTorch's safetensors 0.8.0 writes, and others that it could: names in
- * another order than the data, integers behind an odd number of floats. */
+ * another order than the data, integers after an odd number of floats. */
 static void as_pytorch_writes(void **state) {
     static const char file[] =
         "\x10\x01\0\0\0\0\0\0"
@@ -220,8 +220,8 @@ static void not_finite_values_are_read(void **state) {
     tensor_list_free(&read);
 }
 
-/* What the official reader takes too: empty tensors, also where another begins, and members that the
- * format does not name. */
+/* Files that the official reader accepts too: empty tensors, even where another begins, and members
+ * that the format does not define. */
 static void harmless_oddities(void **state) {
     const char *path = in_folder(*state, "odd.safetensors");
     put(path,
@@ -277,7 +277,7 @@ static void other_formats(void **state) {
                                       {"o", TENSOR_F32, 1, {1}, one, sizeof one}};
     assert_int_equal(list.count, 4);
     assert_true(isnan(((const float *)list.tensors[0].data)[8]));
-    ((float *)tensor_list_storage(&list, 0))[8] = half_due[8]; /* the same of all NaNs */
+    ((float *)tensor_list_storage(&list, 0))[8] = half_due[8]; /* any NaN gives this one */
     for (int i = 0; i < 4; i++)
         check_tensor(&list.tensors[i], &expected[i]);
     tensor_list_free(&list);
@@ -331,7 +331,7 @@ static void settings(void **state) {
     }
 }
 
-/* What contradicts the metadata is refused by name; what the metadata does not say is fine. */
+/* Options that contradict the metadata are refused by name; options missing there are accepted. */
 static void contradictions(void **state) {
     (void)state;
     struct error error;
@@ -354,7 +354,7 @@ static void contradictions(void **state) {
     json_decref(metadata);
 }
 
-/* ---- what is no file ------------------------------------------------------------------------- */
+/* ---- not a weights file ---------------------------------------------------------------------- */
 
 static void no_file(void **state) {
     const char *folder = *state, *pipe = in_folder(*state, "pipe");
@@ -421,7 +421,7 @@ static void other_files(void **state) {
     }
 }
 
-/* Sparse files: gigabytes that take neither room nor time. */
+/* Sparse files: gigabytes that need neither room nor time. */
 static void large_files(void **state) {
     const char *path = in_folder(*state, "large");
     file_put(path, NULL, (size_t)1 << 40);
@@ -433,7 +433,7 @@ static void large_files(void **state) {
     REFUSED(path, "bad JSON header");
 }
 
-/* ---- headers that are wrong ------------------------------------------------------------------ */
+/* ---- invalid headers ------------------------------------------------------------------------- */
 
 static void not_json(void **state) {
     BAD("[]", "no JSON header");
@@ -453,7 +453,7 @@ static void not_json(void **state) {
     REFUSED(in_folder(*state, "nul"), "bad JSON header");
 }
 
-/* A megabyte of brackets or of members costs neither stack nor much time. */
+/* A megabyte of brackets or members needs neither stack nor much time. */
 static void deep_and_wide(void **state) {
     enum { BYTES = 1 << 20 };
     const char *path = in_folder(*state, "deep");
@@ -471,7 +471,7 @@ static void deep_and_wide(void **state) {
         snprintf(member, sizeof member, "\"%05x\":0,", i);
         memcpy(text + 1 + 10 * i, member, 10);
     }
-    text[10 * (BYTES / 10 - 1)] = '}'; /* in the place of the last comma */
+    text[10 * (BYTES / 10 - 1)] = '}'; /* in place of the last comma */
     put_as(path, BYTES, text, BYTES, 0);
     REFUSED(path, "'00000'", "dtype, shape and data_offsets");
     strcpy(text, "{\"a\":{\"dtype\":\"F32\",\"shape\":[");
@@ -516,7 +516,7 @@ static void shapes(void **state) {
     BAD(ONE("F32", "[1,1,1,1,4]", "[0,16]"), "'a'", "5 dimensions", "at most 4");
     BAD(ONE("F32", "[5]", "[0,16]"), "'a'", "more than the 16 bytes");
     BAD(ONE("F32", "[9223372036854775807]", "[0,16]"), "'a'", "more than the 16 bytes");
-    /* products that are 4 elements, or none, modulo 2^64 */
+    /* products that are 4 or 0 modulo 2^64 */
     BAD(ONE("F32", "[4611686018427387905,4]", "[0,16]"), "'a'", "more than the 16 bytes");
     BAD(ONE("F32", "[4294967296,4294967296]", "[0,16]"), "'a'", "more than the 16 bytes");
     BAD(ONE("F32", "[2,2305843009213693953,2]", "[0,16]"), "'a'", "more than the 16 bytes");
@@ -561,7 +561,7 @@ static void names(void **state) {
     tensor_list_free(&list);
 }
 
-/* As many tensors as a list takes, and one more. */
+/* As many tensors as a list holds, and one more. */
 static void many(void **state) {
     const char *path = in_folder(*state, "many");
     for (int count = MAX_TENSORS; count <= MAX_TENSORS + 1; count++) {
@@ -611,7 +611,7 @@ static void every_cut(void **state) {
     tensor_list_free(&list);
 }
 
-/* A flipped bit gives another file or a refusal, never anything else. */
+/* A flipped bit gives a different file or a refusal, never anything else. */
 static void every_bit(void **state) {
     unsigned char bytes[512];
     const char *path = in_folder(*state, "bit");
@@ -675,7 +675,7 @@ static void failing_reads(void **state) {
     failing_read = 0;
 }
 
-/* Every allocation, jansson's among them, which takes some of its own failures for bad JSON. */
+/* Every allocation fails, jansson's too, which reports some of its own failures as bad JSON. */
 static void no_memory(void **state) {
     struct error error;
     unsigned char bytes[512];

@@ -1,5 +1,5 @@
 /* test_welch.c: means, deviations and Welch's t against values of SciPy 1 (scipy.stats.ttest_ind
- * with equal_var=False, scipy.special.betainc), and samples that have no t. */
+ * with equal_var=False, scipy.special.betainc), and samples without a t. */
 #include "compare.h"
 #include "support.h"
 
@@ -24,7 +24,7 @@ static void one_value_has_no_deviation(void **state) {
     assert_true(isnan(sample.deviation));
 }
 
-/* Sums of 0.1 are rounded, which must not look like a spread. */
+/* Sums of 0.1 are rounded; that must not count as a spread. */
 static void equal_values_have_none_either(void **state) {
     (void)state;
     const double values[] = {70.1, 70.1, 70.1, 70.1, 70.1, 70.1, 70.1};

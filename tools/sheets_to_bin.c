@@ -4,12 +4,12 @@
  *
  * A sheet is a PNG of 10,000 rows of 1024 RGB pixels, without alpha: a row is one 32x32 image, its
  * pixels in reading order. The sheets have the names of the binary files and their order; one JSON
- * array has the labels of all training sheets, another those of the test sheet. A record of a binary file is the label, then 1024 bytes each of red, green and blue
+ * array has the labels of all training sheets, another those of the test sheet. A record in a
+ * binary file is the label, then 1024 bytes each of red, green and blue
  * (https://www.cs.toronto.edu/~kriz/cifar.html).
  *
  * Each file is written under another name and then renamed. tools/fetch-cifar10 checks its MD5.
- * Exit status: 0 done, 1 system failure, 2 usage, 4 bad or
- * missing data. */
+ * Exit status: 0 done, 1 system failure, 2 usage, 4 bad or missing data. */
 
 #include <errno.h>
 #include <jansson.h>
@@ -18,7 +18,6 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,7 +31,7 @@ enum { RECORD = 1 + CHANNELS * PIXELS, PATH_SIZE = 4096 };
 #define TRAIN_LABELS "train_lables.json"
 #define TEST_LABELS "test_lables.json"
 
-/* An open sheet. libpng reports errors by longjmp: what must survive that is here, not in locals. */
+/* An open sheet. libpng reports errors by longjmp: values that must survive it are here. */
 struct sheet {
     char path[PATH_SIZE];
     FILE *file;

@@ -1,7 +1,7 @@
 /* backend_cpu.c: the CPU as a device: threads, the choice of instruction set, memory, copies and
  * events.
  *
- * Everything has happened when a call returns, so streams and events have nothing to do. */
+ * All work is done when a call returns, so streams and events do nothing. */
 #include "cpu/device.h"
 #include "memory.h"
 
@@ -18,8 +18,8 @@ struct variant {
 };
 
 #ifdef CPU_X86
-/* What distinguishes the levels x86-64-v3 and v4 from those below (not every compiler knows the
- * names of the levels). */
+/* The features that x86-64-v3 and v4 add to the levels below (not every compiler knows the names of
+ * the levels). */
 static bool has_avx2(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -36,7 +36,7 @@ static bool has_avx512(void) {
 /* Bytes that hold the names of all variants as a list. */
 enum { VARIANT_NAMES = 64 };
 
-/* "avx2 or baseline": what this CPU runs. */
+/* "avx2 or baseline": the variants that this CPU runs. */
 static void list_variants(char out[VARIANT_NAMES], const struct variant *variants, size_t count) {
     size_t length = 0;
     out[0] = '\0';
@@ -80,11 +80,11 @@ static enum status choose_variant(struct error *error, struct variant *out) {
         wanted, names);
 }
 
-/* How many threads run where `wanted` are asked for: OMP_THREAD_LIMIT may allow fewer. */
+/* The number of threads that run if `wanted` are requested: OMP_THREAD_LIMIT may allow fewer. */
 static int threads_running(int wanted) {
     int running = 1;
-    omp_set_dynamic(
-        0); /* with OMP_DYNAMIC the number could change from one operation to the next */
+    /* With OMP_DYNAMIC the number could change from one operation to the next. */
+    omp_set_dynamic(0);
 #pragma omp parallel num_threads(wanted)
 #pragma omp single
     running = omp_get_num_threads();
@@ -100,12 +100,12 @@ static enum status cpu_open(struct error *error, struct device **out,
     if (choose_variant(error, &variant) != STATUS_OK ||
         memory_alloc(error, out, 1, sizeof **out, "the CPU device") != STATUS_OK)
         return error->status;
-    /* omp_get_max_threads: OMP_NUM_THREADS, or one a core. */
+    /* omp_get_max_threads: OMP_NUM_THREADS, or one per core. */
     int wanted = options->threads > 0 ? options->threads : omp_get_max_threads();
     int threads = threads_running(wanted);
     char limit[64] = "";
     if (threads < wanted)
-        snprintf(limit, sizeof limit, " (%d asked for, but OpenMP allows no more)", wanted);
+        snprintf(limit, sizeof limit, " (%d requested, but OpenMP allows no more)", wanted);
     (*out)->threads = threads;
     (*out)->operations = variant.operations;
     (*out)->instructions = variant.title;

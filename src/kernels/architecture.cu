@@ -1,5 +1,5 @@
 /* architecture.cu: whether this build has kernels for the current device. All kernel files are
- * compiled for the same architectures, so it is enough to ask for one kernel. */
+ * compiled for the same architectures, so checking one kernel is enough. */
 #include "kernels/kernel.cuh"
 
 static __global__ void present() {

@@ -36,8 +36,8 @@ static size_t memory_left(struct device *device) {
     return CUDA(&unheard, cudaMemGetInfo(&left, &total)) == STATUS_OK ? left : 0;
 }
 
-/* Zeroes are written on the compute stream and waited for: neither stream orders itself after the
- * legacy stream that cudaMemset would use. */
+/* Writes zeros on the compute stream and waits: neither stream is ordered after the legacy stream,
+ * which cudaMemset would use. */
 static enum status clear_and_wait(struct error *error, struct device *device, void *memory,
                                   size_t bytes) {
     if (CUDA(error, cudaMemsetAsync(memory, 0, bytes, device->compute)) != STATUS_OK)
@@ -144,7 +144,7 @@ static enum status event_wait(struct error *error, struct device *device, struct
     return CUDA(error, cudaStreamWaitEvent(stream_of(device, stream), (cudaEvent_t)event, 0));
 }
 
-/* The failure of a kernel shows here at the latest. */
+/* A kernel's failure is noticed here at the latest. */
 static enum status event_synchronize(struct error *error, struct device *device,
                                      struct event *event) {
     (void)device;
@@ -186,7 +186,7 @@ static enum status record_end(struct error *error, struct device *device, struct
     return status;
 }
 
-/* Ending the capture fails where the failed operation has spoiled it; the stream is usable either
+/* Ending the capture fails if the failed operation has invalidated it; the stream is usable either
  * way. */
 static void record_cancel(struct device *device) {
     struct error unheard;

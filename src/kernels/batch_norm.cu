@@ -1,11 +1,11 @@
 /* batch_norm.cu: normalization over N, H, W for each channel (Ioffe and Szegedy 2015). In training
- * cuDNN normalizes (cudnn_ops.h); the kernels here are ReLU and dropout around it, and all of it in
- * evaluation, where elements do not depend on each other.
+ * cuDNN normalizes (cudnn_ops.h), and the kernels here apply ReLU and dropout around it. In
+ * evaluation, where elements are independent, one kernel here does everything.
  *
- * A block takes a tile of elements at a time, and each of its threads two vectors of four that lie
- * half a tile apart, so that neighbouring lanes access neighbouring 16 bytes. Each kernel goes once
- * over the batch;
- * its comment gives the bytes of an element that it reads and writes, which is also its floor. */
+ * A block processes one tile of elements at a time. Each thread has two vectors of four elements,
+ * half a tile apart, so that neighbouring lanes access neighbouring 16 bytes. Each kernel passes
+ * over the batch once; its comment gives the bytes per element that it reads and writes, which are
+ * also its floor. */
 #include "kernels/dropout.cuh"
 
 extern "C" {
@@ -21,7 +21,7 @@ struct eight {
     float at[PER_THREAD];
 };
 
-/* How a kernel goes through the batch. */
+/* How a kernel passes over the batch. */
 struct span {
     size_t count; /* elements */
     bool vectors; /* all pointers are multiples of 16 bytes */
@@ -34,14 +34,12 @@ __device__ static size_t place(size_t tile, int i) {
     return tile + (size_t)(i / 4 * HALF) + threadIdx.x * 4 + (size_t)(i % 4);
 }
 
-/* If not, access is element by element: in a last tile that is not full, or with unaligned
- * pointers.
- */
+/* If not, access is element by element: the last tile is incomplete, or a pointer unaligned. */
 __device__ static bool whole_vectors(size_t tile, const struct span &s) {
     return s.vectors && tile + TILE <= s.count;
 }
 
-/* Zeros behind the end. */
+/* Zeros past the end. */
 __device__ static struct eight load_eight(const float *p, size_t tile, const struct span &s) {
     struct eight v;
     if (whole_vectors(tile, s)) {
@@ -80,7 +78,7 @@ __device__ static struct eight relu_eight(struct eight v) {
 
 /* An even lane and the odd one after it have the lower and the upper elements of the same two
  * blocks of draws. The even lane draws the first block, the odd one the second, and each passes on
- * the two words that the other needs, so that no block is drawn twice. Whole warps must call. */
+ * the two words that the other needs, so that no block is drawn twice. Whole warps must call it. */
 __device__ static struct eight drop_eight(struct eight v, const struct dropout &d, size_t tile) {
     const bool odd = threadIdx.x % 2 != 0;
     const struct philox_block block =
@@ -110,7 +108,7 @@ __device__ static size_t tile_step(void) {
 /* ---- training -------------------------------------------------------------------------------- */
 
 /* Before cuDNN, where ReLU comes first: u = relu(x), 8 bytes; in a backward pass with dropout also
- * dv = dy behind its mask, 8 more. dv may be dy. */
+ * dv = dy through the dropout mask, 8 more. dv may be dy. */
 __global__ void __launch_bounds__(THREADS)
     batch_norm_input(float *u, float *dv, const float *x, const float *dy,
                      const struct dropout dropout, const struct span s) {
@@ -122,7 +120,7 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* Behind cuDNN: a ReLU that comes after the norm, and dropout, in place; 8 bytes. */
+/* After cuDNN: a ReLU that follows the norm, and dropout, in place; 8 bytes. */
 __global__ void __launch_bounds__(THREADS)
     batch_norm_output(float *y, bool relu_after, const struct dropout dropout,
                       const struct span s) {
@@ -136,8 +134,8 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* dv behind dropout and a ReLU after the norm; 12 bytes. The mask need not be drawn again: y > 0
- * says that v > 0 and that dropout kept it. */
+/* dv = dy through the masks of dropout and a ReLU after the norm; 12 bytes. The mask need not be
+ * drawn again: y > 0 says that v > 0 and that dropout kept it. */
 __global__ void __launch_bounds__(THREADS)
     batch_norm_output_gradient(float *dv, const float *y, const float *dy,
                                const struct dropout dropout, const struct span s) {
@@ -189,9 +187,9 @@ static unsigned blocks_of(const struct device *device, const struct span *s) {
 
 /* ---- evaluation ------------------------------------------------------------------------------ */
 
-/* All of batch norm with the running statistics; 8 bytes. `row_threads` neighbouring threads take
- * a plane, the [pixels] of a channel of an image, V elements at a time; mean and rstd are written
- * on the way. */
+/* All of batch norm with the running statistics; 8 bytes. `row_threads` neighbouring threads
+ * process a plane, the [pixels] of a channel of an image, V elements at a time. Also writes mean
+ * and rstd. */
 template <int V>
 __global__ void __launch_bounds__(THREADS)
     batch_norm_evaluate(const struct norm_args a, int row_threads) {

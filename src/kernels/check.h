@@ -4,8 +4,8 @@
  *     if (CUDA(error, cudaStreamCreate(&stream)) != STATUS_OK)
  *         return error->status;
  *
- * The message names the call, the file and line, the reason in words and, where there is one, the
- * remedy. */
+ * The message names the call, the file and line, the reason in words and the remedy, if there is
+ * one. */
 #ifndef KERNELS_CHECK_H
 #define KERNELS_CHECK_H
 
@@ -20,7 +20,7 @@
 #define CUBLAS(error, call) check_cublas(error, call, #call, __FILE__, __LINE__)
 
 /* STATUS_OK for success. A fault that leaves the device unusable (such as a kernel that read beyond
- * its memory) shows at a later call: the message says so, and how to find the kernel. */
+ * its memory) is reported by a later call: the message says so, and how to find the kernel. */
 enum status check_cuda(struct error *error, cudaError_t result, const char *call, const char *file,
                        int line);
 enum status check_cudnn(struct error *error, cudnnStatus_t result, const char *call,

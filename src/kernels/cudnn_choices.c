@@ -9,7 +9,7 @@
 /* More than cuDNN has: each of up to 8 algorithms with 2 kinds of arithmetic. */
 enum { MAX_CANDIDATES = 32 };
 
-/* A line of cuDNN's lists, which have a type for each pass. */
+/* An entry of cuDNN's lists, which have a type for each pass. */
 struct candidate {
     int number;
     cudnnStatus_t status;
@@ -57,12 +57,13 @@ enum status conv_describe(struct error *error, struct cudnn_state *s, const stru
     return STATUS_OK;
 }
 
-/* The three types have the same members, but for the type of algo. */
+/* The three types differ only in the type of algo. */
 #define CANDIDATE(result)                                                                          \
     ((struct candidate){(int)(result).algo, (result).status, (result).determinism,                 \
                         (result).mathType})
 
-/* Fastest first: by the heuristics, or `timed` on the device with memory of cuDNN's own. */
+/* Fastest first: ranked by the heuristics, or `timed` on the device in memory that cuDNN
+ * allocates. */
 static enum status list_forward(struct error *error, struct candidates *out, struct cudnn_state *s,
                                 bool timed) {
     cudnnConvolutionFwdAlgoPerf_t results[MAX_CANDIDATES];
@@ -124,7 +125,7 @@ static enum status list(struct error *error, struct candidates *out, struct cudn
     return status;
 }
 
-/* Of an algorithm as the descriptors stand; not every algorithm supports every shape. */
+/* For an algorithm and the shape in the descriptors, which it may not support. */
 static cudnnStatus_t workspace_bytes(size_t *out, struct cudnn_state *s, enum conv_pass pass,
                                      int number) {
     cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
@@ -165,8 +166,8 @@ static cudnnMathType_t wanted_math(const struct cudnn_state *state) {
 }
 
 /* Whether the options allow what cuDNN proposes. For float32 a proposal with default arithmetic is
- * taken as well, since the descriptor then says CUDNN_FMA_MATH all the same; tensor cores are not.
- * Conversions to half precision are in no option. */
+ * accepted too, since the descriptor then says CUDNN_FMA_MATH anyway; one with tensor cores is not.
+ * No option allows conversion to half precision. */
 static bool allowed(const struct cudnn_state *state, const struct candidate *c) {
     bool math_fits = c->math == CUDNN_FMA_MATH || c->math == CUDNN_DEFAULT_MATH ||
                      (c->math == CUDNN_TENSOR_OP_MATH && state->precision == PRECISION_TF32);
@@ -174,15 +175,15 @@ static bool allowed(const struct cudnn_state *state, const struct candidate *c) 
            (c->determinism == CUDNN_DETERMINISTIC || state->fast_algorithms);
 }
 
-/* What a choice may be. */
+/* Limits of a choice. */
 struct wish {
     bool timed;
     int preferred; /* an algorithm, taken before those higher in the list; -1: none */
     size_t limit;  /* bytes of workspace */
 };
 
-/* Whether cuDNN says of an algorithm that it is not for this shape. Anything else that fails must
- * not lead to another algorithm unnoticed: the results would have other bits. */
+/* Whether cuDNN says that an algorithm does not support this shape. No other failure may silently
+ * lead to another algorithm: the results would have other bits. */
 static bool refused(cudnnStatus_t answer) {
     switch (CUDNN_STATUS_CATEGORY(answer)) {
     case CUDNN_STATUS_BAD_PARAM:
@@ -193,7 +194,7 @@ static bool refused(cudnnStatus_t answer) {
     }
 }
 
-/* Takes candidate `c` if it is allowed, supports the shape and keeps to the limit. */
+/* Chooses candidate `c` if it is allowed, supports the shape and stays within the limit. */
 static enum status try_candidate(struct error *error, bool *taken, struct conv_algorithm *out,
                                  struct cudnn_state *state, enum conv_pass pass,
                                  const struct candidate *c, size_t limit) {
@@ -254,8 +255,8 @@ static struct conv_choice *find(struct cudnn_state *state, const struct conv_sha
     return NULL;
 }
 
-/* The granted choice of the next larger batch, whose workspace a caller may have; NULL: none.
- * Larger batches were granted no less. */
+/* The granted choice of the smallest batch that is no smaller, whose workspace a caller may have;
+ * NULL: none. Larger batches were granted no less. */
 static const struct conv_choice *find_granted(const struct cudnn_state *state,
                                               const struct conv_shape *shape) {
     const struct conv_choice *best = NULL;
@@ -269,7 +270,8 @@ static const struct conv_choice *find_granted(const struct cudnn_state *state,
     return best;
 }
 
-/* From now on callers may come with `granted_bytes` for this batch and every smaller one. */
+/* From now on callers may bring `granted_bytes` of workspace for this batch and every smaller
+ * one. */
 static void grant(struct cudnn_state *state, struct conv_choice *choice) {
     choice->granted = true;
     choice->granted_bytes = choice->bytes;

@@ -10,7 +10,8 @@
 
 #include "kernels/device.h"
 
-/* Choices of a device: a network has ten convolutions and a few batch sizes; tests have more. */
+/* The most choices of a device: a network has ten convolutions and a few batch sizes; tests have
+ * more. */
 enum { MAX_CONV_CHOICES = 512, CONV_CHOICE_TEXT = 256 };
 
 enum conv_pass { CONV_FORWARD, CONV_BACKWARD_DATA, CONV_BACKWARD_FILTER };
@@ -30,9 +31,9 @@ struct conv_algorithm {
 struct conv_choice {
     struct conv_shape shape;
     struct conv_algorithm algorithm[CONV_PASSES];
-    size_t bytes;                /* of workspace: the most that a pass wants */
-    bool granted;                /* conv_workspace was asked for this very shape, and said ... */
-    size_t granted_bytes;        /* ... this */
+    size_t bytes;                /* of workspace: the most that a pass needs */
+    bool granted;                /* conv_workspace was called for exactly this shape ... */
+    size_t granted_bytes;        /* ... and returned this */
     char text[CONV_CHOICE_TEXT]; /* as backend.h's `choice` */
 };
 
@@ -54,9 +55,9 @@ struct cudnn_state {
 };
 
 /* The choice of a shape, made at its first use; NULL: the error says why there is none. `granted`
- * says that the caller is conv_workspace: then the choice may want any workspace. Otherwise it
- * keeps to what conv_workspace granted for the next larger batch of the shape, with the algorithms
- * of that batch where they fit; without such a batch it has no workspace. */
+ * says that the caller is conv_workspace: then any workspace is allowed. Otherwise the limit is
+ * what conv_workspace granted for the next larger batch of the shape, and the algorithms of that
+ * batch are preferred; without such a batch there is no workspace. */
 const struct conv_choice *conv_choice_for(struct error *error, struct cudnn_state *state,
                                           const struct conv_args *a, bool granted);
 

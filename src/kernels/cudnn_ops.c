@@ -69,7 +69,7 @@ const char *cudnn_state_version(const struct cudnn_state *state) {
 /* The factors of cuDNN's results: result = one * new + (zero or one) * old. */
 static const float zero = 0, one = 1;
 
-/* What was chosen for this shape. NULL and the error for what backend.h excludes, and where
+/* The choice for this shape; NULL and the error if backend.h excludes the shape or
  * cuda_conv_workspace failed. */
 static const struct conv_choice *begin(struct error *error, struct cudnn_state *state,
                                        const struct conv_args *a) {
@@ -151,8 +151,8 @@ static cudnnBatchNormMode_t batch_norm_mode(const struct cudnn_state *state) {
     return state->fast_algorithms ? CUDNN_BATCHNORM_SPATIAL_PERSISTENT : CUDNN_BATCHNORM_SPATIAL;
 }
 
-/* Sets x to the maps and channel to the values of each channel. The map's width and height do not
- * matter, so a map is a column of pixels. */
+/* Sets x to the maps and channel to the values of each channel. Width and height do not matter, so
+ * a map is a column of pixels. */
 static enum status batch_norm_describe(struct error *error, struct cudnn_state *s,
                                        const struct norm_args *a) {
     if (CUDNN(error, cudnnSetTensor4dDescriptor(s->x, CUDNN_TENSOR_NCHW, CUDNN_DATA_FLOAT, a->batch,
@@ -171,8 +171,8 @@ enum status cudnn_batch_norm_forward(struct error *error, struct device *device,
                          "with");
     if (batch_norm_describe(error, s, a) != STATUS_OK)
         return error->status;
-    /* cuDNN takes the unbiased variance for the running one and saves 1 / sqrt(variance + epsilon),
-     * as backend.h has it. */
+    /* cuDNN uses the unbiased variance for the running one and saves 1 / sqrt(variance + epsilon),
+     * as backend.h requires. */
     return CUDNN(error, cudnnBatchNormalizationForwardTraining(
                             s->handle, batch_norm_mode(s), &one, &zero, s->x, x, s->x, y,
                             s->channel, a->weight, a->bias, (double)a->stat_momentum,

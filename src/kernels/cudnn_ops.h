@@ -1,7 +1,7 @@
-/* cudnn_ops.h: what cudnn_ops.c offers to the other files of this folder: the state of cuDNN, and
+/* cudnn_ops.h: what cudnn_ops.c offers the other files of this folder: the state of cuDNN, and
  * batch norm without ReLU and dropout, which batch_norm.cu adds around it. (The convolutions of
- * that file are operations themselves, declared by device.h.) cudnn_ops.c and
- * cudnn_choices.c are the only files that call cuDNN. */
+ * that file are operations themselves, declared by device.h.) cudnn_ops.c and cudnn_choices.c are
+ * the only files that call cuDNN. */
 #ifndef KERNELS_CUDNN_OPS_H
 #define KERNELS_CUDNN_OPS_H
 

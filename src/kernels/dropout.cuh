@@ -25,8 +25,8 @@ static inline struct dropout dropout_of(const struct norm_args *a) {
     return d;
 }
 
-/* The factors of the elements of the batch that share a 16-bit draw's word: element 8 i + 2 j takes
- * the lower half of word j of block i, element 8 i + 2 j + 1 the upper. */
+/* The factors of the two elements that share a word of draws: element 8 i + 2 j of the batch uses
+ * the lower half of word j of block i, element 8 i + 2 j + 1 the upper half. */
 __device__ inline float dropout_low(const struct dropout &d, uint32_t word) {
     return (word & 0xffff) >= d.threshold ? d.scale : 0;
 }
@@ -42,7 +42,7 @@ __device__ inline void dropout_apply(struct values<V> &v, const struct dropout &
     const struct philox_block block =
         philox(d.seed, d.stream, d.state->step, (uint32_t)(first / 8));
     const bool upper = first & 4;
-    /* No indexing by a variable: it would put the block into local memory. */
+    /* Indexing by a variable would put the block into local memory. */
     const uint32_t word0 = upper ? block.word[2] : block.word[0];
     const uint32_t word1 = upper ? block.word[3] : block.word[1];
     if constexpr (V == 4) {

@@ -1,15 +1,15 @@
 /* filter.cu: filters standardized to zero mean and a given L2 norm (Qiao et al. 2019).
  *
- * One warp a filter, each alone in its block so that the filters spread over the multiprocessors.
- * The largest layer has 32 filters of 252 numbers, 32 KB: a kernel of a few microseconds, bound
- * by latency. So the warp simply goes over its filter three times; only the first pass reaches
- * memory (forward reads weight and writes y once; backward reads weight, reads and writes d
- * once), the first-level cache serves the others. Rows of 27 or 252 numbers start anywhere: 4-byte
- * accesses, of neighbours by neighbouring lanes. Sums are double, as the CPU's: a mean rounded to
- * float would show in filters that are nearly constant. */
+ * One warp per filter, alone in its block, so that the filters spread over the multiprocessors. The
+ * largest layer has 32 filters of 252 numbers, 32 KB: a kernel of a few microseconds, bound by
+ * latency. So the warp simply passes over its filter three times; only the first pass reaches
+ * memory (forward reads weight and writes y once; backward reads weight, reads and writes d once),
+ * the first-level cache serves the others. Rows of 27 or 252 numbers are not aligned, so
+ * neighbouring lanes make neighbouring 4-byte accesses. Sums are double, as on the CPU: a mean
+ * rounded to float would show in filters that are nearly constant. */
 #include "kernels/reduce.cuh"
 
-/* What a filter's numbers come out with. */
+/* Statistics of a filter. */
 struct standard {
     double mean, inverse_norm; /* 1 / sqrt(sum (w - mean)^2 + 1e-10) */
 };

@@ -13,7 +13,7 @@ enum { STATIC_SHARED = 1024 }; /* bytes, more than backward_shared has besides i
 
 /* ---- forward kernels ------------------------------------------------------------------------- */
 
-/* K vectors of V elements a thread, kept in registers. One pass: reads x, writes y; 8 bytes an
+/* Each thread keeps K vectors of V elements in registers. One pass: reads x, writes y; 8 bytes per
  * element is the floor. */
 template <int V, int K>
 __global__ void __launch_bounds__(MOST_THREADS) forward_kept(const struct image_norm n) {
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(MOST_THREADS) forward_kept(const struct image_
 }
 
 /* Groups of any size. Three passes: reads x for the mean, again for the variance, again for y; 16
- * bytes an element, of which the second and third reading may come from a cache. */
+ * bytes per element, of which the second and third read may hit a cache. */
 template <int V>
 __global__ void __launch_bounds__(STREAM_THREADS, 1) forward_streamed(const struct image_norm n) {
     const int rows_at_once = (int)blockDim.x / n.row_threads;
@@ -106,9 +106,9 @@ __device__ static struct row_sums gradient_means(const struct image_norm &n, int
     return {group_mean(n, vector, d), group_mean(n, vector, d_hat)};
 }
 
-/* K vectors of V elements of x and as many of weight dv a thread, kept in registers; a block has at
- * most T threads, a multiprocessor room for B blocks of so many. One pass: reads x and dy, writes
- * dx; 12 bytes an element is the floor. */
+/* Each thread keeps K vectors of V elements of x, and as many of weight dv, in registers. A block
+ * has at most T threads, and a multiprocessor has room for B such blocks. One pass: reads x and dy,
+ * writes dx; 12 bytes per element is the floor. */
 template <int V, int K, int T, int B, bool DROPS>
 __global__ void __launch_bounds__(T, B) backward_kept(const struct image_norm n) {
     const struct row row = row_of<V>(n, first_row(n));
@@ -137,9 +137,9 @@ __global__ void __launch_bounds__(T, B) backward_kept(const struct image_norm n)
     }
 }
 
-/* As backward_kept with V = 4, for groups of which registers hold x but not all of weight dv: of
- * its K vectors a thread keeps the first S in shared memory, where only it looks at them. No
- * dropout. The same 12 bytes an element. */
+/* As backward_kept with V = 4, for groups where registers hold x but not all of weight dv: a thread
+ * keeps the first S of its K vectors in shared memory, where no other thread reads them. No
+ * dropout. The same 12 bytes per element. */
 template <int K, int S, int T>
 __global__ void __launch_bounds__(T, 1) backward_shared(const struct image_norm n) {
     SHARED_DYNAMIC(float4, kept);
@@ -184,9 +184,9 @@ __global__ void __launch_bounds__(T, 1) backward_shared(const struct image_norm 
     }
 }
 
-/* Groups of any size. Two passes: reads x and dy for the sums, and again for dx; 20 bytes an
- * element, of which the second reading may come from a cache. A warp has whole rows, or the whole
- * block shares a single row. */
+/* Groups of any size. Two passes: reads x and dy for the sums, and again for dx; 20 bytes per
+ * element, of which the second read may hit a cache. A warp has whole rows, or the whole block
+ * shares a single row. */
 template <int V>
 __global__ void __launch_bounds__(STREAM_THREADS, 1) backward_streamed(const struct image_norm n) {
     const int rows_at_once = (int)blockDim.x / n.row_threads;
@@ -221,8 +221,8 @@ __global__ void __launch_bounds__(STREAM_THREADS, 1) backward_streamed(const str
 
 /* ---- gradients of weight and bias ------------------------------------------------------------ */
 
-/* Per channel: adds up what weigh_row left, a warp for each of the 2 [channels] rows of `columns`
- * numbers. Some kilobytes, which the cache still has. */
+/* Per channel: sums what weigh_row left, with a warp for each of the 2 [channels] rows of `columns`
+ * numbers. A few kilobytes, still in the cache. */
 __global__ void __launch_bounds__(SUM_THREADS)
     sum_partials(float *dweight, float *dbias, const float *partials, int channels, int columns) {
     const int lane = (int)threadIdx.x % WARP;
@@ -246,10 +246,10 @@ __device__ static float columns_sum(float v) {
     return v;
 }
 
-/* Per element: reads x and dy once more, before dx takes the place of dy; 8 bytes an element of the
- * batch is the floor. A block has COLUMNS neighbouring vectors of the weights and goes through the
- * batch SLICES images at a time; a thread adds up the images of its slice, then the slices are put
- * together: those of a warp by shuffles, those of the warps in their order. */
+/* Per element: reads x and dy once more, before dx takes the place of dy; 8 bytes per element of
+ * the batch is the floor. A block has COLUMNS neighbouring vectors of the weights and reads SLICES
+ * images of the batch at a time. A thread sums the images of its slice; then the slices are
+ * combined, those of a warp by shuffles, those of the warps in order. */
 template <int V>
 __global__ void __launch_bounds__(COLUMNS *SLICES, 1) element_gradients(const struct image_norm n) {
     enum { WARPS = COLUMNS * SLICES / WARP, NUMBERS = COLUMNS * V };
@@ -298,18 +298,18 @@ __global__ void __launch_bounds__(COLUMNS *SLICES, 1) element_gradients(const st
 
 /* ---- which kernel ---------------------------------------------------------------------------- */
 
-/* A compiled kernel and the groups it is for: those that take at most `most_threads`. */
+/* A compiled kernel, for groups that need at most `most_threads` threads. */
 struct variant {
     int vector, per_thread; /* V and K; K = 0: streamed */
     int most_threads;
-    int shared; /* S: vectors a thread in shared memory */
-    bool drops; /* does dropout */
+    int shared; /* S: vectors per thread in shared memory */
+    bool drops; /* supports dropout */
     void (*kernel)(const struct image_norm);
     const char *name;
 };
 
 /* The first row that fits is taken. Small blocks are preferred: several of them share a
- * multiprocessor, and one loads while another adds up. */
+ * multiprocessor, and one loads while another computes. */
 static const struct variant forward_variants[] = {
     {4, 1, 256, 0, true, forward_kept<4, 1>, "group norm forward"},
     {4, 2, 256, 0, true, forward_kept<4, 2>, "group norm forward"},
@@ -392,7 +392,7 @@ static bool divide(struct choice *out, const struct variant *v, const struct nor
     return v->shared == 0 || out->shared_bytes + STATIC_SHARED <= shared_limit;
 }
 
-/* The last variant takes everything. */
+/* The last variant fits every group. */
 static struct choice choose(const struct variant *variants, const struct norm_args *a, bool vectors,
                             int shared_limit) {
     struct choice choice = {};
@@ -402,8 +402,8 @@ static struct choice choose(const struct variant *variants, const struct norm_ar
 }
 
 /* Dynamic shared memory for the largest block that the variant ever has on this device. Every
- * launch asks for it: the limit belongs to the kernel, not to a launch, and no launch, not even a
- * recorded one, must find it lowered by another. */
+ * launch requests this much: the limit belongs to the kernel, not to a launch, so a smaller request
+ * would lower it for other launches, recorded ones included. */
 static int most_shared(const struct device *device, const struct variant *v) {
     const int wanted = v->most_threads * v->shared * (int)sizeof(float4);
     const int limit = device->shared_bytes - STATIC_SHARED;
@@ -412,7 +412,7 @@ static int most_shared(const struct device *device, const struct variant *v) {
 
 static enum status launch(struct error *error, struct device *device, const struct choice *c) {
     const struct variant *v = c->variant;
-    /* More than 48 KB must be asked for: CUDA C++ Programming Guide, "Shared Memory". */
+    /* More than 48 KB must be requested: CUDA C++ Programming Guide, "Shared Memory". */
     if (v->shared > 0 &&
         CUDA(error, cudaFuncSetAttribute(reinterpret_cast<const void *>(v->kernel),
                                          cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -468,7 +468,7 @@ enum status cuda_group_norm_backward(struct error *error, struct device *device,
     return a->per_element ? STATUS_OK : launch_sum_partials(error, device, &choice.n);
 }
 
-/* The partial sums of weigh_row, whether or not the pointers allow vectors and there is dropout. */
+/* The partial sums of weigh_row: enough with and without dropout, and for any alignment. */
 size_t cuda_group_norm_workspace(const struct device *device, const struct norm_args *a) {
     struct norm_args any = *a;
     size_t most = 0;

@@ -1,6 +1,6 @@
 /* image_norm.cuh: how the kernels of group and layer norm divide a group among threads, and what
- * they compute for each vector of it. Notation as in backend.h: u is x behind ReLU_BEFORE, hat the
- * normalized value, v that with weight and bias; dv is the gradient of v.
+ * they compute for each vector of it. Notation as in backend.h: u is x after RELU_BEFORE, hat the
+ * normalized value, v the same with weight and bias; dv is the gradient of v.
  *
  * One block works on one group of one image, which is contiguous in NCHW. To a kernel it is `rows`
  * rows: the channels where weight and bias are per channel, so that a row has one weight and its
@@ -17,18 +17,18 @@ enum {
     FEWEST_ROW_THREADS = 4 /* a power of two */
 };
 
-/* What a kernel is given, by value. */
+/* A kernel's arguments, passed by value. */
 struct image_norm {
     struct norm_args a;
     struct dropout dropout;
     int rows, length; /* a group is [rows][length] vectors */
     int row_threads;
-    int partials; /* backward, per channel: sums of a row that go to the workspace, one a warp */
+    int partials; /* backward, per channel: sums of a row that go to the workspace, one per warp */
 };
 
 /* One row of the block's group, as one thread sees it. */
 struct row {
-    int length;         /* vectors; 0 for a thread behind the last row */
+    int length;         /* vectors; 0 for a thread past the last row */
     size_t start;       /* of the row in the batch, in elements */
     size_t affine;      /* where its weight and bias begin */
     float weight, bias; /* where they are per channel */
@@ -134,15 +134,15 @@ __device__ inline float group_rstd(const struct image_norm &n, int vector, float
 
 /* ---- backward -------------------------------------------------------------------------------- */
 
-/* Sums over a row: with weights per channel of dv and of dv hat, which are the row's parts of dbias
- * and dweight; with weights per element of weight dv and of weight dv hat. */
+/* Sums over a row. Weights per channel: the sums of dv and dv hat, the row's parts of dbias and
+ * dweight. Weights per element: the sums of weight dv and weight dv hat. */
 struct row_sums {
     float d, d_hat;
 };
 
-/* dy becomes dv: behind dropout and a ReLU that came after the norm, whose gradient at 0 is 0.
- * DROPS: there may be dropout; drawing the mask takes registers that a kernel without it has to
- * itself. */
+/* dy becomes dv, through the masks of dropout and of a ReLU after the norm, whose gradient at 0 is
+ * 0. DROPS: there may be dropout; drawing the mask costs registers, which kernels without it
+ * save. */
 template <int V, bool DROPS>
 __device__ inline void undo_output(struct values<V> &dy, const struct image_norm &n, size_t at,
                                    const struct values<V> &hat, const struct values<V> &weight,
@@ -190,7 +190,7 @@ __device__ inline void weigh_gradient(struct values<V> &d, struct row_sums &sums
 }
 
 /* dx = rstd (weight dv - mean of weight dv - hat * mean of weight dv hat): Ioffe and Szegedy 2015,
- * section 3, with the three partial derivatives put together; zero where ReLU_BEFORE let nothing
+ * section 3, with the three partial derivatives combined; zero where RELU_BEFORE let nothing
  * through. */
 template <int V>
 __device__ inline void store_gradient(const struct image_norm &n, const struct row &row,

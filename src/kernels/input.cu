@@ -1,14 +1,14 @@
 /* input.cu: bytes to normalized floats, with random crop and flip, in one kernel.
  *
- * Reads every byte of the images once and writes every float once, 15 bytes of traffic a pixel: the
- * floor of an image is 15 KiB. A thread makes four neighbouring floats of each of the three planes
- * and stores them 16 bytes at a time. It loads single bytes, since crop and flip break up any
- * larger unit; a warp's loads fall into the same few sectors, so that memory sees them once. */
+ * Reads every byte of the images once and writes every float once, 15 bytes per pixel: the floor of
+ * an image is 15 KiB. A thread makes four neighbouring floats of each of the three planes and
+ * stores them 16 bytes at a time. It loads single bytes, since crop and flip break up any larger
+ * unit; a warp's loads fall into the same few sectors, so that memory sees them once. */
 #include "image_format.h"
 #include "kernels/vectors.cuh"
 
 enum { CHANNELS = IMAGE_CHANNELS, SIDE = IMAGE_SIDE, PIXELS = IMAGE_PIXELS, SHIFT = 4 };
-enum { RUN = 4, THREADS = PIXELS / RUN }; /* one block an image */
+enum { RUN = 4, THREADS = PIXELS / RUN }; /* one block per image */
 
 /* Shift and flip of an image. */
 struct crop {
@@ -16,7 +16,7 @@ struct crop {
     bool flip;
 };
 
-/* Every thread of the block draws it: that is quicker than to wait for one that does. */
+/* Every thread of the block draws it: that is faster than waiting for one thread to do it. */
 __device__ static struct crop draw_crop(const struct input_args *a, uint32_t n) {
     struct crop crop = {0, 0, false};
     if (a->augment) {

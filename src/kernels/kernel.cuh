@@ -1,5 +1,5 @@
 /* kernel.cuh: what every kernel file includes. Three macros stand for the parts of CUDA C++ that no
- * other compiler reads, so that the stand-in for CUDA (tests/cudasim) can give them its own
+ * other compiler accepts, so that the stand-in for CUDA (tests/cudasim) can give them its own
  * meaning:
  *
  *     SHARED(float, sums, 32)          __shared__ float sums[32]
@@ -11,7 +11,7 @@
 #ifndef KERNELS_KERNEL_CUH
 #define KERNELS_KERNEL_CUH
 
-#include <cublas_v2.h> /* both have C++ in them and so stand before the 'extern "C"' */
+#include <cublas_v2.h> /* both contain C++, so they precede the 'extern "C"' */
 #include <cuda_runtime.h>
 #include <cudnn.h>
 
@@ -30,7 +30,7 @@ extern "C" {
 #include <cudasim_kernel.h>
 #endif
 
-/* Before a loop: unrolled wholly, or `count` times. */
+/* Before a loop: unrolls it fully, or `count` times. */
 #ifdef __CUDACC__
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL PRAGMA(unroll)
@@ -50,7 +50,7 @@ __device__ inline float4 load4(const float *p) {
 
 __device__ inline void store4(float *p, float4 v) {
 #ifdef __CUDACC__
-    /* nvcc 13.0 takes a plain assignment apart into four stores of 4 bytes in group_norm.cu. */
+    /* nvcc 13.0 splits a plain assignment into four stores of 4 bytes in group_norm.cu. */
     asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)),
                  "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w)
                  : "memory");

@@ -1,8 +1,7 @@
 /* linear.c: the linear layer through cuBLAS.
  *
- * cuBLAS counts matrices column by column. A row-major matrix [rows][columns] is, to it, the
- * transposed one of columns x rows, so the products below are written transposed: y^T = weight x^T
- * and so on. */
+ * cuBLAS is column-major: it sees a row-major matrix [rows][columns] as its transpose, so the
+ * products below are written transposed: y^T = weight x^T and so on. */
 #include "kernels/check.h"
 #include "kernels/device.h"
 

@@ -1,10 +1,10 @@
 /* loss.cu: mean softmax cross-entropy, its gradient and the counters, in one kernel.
  *
  * Reads logits and labels once and writes dlogits once (the second and third read of a logit hit
- * the first-level cache): 10 KB for 128 images of 10 classes, so the kernel's time is latency.
- * One block does it all, a thread an image: the sums over the batch then stay in the block and in a
- * fixed order, and no second kernel and no workspace is needed. The price: a batch of more
- * than MAX_THREADS images takes several turns of the loop while the other multiprocessors wait; the
+ * the first-level cache): 10 KB for 128 images of 10 classes, so the kernel's time is latency. One
+ * block does everything, with one thread per image: the sums over the batch then stay in the block
+ * and in a fixed order, and no second kernel or workspace is needed. The price: a batch of more
+ * than MAX_THREADS images needs several iterations while the other multiprocessors idle; the
  * networks train and evaluate with batches of hundreds. */
 #include "kernels/reduce.cuh"
 

@@ -23,7 +23,7 @@ static int minor_of(int version) {
     return version % 1000 / 10;
 }
 
-/* CUDA has the same error for no driver and for one that is too old. The version, 0 without a
+/* CUDA reports the same error for no driver and for one that is too old. The version, 0 without a
  * driver, tells them apart. */
 static enum status driver_missing(struct error *error) {
     int driver = 0, toolkit = 0;
@@ -70,8 +70,8 @@ static enum status check_architecture(struct error *error,
         return check_cuda(error, result, "cudaFuncGetAttributes", __FILE__, __LINE__);
     return error_set(error, STATUS_NO_DEVICE,
                      "%.96s has compute capability %d.%d, and this program has no kernels for it "
-                     "(the oldest that it has are for %d.%d): build it again where `make` finds a "
-                     "toolkit that knows this GPU, with CUDA_ARCH=%d%d",
+                     "(the oldest are for %d.%d): rebuild it where `make` finds a "
+                     "toolkit that supports this GPU, with CUDA_ARCH=%d%d",
                      properties->name, properties->major, properties->minor, CUDA_LOWEST_ARCH / 10,
                      CUDA_LOWEST_ARCH % 10, properties->major, properties->minor);
 }
@@ -79,13 +79,12 @@ static enum status check_architecture(struct error *error,
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* Bytes. The documentation of cublasSetWorkspace asks for 16 KiB at least; it recommends 4 MiB, and
- * 32 MiB from compute capability 9.0 on, for products of large matrices. Those here are the
- * classifier's, some hundred to some thousand numbers. */
+ * 32 MiB from compute capability 9.0 on, for products of large matrices. The matrices here are the
+ * classifier's, of hundreds to thousands of numbers. */
 enum { CUBLAS_WORKSPACE = 4 << 20 };
 
 /* With a workspace of its own and on one stream only, cuBLAS allocates nothing when it is called
- * and gives the same bits each time. cublasSetStream takes a workspace away again, so it comes
- * first. */
+ * and gives the same bits each time. cublasSetStream resets the workspace, so it comes first. */
 static enum status open_cublas(struct error *error, struct device *device) {
     /* The default mode rounds nothing to TF32. */
     cublasMath_t math = CUBLAS_DEFAULT_MATH;
@@ -123,7 +122,7 @@ static enum status describe(struct error *error, struct device *device,
     return STATUS_OK;
 }
 
-/* Fills a zeroed device; cuda_close releases what a failure leaves. The device becomes this
+/* Fills a zeroed device; after a failure, cuda_close releases the rest. The device becomes this
  * thread's current one, and no other thread calls CUDA. */
 static enum status open_device(struct error *error, struct device *device) {
     struct cudaDeviceProp properties;

@@ -1,9 +1,10 @@
 /* pool.cu: [skip add, ReLU,] 2x2 max pooling, and the average over a map.
  *
- * Pooling, forward: reads x and skip once, writes y and one code byte an output once; the sum
+ * Pooling, forward: reads x and skip once, writes y and one code byte per output once; the sum
  * before the pool stays in registers. With a skip and even sides the floor is 4 + 4 + 1 + 1/4 bytes
  * for each element of x (without: 5.25). Backward: reads dy and code once and writes ds once, 5.25
- * bytes an element. Average: forward reads x once, backward writes dx once, 4 bytes an element. */
+ * bytes per element. Average: forward reads x once, backward writes dx once, 4 bytes per
+ * element. */
 #include "kernels/reduce.cuh"
 #include "kernels/vectors.cuh"
 
@@ -11,10 +12,10 @@ enum { THREADS = 256 };
 
 /* ---- max pool -------------------------------------------------------------------------------- */
 
-/* A thread works on a cell: two rows of WIDTH numbers, WIDTH / 2 outputs, with one access a row.
- * WIDTH is 4 or 2 where the maps' width and place in memory allow. WIDTH 1 is for the rest: a cell
- * of two rows of two, number by number, and at an odd edge of the map only one row or column of
- * it. */
+/* A thread works on a cell: two rows of WIDTH numbers, WIDTH / 2 outputs, with one access per row.
+ * WIDTH is 4 or 2 where the maps' width and alignment allow. Otherwise WIDTH is 1: a cell is two
+ * rows of two, accessed number by number, and only one row or column of that at an odd edge of the
+ * map. */
 template <int WIDTH> struct cell_shape {
     static constexpr int OUTPUTS = WIDTH == 4 ? 2 : 1, COLUMNS = 2 * OUTPUTS;
 };
@@ -45,8 +46,8 @@ struct cell {
     unsigned plane, row, column; /* plane: of the batch; row and column: in cells */
 };
 
-/* Blocks are counted by images first: the division by `blocks` is the same for all threads of a
- * block, the other indices are small enough for 32 bits. */
+/* The block's number gives the image and the block within it: that division is the same for all
+ * threads of a block, and the other indices fit into 32 bits. */
 __device__ static struct cell find_cell(unsigned channels, unsigned rows, unsigned columns,
                                         unsigned blocks) {
     const unsigned image = blockIdx.x / blocks;
@@ -74,8 +75,8 @@ __device__ static struct square<WIDTH> load_square(const float *map, size_t from
     return s;
 }
 
-/* What is pooled: x, or max(x + skip, 0). NaN passes ReLU. Loads come before sums, so that there is
- * one wait for memory. */
+/* What is pooled: x, or max(x + skip, 0). NaN passes ReLU. All loads come before the sums, so that
+ * the thread waits for memory once. */
 template <int WIDTH>
 __device__ static struct square<WIDTH> load_sums(const struct pool_args *a, size_t from) {
     struct square<WIDTH> s = load_square<WIDTH>(a->x, from, (unsigned)a->width);
@@ -90,7 +91,7 @@ __device__ static struct square<WIDTH> load_sums(const struct pool_args *a, size
     return s;
 }
 
-/* One step of a running maximum in which the first of equal values stays and a NaN wins. */
+/* One step of a running maximum: the first of equal values stays, and a NaN wins. */
 __device__ static void
 take_larger(float *best, int *place, float candidate, int where) {
     const bool larger = candidate > *best || candidate != candidate;
@@ -117,7 +118,7 @@ template <int WIDTH> __global__ void pool_forward_kernel(struct pool_args a, uns
         take_larger(&best, &place, s.row[1][2 * i], 2);
         take_larger(&best, &place, s.row[1][2 * i + 1], 3);
         y.at[i] = best;
-        /* ReLU stops a maximum of zero, whichever place it had. */
+        /* ReLU stops a maximum of zero, wherever it was. */
         code.at[i] = (uint8_t)(a.skip != NULL && best <= 0 ? POOL_STOPPED : place);
     }
     store(a.y + to, y);
@@ -196,9 +197,8 @@ enum status cuda_pool_backward(struct error *error, struct device *device,
 
 /* ---- average --------------------------------------------------------------------------------- */
 
-/* The lanes that share a map, a power of two, so that the 64 pixels of the networks' last maps take
- * half a warp and 16 bytes a lane; and the first of its groups of WIDTH pixels that a lane works
- * on. */
+/* A thread's map, and its place among the `lanes` threads that share the map, a power of two: the
+ * 64 pixels of the networks' last maps need half a warp, with 16 bytes per lane. */
 struct map_share {
     size_t map;
     int lane;
@@ -220,7 +220,7 @@ template <int WIDTH> __global__ void average_forward_kernel(struct average_args 
         for (int i = 0; i < WIDTH; i++)
             sum += v.at[i];
     }
-    sum = lanes_sum(sum, lanes); /* all lanes must call, also those beyond the last map */
+    sum = lanes_sum(sum, lanes); /* all lanes must call, even those past the last map */
     if (inside && own.lane == 0)
         a.y[own.map] = sum / (float)a.pixels;
 }
@@ -241,7 +241,7 @@ typedef void average_kernel(struct average_args, int lanes);
 
 /* How an average is launched; `maps` is the array of maps. */
 struct average_shape {
-    bool wide; /* 16 bytes a lane */
+    bool wide; /* 16 bytes per lane */
     int lanes; /* of a map */
     unsigned blocks;
 };

@@ -1,5 +1,5 @@
-/* reduce.cuh: sums over the lanes of a warp and the threads of a block, in an order that depends on
- * nothing but their number. T is float, double or int. */
+/* reduce.cuh: sums over the lanes of a warp and the threads of a block, in an order that depends
+ * only on their number. T is float, double or int. */
 #ifndef KERNELS_REDUCE_CUH
 #define KERNELS_REDUCE_CUH
 
@@ -19,8 +19,8 @@ template <typename T> __device__ inline T warp_sum(T v) {
     return v;
 }
 
-/* The sum over a block of whole warps, in every thread. A kernel that calls it several times gives
- * each call its own number, and with it its own shared memory: so one barrier is enough. */
+/* The sum over a block of whole warps, in every thread. A kernel with several calls gives each its
+ * own number, and so its own shared memory: then one barrier is enough. */
 template <int CALL, typename T> __device__ inline T block_sum(T v) {
     SHARED(T, sums, WARP);
     const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;

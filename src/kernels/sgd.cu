@@ -1,13 +1,13 @@
 /* sgd.cu: the optimizer, over the whole parameter arena in one launch.
  *
  * Reads gradient, weight and velocity once and writes weight and velocity once: the floor is 20
- * bytes a parameter. A thread updates four parameters with 16-byte accesses, or one where an array
- * starts elsewhere. */
+ * bytes per parameter. A thread updates four parameters with 16-byte accesses, or one if an array
+ * is not aligned to 16 bytes. */
 #include "kernels/vectors.cuh"
 
 enum { THREADS = 128, RUN = 4 };
 
-/* WIDTH parameters from `first` on. Weight decay may end anywhere among them. */
+/* WIDTH parameters, beginning with `first`. Weight decay may end anywhere among them. */
 template <int WIDTH> __device__ static void update(const struct sgd_args *a, size_t first) {
     const float rate = a->state->learning_rate;
     const struct values<WIDTH> gradient = load<WIDTH>(a->gradient + first);

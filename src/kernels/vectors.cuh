@@ -5,7 +5,7 @@
 #include "kernels/kernel.cuh"
 
 /* V consecutive floats: 4 where rows and pointers are multiples of 16 bytes, else 1; the pool also
- * knows 2, for multiples of 8 bytes. */
+ * uses 2, for multiples of 8 bytes. */
 template <int V> struct values { float at[V]; };
 
 __device__ inline struct values<4> unpacked(float4 v) {
@@ -55,8 +55,8 @@ relu(float x) {
     return x < 0 ? 0 : x;
 }
 
-/* The normalized value before and after weight and bias. One rounding of each step is fixed here,
- * whatever the compiler contracts elsewhere: backward has to find the same sign of v as forward. */
+/* The normalized value before and after weight and bias. The rounding of each step is fixed here,
+ * whatever the compiler contracts elsewhere: backward must get the same sign of v as forward. */
 __device__ inline float normalized(float u, float mean, float rstd) {
     return (u - mean) * rstd;
 }

@@ -28,7 +28,7 @@ enum class waits { no, block, warp, ended };
 struct thread_state {
     uint3 index;
     waits state;
-    enum barrier kind; // what it waits in, and where that call stands
+    enum barrier kind; // what it waits in, and the place of that call
     const char *file;
     int line;
     unsigned mask;
@@ -37,7 +37,7 @@ struct thread_state {
     int source;
 };
 
-// Lanes that have come to the same warp barrier.
+// Lanes that have reached the same warp barrier.
 struct meeting {
     enum barrier kind;
     const char *file;
@@ -59,7 +59,7 @@ struct block_state {
     fiber scheduler; // the host's own stack
 };
 
-// Made at the start, not at its first use as elsewhere: else every access would have to check.
+// Made at the start, not at first use as elsewhere: otherwise every access would have to check.
 block_state &b = *new block_state();
 
 // ---- fibers ------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ fiber *next_ready() {
     return b.threads[thread].stopped;
 }
 
-// A fiber starts threads as long as there are any, then yields.
+// A fiber starts threads until none is left, then yields.
 void work_off_threads() {
     for (;;) {
         while (b.next < b.count) {
@@ -151,7 +151,7 @@ void stop(waits state) {
     if (b.ready_count > 0) {
         change_to(next_ready());
     } else if (b.next < b.count) {
-        change_to(idle_fiber()); // it begins the next thread
+        change_to(idle_fiber()); // it starts the next thread
     } else {
         b.running = -1;
         change_to(&b.scheduler);
@@ -243,7 +243,7 @@ meeting *arrive(enum barrier kind, unsigned mask, const char *file, int line) {
     return &b.meetings[warp].back();
 }
 
-// Gives each lane the value it asked for.
+// Gives each lane the value it requested.
 void exchange(int warp, unsigned mask) {
     thread_state *lanes = &b.threads[warp * LANES];
     unsigned long long given[LANES];

@@ -1,5 +1,5 @@
-// calls.cpp: what all calls of the stand-in's CUDA runtime have in common: errors, counts, and
-// leaks at the end of the program.
+// calls.cpp: code shared by all calls of the stand-in's CUDA runtime: errors, counts, and leaks at
+// the end of the program.
 
 #include "runtime.hpp"
 
@@ -25,7 +25,7 @@ struct call_state {
     std::string unchecked; // the kernel of a launch whose error was not queried yet
     bool launch_failed = false;
     std::map<std::pair<const void *, std::string>, int> handles;
-    pid_t process = 0; // that asked first
+    pid_t process = 0; // of the first call
 };
 
 call_state &the() {

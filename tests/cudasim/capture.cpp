@@ -1,5 +1,5 @@
 // capture.cpp: capture of streams into graphs, and launch of graphs. A graph of the stand-in is the
-// work that one stream was given, in its order.
+// work of one stream, in order.
 
 #include "runtime.hpp"
 
@@ -30,7 +30,7 @@ capture_store &the() {
     return *state;
 }
 
-// Whether the capture forbids this thread calls that might wait ("cudaStreamCaptureMode" of the
+// Whether a capture forbids calls of this thread that might wait ("cudaStreamCaptureMode" of the
 // CUDA Runtime API).
 bool forbids(const capture_state &capture) {
     switch (capture.mode) {
@@ -120,8 +120,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     return call.end(cudaSuccess);
 }
 
-// An error at the test's request still ends the capture, as an invalid one: else the stream would
-// be lost.
+// An error at the test's request still ends the capture, as an invalid one: otherwise the stream
+// would be unusable.
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     api_call call("cudaStreamEndCapture");
     need_stream(stream, "cudaStreamEndCapture");

@@ -1,5 +1,5 @@
 // copy.cpp: asynchronous copies of the stand-in. They access host memory as late as the order of
-// the streams allows, and so reveal a host that does not wait for them.
+// the streams allows, which reveals a host that does not wait for them.
 
 #include "runtime.hpp"
 
@@ -55,7 +55,7 @@ std::function<void()> upload(void *to, const void *from, size_t bytes) {
     };
 }
 
-// Until it has run, the host finds NaN.
+// Until the copy has run, the host reads NaN.
 std::function<void()> download(void *to, const void *from, size_t bytes) {
     memset(to, 0xff, bytes);
     return [=]() { run_work("cudaMemcpyAsync", [=]() { memcpy(to, from, bytes); }); };

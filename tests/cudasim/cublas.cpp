@@ -11,7 +11,7 @@ using namespace cudasim;
 struct cublasContext {
     cudaStream_t stream;
     cublasMath_t math;
-    void *own_workspace; // device memory, as the real handle has
+    void *own_workspace; // device memory, as in the real handle
     void *workspace;     // the caller's, or NULL
     size_t workspace_bytes;
 };
@@ -205,7 +205,7 @@ struct product {
     bool tf32;
 };
 
-// Sums in double: no order of float32 sums would be better than another.
+// Sums in double: no order of float32 sums is the right one.
 static void multiply(const product &p) {
     for (int column = 0; column < p.n; column++)
         for (int row = 0; row < p.m; row++) {

@@ -11,7 +11,7 @@
 namespace cudasim {
 
 // Prints "cudasim: " and the message to standard error and aborts: the program under test did
-// something that a GPU would report later, or not at all.
+// something that a GPU would report later or never.
 [[noreturn]] void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // A call of a library failed at the test's request (cudasim_failed_call).

@@ -1,8 +1,8 @@
 // cudnn.cpp: the stand-in for cuDNN: handles, errors, descriptors.
 //
-// Arguments are checked more strictly than cuDNN may check them: what its documentation does not
-// promise is refused. What would be a memory fault there ends the program here. Descriptors and
-// handles stay allocated after they are destroyed, so that a later use of one is always noticed.
+// Arguments may be checked more strictly than by cuDNN: anything that its documentation does not
+// promise is refused. Memory faults end the program. Descriptors and handles stay allocated after
+// they are destroyed, so that a later use of one is always noticed.
 #include "cudnn_internal.hpp"
 
 #include <cstdarg>
@@ -170,7 +170,7 @@ static cudnnStatus_t make(object **out, std::deque<object> &all, const char *kin
     return CUDNN_STATUS_SUCCESS;
 }
 
-// A test never makes this fail: a program could not undo half a destruction.
+// Never fails at a test's request: a program could not undo half a destruction.
 static cudnnStatus_t destroy(const void *object, const char *kind, const char *call) {
     if (cudnnStatus_t status = exists(call, object, kind))
         return status;
@@ -297,7 +297,7 @@ cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t convo
     if ((mode != CUDNN_CONVOLUTION && mode != CUDNN_CROSS_CORRELATION) || !is_type(compute_type))
         return refuse(CUDNN_STATUS_BAD_PARAM, "%s: mode %d, compute type %d", call, (int)mode,
                       (int)compute_type);
-    cudnnMathType_t math = convolution->math; // not this call's to set
+    cudnnMathType_t math = convolution->math; // not set by this call
     *convolution = {true, pad_h, pad_w, u, v, dilation_h, dilation_w, mode, compute_type, math};
     return CUDNN_STATUS_SUCCESS;
 }

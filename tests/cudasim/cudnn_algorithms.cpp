@@ -2,8 +2,8 @@
 // supports, and how much workspace it needs.
 //
 // Workspace sizes are made up: they differ from algorithm to algorithm, grow with the batch, and
-// are not round numbers. The lists that the heuristics return begin with what a caller must filter
-// out: algorithms that are not supported, and fast ones whose results vary.
+// are not round numbers. The heuristics' lists begin with algorithms that a caller must filter out:
+// unsupported ones, and fast ones whose results vary.
 #include "cudnn_internal.hpp"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ enum method {
     IMPLICIT_GEMM,
     PRECOMPUTED_GEMM,
     EXPLICIT_GEMM,
-    ATOMIC,         // partial sums are added in the order in which thread blocks end
+    ATOMIC,         // partial sums are added in the order in which blocks end
     ATOMIC_INDEXED, // the same with a table
     FFT,
     FFT_TILING,
@@ -45,7 +45,7 @@ static method method_of(cudnnConvolutionBwdFilterAlgo_t algo) {
 
 // NULL if the method supports the problem, else why not. Limits from the tables of supported
 // algorithms in the documentation of cudnnConvolutionForward, ...BackwardData and
-// ...BackwardFilter; strides and dilations other than 1 do not come here.
+// ...BackwardFilter; strides and dilations other than 1 do not occur here.
 static const char *unsupported(method method, const problem &p) {
     switch (method) {
     case IMPLICIT_GEMM:
@@ -187,14 +187,13 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithmMaxCount(cudnnHandle_t h
                      BACKWARD_FILTER_COUNT);
 }
 
-// What the algorithm computes with: Winograd's transforms have no TF32 form, so that a list made
-// for TF32 holds both kinds.
+// The algorithm's math type: Winograd's transforms have no TF32 form, so that a list made for TF32
+// holds both kinds.
 static cudnnMathType_t math_of(method method, const problem &p) {
     return method == WINOGRAD || method == WINOGRAD_NONFUSED ? CUDNN_FMA_MATH : p.math;
 }
 
-// The first `requested` algorithms of the ranking. The memory of each is what it needs with its own
-// kind of mathematics.
+// The first `requested` algorithms of the ranking. The memory of each is for its own math type.
 template <typename perf, typename number, int count>
 static void list(perf *results, int *returned, int requested, const problem &p,
                  const number (&rank)[count]) {
@@ -209,7 +208,7 @@ static void list(perf *results, int *returned, int requested, const problem &p,
     }
 }
 
-// As if they had been timed: those that do not run come last. The times are made up.
+// As if timed: those that do not run come last. The times are made up.
 template <typename perf, typename number, int count>
 static void list_timed(perf *results, int *returned, int requested, const problem &p,
                        const number (&rank)[count]) {

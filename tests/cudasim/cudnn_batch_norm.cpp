@@ -29,7 +29,7 @@ struct moments {
 
 // ---- loops --------------------------------------------------------------------------------------
 
-// The mean first, then the variance of the differences from it.
+// First the mean, then the variance of the differences from it.
 static moments moments_of(const float *x, const maps &m, size_t channel) {
     double sum = 0, squares = 0;
     for (size_t n = 0; n < m.n; n++)

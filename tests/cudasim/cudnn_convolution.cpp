@@ -29,7 +29,7 @@ static cudnnStatus_t check_types(const char *call, const shape &x, const shape &
     return CUDNN_STATUS_SUCCESS;
 }
 
-// What cuDNN supports and this project does not use.
+// Features of cuDNN that this project does not use.
 static cudnnStatus_t check_kind(const char *call, const shape &w, const cudnnConvolutionStruct &c) {
     if (c.mode != CUDNN_CROSS_CORRELATION)
         return refuse(CUDNN_STATUS_NOT_SUPPORTED, "%s: the stand-in has no CUDNN_CONVOLUTION",
@@ -158,7 +158,7 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(
 
 // ---- running ------------------------------------------------------------------------------------
 
-// What the three operations have in common.
+// The common part of the three operations.
 struct operation {
     const char *call;
     cudnnHandle_t handle;

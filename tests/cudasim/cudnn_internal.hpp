@@ -31,12 +31,12 @@ struct cudnnConvolutionStruct {
 
 struct cudnnContext {
     cudaStream_t stream;
-    void *scratch; // device memory, as the real handle has
+    void *scratch; // device memory, as in the real handle
 };
 
 namespace cudasim {
 
-// Notes what cudnnGetLastErrorString says, and returns the status.
+// Sets the text of cudnnGetLastErrorString and returns the status.
 cudnnStatus_t refuse(cudnnStatus_t status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -89,8 +89,8 @@ struct algorithm {
 // CUDNN_STATUS_BAD_PARAM for a number that is not an algorithm.
 algorithm algorithm_for(const problem &p, direction direction, int algo);
 
-// The loops. Sums go in another order for each `order` but 0; only algorithms that are not
-// deterministic give one.
+// The loops. Each `order` other than 0 changes the order of sums; only algorithms that are not
+// deterministic use one.
 struct blend {
     float alpha, beta; // beta 0: the old value is not read
 };

@@ -1,9 +1,8 @@
 // cudnn_loops.cpp: the stand-in for cuDNN: convolution of stride 1 as plain loops.
 //
 // Whole training runs use them, so the inner loops are long and the compiler can vectorize them: an
-// image is copied into planes with zero borders, and a plane is then treated as one row.
-// An output map is computed with the planes' row length, too; what falls between its rows is
-// dropped.
+// image is copied into planes with zero borders, and a plane is then treated as one row. An output
+// map is computed with the planes' row length, too; values between its rows are dropped.
 #include "cudnn_internal.hpp"
 
 #include <algorithm>
@@ -20,10 +19,10 @@ enum { LANES = 8 }; // partial sums of a dot product
 struct planes {
     int top, left;
     size_t stride; // floats of a row
-    size_t plane;  // floats of a map: a multiple of LANES, with zeros behind the last row
+    size_t plane;  // floats of a map: a multiple of LANES, with zeros after the last row
     std::vector<float> data;
 
-    // Maps of h x w within so many zeros. A vector may read past the last map.
+    // Maps of h x w within a border of zeros. A vector may read past the last map.
     planes(int channels, int h, int w, int top_, int left_, int bottom, int right)
         : top(top_), left(left_), stride((size_t)(left + w + right)),
           plane(((size_t)(top + h + bottom) * stride + LANES - 1) / LANES * LANES),
@@ -100,7 +99,7 @@ void cudasim::convolve(float *y, const float *x, const float *w, const problem &
     }
 }
 
-// w [k][c][r][s] as [c][k][r][s], each filter turned by 180 degrees.
+// w [k][c][r][s] as [c][k][r][s], each filter rotated by 180 degrees.
 static std::vector<float> transposed(const std::vector<float> &w, const problem &p) {
     std::vector<float> out(w.size());
     size_t taps = (size_t)(p.r * p.s);
@@ -128,7 +127,7 @@ void cudasim::convolve_backward_data(float *dx, const float *w, const float *dy,
 
 // ---- backward to the filters --------------------------------------------------------------------
 
-// The partial sums of a dot product, in an order of the caller's.
+// The sum of a dot product's partial sums, in the caller's order.
 static float sum_of(const float *lanes, unsigned order) {
     float sum = 0;
     for (unsigned i = 0; i < LANES; i++)
@@ -146,7 +145,7 @@ static float dot(const float *a, const float *b, size_t count, unsigned order) {
 }
 
 // sums[k][c][r][s] += what one image adds. dy has the row length of the planes of x and zeros
-// between its rows, so that what x has there does not count (unless it is not finite).
+// between its rows, so that the values of x there do not count (unless they are not finite).
 static void add_image(float *sums, const planes &x, const planes &dy, const problem &p,
                       unsigned order) {
     for (int k = 0; k < p.k; k++)

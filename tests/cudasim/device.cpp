@@ -232,7 +232,7 @@ cudaError_t cudaFreeHost(void *memory) {
     return release_for(memory, place::pinned, "cudaFreeHost");
 }
 
-// The default stream waits for streams that are not cudaStreamNonBlocking only.
+// The default stream waits only for streams that are not cudaStreamNonBlocking.
 static cudaError_t blocking_call_begins(api_call *call) {
     the_counts().synchronizations++;
     if (call->refused() != cudaSuccess)

@@ -1,9 +1,8 @@
-// faults.cpp: accesses of the program, or of a kernel, to memory that it may not touch.
+// faults.cpp: forbidden memory accesses, by the program or by a kernel.
 
 #include "runtime.hpp"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -86,19 +85,19 @@ void on_fault(int number, siginfo_t *info, void *context) {
         open_touched(info->si_addr, kind_of(context) == fault::write))
         return;
     explain(number, info, context);
-    // Not ours: the instruction is repeated under the handler that was there before.
+    // Not ours: the instruction is repeated under the previous handler.
     for (int i = 0; i < 4; i++)
         if (SIGNALS[i] == number)
             sigaction(number, &the().before[i], nullptr);
 }
 
-// A kernel that overflows its stack leaves none for the handler.
+// A stack of its own: a kernel that overflows its stack leaves none for the handler.
 void use_signal_stack() {
     stack_t now;
     if (sigaltstack(nullptr, &now) == 0 && !(now.ss_flags & SS_DISABLE))
         return;
     stack_t stack = {};
-    // Lives as long as the thread; not from malloc, which a test may make fail.
+    // Lives as long as the thread; not from malloc, because tests make malloc fail.
     stack.ss_sp =
         mmap(nullptr, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     stack.ss_size = SIGNAL_STACK;

@@ -1,4 +1,4 @@
-// library.cpp: what the stand-ins for cuDNN and cuBLAS share (library.hpp).
+// library.cpp: code that the stand-ins for cuDNN and cuBLAS share (library.hpp).
 #include "library.hpp"
 
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <cstring>
 
 static struct {
-    long calls_to_failure; // 0: none is to fail
+    long calls_to_failure; // 0: none fails
     int status;
 } injection;
 

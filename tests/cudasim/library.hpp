@@ -1,5 +1,5 @@
-// library.hpp: what the stand-ins for cuDNN and cuBLAS share: failures on request, checks of the
-// memory that a call is given, rounding to TF32.
+// library.hpp: what the stand-ins for cuDNN and cuBLAS share: failures on request, checks of a
+// call's memory, rounding to TF32.
 #ifndef CUDASIM_LIBRARY_HPP
 #define CUDASIM_LIBRARY_HPP
 
@@ -9,7 +9,7 @@
 
 namespace cudasim {
 
-// Counts a call; true if it is the one that cudasim_fail_library_call named: it is to fail with
+// Counts a call; true if it is the one that cudasim_fail_library_call chose: it must fail with
 // *status. `call` is its name, for cudasim_failed_call.
 bool library_call_fails(int *status, const char *call);
 
@@ -30,14 +30,13 @@ inline span floats_out(const char *name, const void *start, size_t count) {
     return {name, start, count * sizeof(float), sizeof(float), true};
 }
 
-// Enqueues work as cudasim::enqueue does, but first fails the program for what would be a memory
-// fault or a wrong result on a GPU: a span that is not device memory from end to end or is
-// misaligned, or overlaps one that is written. Whether the memory still exists is checked again
-// when the work runs.
+// Enqueues work as cudasim::enqueue does, but first fails the program if a span is not wholly
+// device memory, is misaligned, or overlaps one that is written: on a GPU these are memory faults
+// or wrong results. That the memory still exists is checked again when the work runs.
 void enqueue_on(cudaStream_t stream, const char *name, std::vector<span> spans,
                 std::function<void()> work);
 
-// The bits that tensor cores see of a float32: 10 of the mantissa, rounded to nearest even.
+// The bits of a float32 that tensor cores see: 10 of the mantissa, rounded to nearest even.
 float to_tf32(float x);
 
 } // namespace cudasim

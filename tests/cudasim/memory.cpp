@@ -18,12 +18,12 @@ constexpr size_t GUARD = 1 << 20;
 constexpr size_t ALIGNMENT = 256;        // of cudaMalloc
 constexpr size_t SAVE_AREA = 8ull << 30; // address space, not memory
 constexpr size_t SAVE_KEPT = 64 << 20;   // memory kept from kernel to kernel
-constexpr size_t DEAD_KEPT = 2000;       // freed allocations whose addresses are not used again
+constexpr size_t DEAD_KEPT = 2000;       // freed allocations whose addresses stay reserved
 constexpr size_t SMALL = 256 << 10;      // up to here memory is opened page by page, beyond
 constexpr size_t GRANULE = 64 << 10;     // in larger steps, of which
 constexpr size_t GRANULES = 4096;        // an allocation has at most about so many
 constexpr size_t DEFAULT_LIMIT = 2ull << 30;
-// What margins hold: as floats a NaN, and 8.4e37 in the second run. A result that depends on it
+// The bytes of margins: as floats NaN, and 8.4e37 in the second run. A result that depends on them
 // differs.
 constexpr unsigned char MARGIN[4] = {0xa1, 0xc3, 0xe5, 0xff};
 constexpr unsigned char MARGIN_2[4] = {0x7e, 0x7e, 0x7e, 0x7e};
@@ -157,7 +157,7 @@ void release(allocation *a) {
     a->live = false;
     if (a->where == place::device)
         the().used -= a->bytes;
-    // The addresses stay taken, so that a use after this is found; the memory does not.
+    // The addresses stay reserved, so that a later use is found; the memory is released.
     if (mmap(a->pages, (size_t)(a->pages_end - a->pages), PROT_NONE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
         fail("mmap failed");
@@ -205,7 +205,7 @@ void report_leaked_memory(std::vector<std::string> *lines) {
 
 // ---- work opens memory -------------------------------------------------------------------------
 
-// Device memory is closed (PROT_NONE). While work runs, the signal handler opens what is touched,
+// Device memory is closed (PROT_NONE). While work runs, the signal handler opens touched memory,
 // granule by granule; when the work is done, it is closed again.
 
 static void reserve_memory() {
@@ -234,7 +234,7 @@ static unsigned char *save(const granule &g) {
     return saved;
 }
 
-// Opens the granule as far as this run may: a fault where it can be read already is a write.
+// Opens the granule for what this run may do: a fault in a readable granule is a write.
 static bool open_granule(allocation *a, size_t index, bool write) {
     opened *now = &a->opened_to[index];
     granule g = {a, a->pages + index * a->granule, nullptr, nullptr};

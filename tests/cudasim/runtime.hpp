@@ -16,7 +16,7 @@
 
 namespace cudasim {
 
-// ---- calls.cpp: what every call has in common --------------------------------------------------
+// ---- calls.cpp: shared by all calls ------------------------------------------------------------
 
 // Lives as long as a call of the CUDA runtime: holds the lock, and knows whether the call must
 // fail: at the test's request, after a lasting error, or because there is no device.
@@ -36,8 +36,8 @@ class api_call {
 
 std::recursive_mutex &the_lock();
 struct cudasim_counts &the_counts();
-// A launch begins: its error, if the test wants one or one lasts. Its end: an error waits for
-// cudaGetLastError.
+// The beginning of a launch returns its error, if the test wants one or one lasts. At its end an
+// error waits for cudaGetLastError.
 cudaError_t launch_begins();
 void launch_ends(const char *name, cudaError_t result);
 
@@ -104,8 +104,8 @@ struct mark {
 };
 
 struct operation {
-    // What is done when the operation enters a stream's queue (not: a graph), returning what is
-    // done when it runs.
+    // Called when the operation enters a stream's queue (not a graph); returns the work to do when
+    // it runs.
     std::function<std::function<void()>()> issue;
     std::function<void()> work;        // what issue returned
     bool launch = false, copy = false; // counts as
@@ -154,8 +154,8 @@ bool uses_pinned(const allocation *); // by work that is still queued
 
 // ---- capture.cpp -------------------------------------------------------------------------------
 
-// What a call gets that would wait or allocate while a stream is captured in a mode that forbids
-// it; the capture is broken then. The others are for calls that no mode allows: waiting for all
+// The error of a call that would wait or allocate while a stream is captured in a mode that forbids
+// it; it also breaks the capture. The others are for calls that no mode allows: waiting for all
 // streams, or for this one.
 cudaError_t refused_by_capture();
 cudaError_t refused_by_any_capture();

@@ -1,10 +1,10 @@
-// shared.cpp: shared memory of the stand-in. Each access is checked: it is inside the array, reads
-// what was written before, and does not race with another thread.
+// shared.cpp: shared memory of the stand-in. Each access is checked: it must be inside the array,
+// read only what was written, and not race with another thread.
 //
 // A clock counts barriers. Two accesses of different threads are in order if a barrier of the
 // block, or of the warp that both are in, lies between: if the first one's time is before the time
-// of the last such barrier. Shuffles are no such barrier: they "do not imply a memory barrier"
-// ("Warp Shuffle Functions", CUDA C++ Programming Guide).
+// of the last such barrier. Shuffles are not barriers: they "do not imply a memory barrier" ("Warp
+// Shuffle Functions", CUDA C++ Programming Guide).
 
 #include "runtime.hpp"
 
@@ -14,10 +14,10 @@ namespace cudasim {
 
 namespace {
 
-// What has happened to an element: the times of the last write and read (before the block began:
-// never in this block) and who it was. Of readers, enough is kept to find one that races with any
-// later writer: which warps, one reader of two different ones, and which lanes while there is one
-// warp only.
+// The history of an element: the times of the last write and read (before the block began: never in
+// this block) and the threads. Of readers, enough is kept to find one that races with any later
+// writer: which warps, one reader of two different ones, and which lanes while there is one warp
+// only.
 struct element_state {
     unsigned long written = 0, read = 0;
     uint32_t read_warps = 0, read_lanes = 0;
@@ -45,7 +45,7 @@ struct shared_state {
     size_t static_bytes = 0;
 };
 
-// Not made at its first use, as elsewhere: every access would ask whether it is.
+// Made at the start, not at first use as elsewhere: otherwise every access would have to check.
 shared_state &state = *new shared_state;
 
 bool in_order(unsigned long time, int thread, int other) {

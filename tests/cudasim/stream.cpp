@@ -267,7 +267,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
     the_counts().allocations++;
     need_event(event, "cudaEventDestroy");
     the().events.erase(std::find(the().events.begin(), the().events.end(), event));
-    delete event; // what waits for it keeps its mark
+    delete event; // those that wait for it keep its mark
     return call.end(cudaSuccess);
 }
 

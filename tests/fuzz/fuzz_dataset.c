@@ -17,7 +17,7 @@
 enum { RECORDS = 10000, RECORD = 1 + IMAGE_BYTES, FILE_BYTES = RECORDS * RECORD };
 enum { SIZE_BYTES = 4, POKE_BYTES = 5, MAX_POKES = 64 };
 
-/* In place of the real ones, which would take most of the time; the sum decides the name alone. */
+/* Replace the real ones, which would take most of the time; the sum affects only the name. */
 void md5_begin(struct md5 *md5) {
     *md5 = (struct md5){.bytes = 0};
 }
@@ -42,7 +42,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
     static const char *const names[] = {"test_batch.bin", NULL};
     (void)argc, (void)argv;
-    unsetenv("XDG_CACHE_HOME"); /* nothing is remembered of these files */
+    unsetenv("XDG_CACHE_HOME"); /* no record is kept of these files */
     unsetenv("HOME");
     place.folder = fuzz_folder(&place.handle, names);
     snprintf(place.path, sizeof place.path, "%s/%s", place.folder, names[0]);

@@ -16,7 +16,7 @@ static size_t data_bytes(const uint8_t *data, size_t size) {
     return size - LENGTH_BYTES - (size_t)header;
 }
 
-/* `expected`: what the file has in its place, if it is stored as it is in memory. */
+/* `expected`: the file's bytes for it, if they are stored as in memory. */
 static void check_tensor(const struct tensor *tensor, const uint8_t *expected) {
     size_t bytes = tensor_type_bytes(tensor->type);
     require(memchr(tensor->name, '\0', sizeof tensor->name) != NULL);

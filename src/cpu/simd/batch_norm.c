@@ -1,23 +1,23 @@
 /* batch_norm.c: normalization over N, H, W for each channel (Ioffe and Szegedy 2015).
  *
- * Forward, training: one pass takes mean and squared differences of each plane, which are joined
- * over the batch as in Chan, Golub and LeVeque 1979, in the order of the images; a second pass
+ * Forward, training: one pass computes mean and squared differences of each plane, combined over
+ * the batch as in Chan, Golub and LeVeque 1979, in the order of the images; a second pass
  * normalizes. That is 2 reads and 1 write. Backward: a pass for the two sums (2 reads), a pass for
- * dx (2 reads, 1 write); where dropout or a ReLU behind the norm has to be undone, the first pass
- * writes its result to dx. */
+ * dx (2 reads, 1 write); with dropout or a ReLU after the norm, the first pass also writes dv to
+ * dx. */
 #include "cpu/simd/planes.h"
 #include "operation_checks.h"
 
 #include <math.h>
 
-enum { PLANES = 32 }; /* a task for a thread */
+enum { PLANES = 32 }; /* per task */
 
 /* Statistics of one plane in the workspace, [batch][channels]. */
 struct plane_moments {
     float mean, squares;
 };
 
-/* Forward keeps a plane_moments for each plane there, backward a plane_sums. */
+/* The workspace holds a plane_moments for each plane in forward, a plane_sums in backward. */
 size_t NAME(batch_norm_workspace)(const struct device *device, const struct norm_args *a) {
     (void)device;
     _Static_assert(sizeof(struct plane_moments) == sizeof(struct plane_sums), "one size for both");

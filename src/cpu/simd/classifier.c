@@ -1,5 +1,5 @@
-/* classifier.c: what follows the last block: average over the map, linear layer, softmax
- * cross-entropy. Small work: one thread, sums in the order of the images. */
+/* classifier.c: the operations after the last block: average over the map, linear layer, softmax
+ * cross-entropy. Little work: one thread, sums in the order of the images. */
 #include "cpu/simd/variant.h"
 
 #include <math.h>
@@ -70,8 +70,8 @@ enum status NAME(linear_backward)(struct error *error, struct device *device,
     return STATUS_OK;
 }
 
-/* One image: returns its loss, log(sum exp(logit - max)) - (logit[label] - max); counts it when
- * right. */
+/* One image: returns its loss, log(sum exp(logit - max)) - (logit[label] - max); counts it if
+ * correct. */
 static double image_loss(bool *correct, float *dlogits, const float *logits, int label,
                          const struct loss_args *a) {
     int best = 0;

@@ -8,7 +8,7 @@
  * in rows; elsewhere the image is treated as one long row with the padded width as its stride, and
  * the few values between the rows are dropped. Both cases differ only in vector_offset().
  *
- * The gradient of x is the same correlation of dy with the filters turned by 180 degrees and
+ * The gradient of x is the same correlation of dy with the filters rotated by 180 degrees and
  * transposed.
  *
  * Floor: 2 * multiply-adds / peak; bench/ shows the share reached. */
@@ -30,7 +30,7 @@ static void pack_forward(float *packed, const float *weight, int in_channels, in
             }
 }
 
-/* The filters of the gradient: turned by 180 degrees, input and output channels exchanged. */
+/* The filters of the gradient: rotated by 180 degrees, input and output channels exchanged. */
 static void pack_transposed(float *packed, const float *weight, int in_channels, int out_channels,
                             int taps) {
     int blocks = (in_channels + OUT_BLOCK - 1) / OUT_BLOCK;
@@ -58,7 +58,7 @@ struct tile_job {
     const float *packed;
 };
 
-/* Adds all channels and taps up in registers. `kernel` and `count` are constants at every call. */
+/* Sums all channels and taps in registers. `kernel` and `count` are constants at every call. */
 static inline __attribute__((always_inline)) void tile(const struct tile_job *job, int kernel,
                                                        int count) {
     vector sum[OUT_BLOCK][TILE_VECTORS], zero = {0};
@@ -156,9 +156,9 @@ static void correlate(float *y, bool accumulate, const float *padded, const floa
         unpad(y, flat, out_channels, accumulate, g);
 }
 
-/* ---- entries --------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
-/* Correlates each image of `from` with the packed filters into `to`, one image a task. */
+/* Correlates each image of `from` with the packed filters into `to`, one image per task. */
 static void correlate_batch(float *to, bool accumulate, const float *from, int batch, int channels,
                             int out_channels, const struct geometry *g, const struct layout *l,
                             float *workspace, int threads) {

@@ -65,12 +65,12 @@ static inline int vector_offset(const struct geometry *g, int j) {
     return g->first + j / in_row * g->stride + j % in_row * LANES;
 }
 
-/* Whether maps need no copy: there is nothing to pad, and no vector passes the end. */
+/* Whether maps are read in place: there is nothing to pad, and no vector passes the end. */
 static inline bool reads_in_place(const struct geometry *g) {
     return g->kernel == 1 && g->padding == 0 && g->in_rows;
 }
 
-/* Short rows are copied in line: a call of memcpy each would cost more than the row. */
+/* Short rows are copied in line: a call of memcpy would cost more than the row. */
 static inline void copy_row(float *to, const float *from, int count) {
     int i = 0;
     for (; i + LANES <= count; i += LANES)
@@ -144,8 +144,8 @@ static inline size_t spread_plane(const struct geometry *g) {
     return plane % 256 == 0 ? plane + 16 : plane;
 }
 
-/* Input planes of an image of a chunk: for 1x1 filters a multiple of a tile's taps; nothing uses
- * the sums over the last ones. */
+/* Input planes of an image of a chunk: for 1x1 filters a multiple of a tile's taps; the sums over
+ * the extra planes are not used. */
 static inline size_t input_planes(const struct conv_args *a) {
     return a->kernel == 1 ? round_to((size_t)a->in_channels, TAPS) : (size_t)a->in_channels;
 }

@@ -68,8 +68,8 @@ static inline __attribute__((always_inline)) void gradient_tile(float sums[TAPS]
             sums[t][o] = vector_sum(sum[t][o]);
 }
 
-/* The block of `size` of `count` that begins at `start`, moved back where it would pass the end:
- * what it shares with the one before comes out the same twice. */
+/* Where a block of `size` out of `count` begins: at `start`, or earlier if it would pass the end.
+ * The overlap with the previous block is computed twice, with the same result. */
 static int block_start(int start, int size, int count) {
     int last = count - size;
     return start <= last ? start : last > 0 ? last : 0;
@@ -101,7 +101,7 @@ static void chunk_gradient(float *dweight, const struct chunk *chunk, int in_cha
 }
 
 /* The weight gradient of the images of one chunk into `partial`. Maps that need neither borders nor
- * whole tiles past the last channel are read where they are. */
+ * extra channels to fill a tile are read in place. */
 static void backward_chunk(float *partial, const struct conv_args *a, int first,
                            const struct geometry *g, const struct layout *l, float *scratch) {
     size_t x_image = (size_t)(a->in_channels * a->height * a->width);

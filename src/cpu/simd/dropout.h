@@ -18,8 +18,8 @@ enum {
 typedef uint32_t words __attribute__((vector_size(LANES * sizeof(uint32_t))));
 typedef uint64_t wide_words __attribute__((vector_size(LANES * sizeof(uint32_t))));
 
-/* The 64-bit products of the even lanes. The generic form of it would become a 64 x 64 bit product,
- * three times as slow. */
+/* The 64-bit products of the even lanes. The generic form compiles to a 64 x 64 bit product, three
+ * times as slow. */
 static inline wide_words multiply_even(words a, words b) {
 #if defined(__AVX512F__)
     return (wide_words)_mm512_mul_epu32((__m512i)a, (__m512i)b);
@@ -68,7 +68,7 @@ static inline void dropout_words(uint32_t word[4][DROPOUT_BLOCKS], uint32_t coun
     }
 }
 
-/* The 16 bits of each of `elements` elements from 8 * first on (and of some more). */
+/* The 16-bit draws of `elements` elements, beginning with element 8 * first (and of some more). */
 static inline void dropout_draws(uint16_t draws[DROPOUT_DRAWS], size_t elements,
                                  const struct norm_args *a, uint32_t first) {
     const uint32_t blocks = (uint32_t)((elements + 127) / 128 * 16);
@@ -87,8 +87,8 @@ static inline void dropout_draws(uint16_t draws[DROPOUT_DRAWS], size_t elements,
     }
 }
 
-/* Drops of `count` values those that their draws say, and scales the others by 1 / (1 - p); `first`
- * is the index of the first value in the batch. */
+/* Zeroes the values that their draws select and scales the others by 1 / (1 - p); `first` is the
+ * index of the first value in the batch. */
 static inline void dropout_apply(float *restrict values, size_t first, size_t count,
                                  const struct norm_args *a) {
     uint16_t draws[DROPOUT_DRAWS];

@@ -1,5 +1,5 @@
-/* filter.c: filters standardized to zero mean and a given L2 norm (Qiao et al. 2019). A few ten
- * thousand numbers: one thread, double sums. */
+/* filter.c: filters standardized to zero mean and a given L2 norm (Qiao et al. 2019). Tens of
+ * thousands of numbers: one thread, double sums. */
 #include "cpu/simd/variant.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* planes.h: what the norms do with one plane, the contiguous pixels of one channel of one image. A
- * plane fits the first-level cache, so a second look at it costs no memory traffic.
+ * plane fits the first-level cache, so a second pass over it costs no memory traffic.
  *
  * Sums run in float over one plane only and in double over planes. Notation as in backend.h: u is x
- * behind ReLU_BEFORE, v the normalized value, hat the value before weight and bias, dv the gradient
+ * after RELU_BEFORE, v the normalized value, hat the value before weight and bias, dv the gradient
  * of v. */
 #ifndef PLANES_H
 #define PLANES_H
@@ -59,7 +59,7 @@ static inline struct plane_affine plane_affine(const struct norm_args *a, int ch
                                  a->bias + at, a->per_element, a->relu_place == RELU_BEFORE};
 }
 
-/* y = v, behind ReLU when that comes after the norm. */
+/* y = v, or relu(v) when ReLU comes after the norm. */
 static inline void plane_normalize(float *restrict y, const float *restrict x, int pixels,
                                    const struct plane_affine *p) {
     const float mean = p->mean,
@@ -82,7 +82,7 @@ static inline void plane_normalize(float *restrict y, const float *restrict x, i
             y[i] = relu((x[i] - mean) * scale + shift);
 }
 
-/* dv *= (v > 0): the gradient of a ReLU behind the norm. */
+/* dv *= (v > 0): the gradient of a ReLU after the norm. */
 static inline void plane_relu_gradient(float *restrict dv, const float *restrict x, int pixels,
                                        const struct plane_affine *p) {
     const float mean = p->mean,
@@ -144,7 +144,7 @@ static inline struct plane_sums plane_element_sums(float *restrict dweight, floa
     return (struct plane_sums){d, d_hat};
 }
 
-/* dx = rstd * (weight * dv - mean_d - hat * mean_d_hat), zero where ReLU_BEFORE let nothing
+/* dx = rstd * (weight * dv - mean_d - hat * mean_d_hat), zero where RELU_BEFORE let nothing
  * through; in place on dv. */
 static inline void plane_input_gradient(float *restrict dv, const float *restrict x, int pixels,
                                         float mean_d, float mean_d_hat,
@@ -171,7 +171,7 @@ static inline bool drops(const struct norm_args *a) {
     return a->training && a->dropout > 0;
 }
 
-/* dv of one plane into a->dx: dy behind the mask of dropout and of a ReLU after the norm. */
+/* dv of one plane into a->dx: dy through the masks of dropout and of a ReLU after the norm. */
 static inline void plane_output_gradient(const struct norm_args *a, size_t plane,
                                          const struct plane_affine *p) {
     size_t first = plane * (size_t)a->pixels;

@@ -3,11 +3,11 @@
 #include "cpu/simd/variant.h"
 
 enum {
-    PLANES = 32,   /* a task for a thread */
+    PLANES = 32,   /* per task */
     SEGMENT = 128, /* columns that are worked on at a time */
 };
 
-/* One step of a running maximum in which the first of equal values stays and a NaN wins. */
+/* One step of a running maximum: the first of equal values stays, and a NaN wins. */
 static inline void take_larger(float *best, int *place, float candidate, int where) {
     bool larger = candidate > *best || candidate != candidate;
     *best = larger ? candidate : *best;
@@ -38,7 +38,7 @@ static void sum_row(float *restrict s, const float *restrict x, const float *res
     }
 }
 
-/* Codes from places; ReLU stops a maximum of zero, whichever place it had. */
+/* Codes from places; ReLU stops a maximum of zero, wherever it was. */
 static void write_codes(uint8_t *restrict code, const int *restrict place, const float *restrict y,
                         int outputs, bool relu) {
     for (int i = 0; i < outputs; i++)

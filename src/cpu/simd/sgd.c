@@ -1,4 +1,4 @@
-/* sgd.c: the optimizer, over the whole parameter arena: 3 reads and 2 writes an element. */
+/* sgd.c: the optimizer, over the whole parameter arena: 3 reads and 2 writes per element. */
 #include "cpu/simd/variant.h"
 
 /* A range with one weight decay. */

@@ -2,7 +2,7 @@
  * of a vector, the tile of the convolutions, and the suffix of every external name.
  *
  * Each file here is compiled once for each VARIANT (see the Makefile): baseline, avx2, avx512.
- * Vectors are GCC's generic ones. The compiler splits vectors wider than the machine's badly, so
+ * Vectors are GCC's generic ones. The compiler handles vectors wider than the machine's badly, so
  * each variant has its own width. */
 #ifndef VARIANT_H
 #define VARIANT_H

@@ -2,8 +2,8 @@
  * (../cudasim.h). C and C++.
  *
  * Signatures, types and values are those of CUDA 13 ("CUDA Runtime API" and the headers
- * driver_types.h and vector_types.h), but that every call whose error code is thrown away is a
- * compiler warning. C++ gets the device language, too, in cudasim_device.h. */
+ * driver_types.h and vector_types.h), except that ignoring an error code is a compiler warning. C++
+ * gets the device language, too, in cudasim_device.h. */
 #ifndef CUDASIM_CUDA_RUNTIME_H
 #define CUDASIM_CUDA_RUNTIME_H
 

@@ -41,21 +41,21 @@ CUDASIM_VECTOR4(uchar4, unsigned char, 4)
 #undef CUDASIM_VECTOR2
 #undef CUDASIM_VECTOR4
 
-// ---- built-in variables: those of the thread that runs now -------------------------------------
+// ---- built-in variables of the thread that runs now --------------------------------------------
 
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 enum { warpSize = 32 };
 
 // ---- barriers and shuffles ---------------------------------------------------------------------
-// Each has the place of its call: threads that meet must be at the same one.
+// Each knows the place of its call: threads that meet must be at the same one.
 
 namespace cudasim {
 
 void block_barrier(const char *file, int line);
 void warp_barrier(unsigned mask, const char *file, int line);
-// `value` of the calling lane for the lanes of the mask that name it as `source`, which is a lane
-// of the warp.
+// Passes `value` of the calling lane to the lanes of the mask that name it as `source`, a lane of
+// the warp.
 unsigned long long shuffle(unsigned mask, unsigned long long value, int source, const char *file,
                            int line);
 int lane();
@@ -152,7 +152,7 @@ CUDASIM_MIN_MAX(long long)
 CUDASIM_MIN_MAX(unsigned long long)
 #undef CUDASIM_MIN_MAX
 
-// A NaN loses against a number, as on the device.
+// Of a NaN and a number, the number is returned, as on the device.
 static inline float min(float a, float b) {
     return fminf(a, b);
 }

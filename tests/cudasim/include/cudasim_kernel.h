@@ -27,7 +27,7 @@ void shared_read(void *to, shared_array *array, size_t index);
 void shared_write(shared_array *array, size_t index, const void *from);
 
 // An element: the type of `array[i]`. It must be read or written at once: `auto v = array[i]` would
-// keep the element instead of its value, and does not compile when v is used.
+// keep the element, not its value, and does not compile when v is used.
 template <class T> class shared_element {
   public:
     shared_element(shared_array *array, size_t index) : array_(array), index_(index) {
@@ -91,8 +91,8 @@ template <class T> class shared_pointer {
 
 // ---- launches ----------------------------------------------------------------------------------
 
-// Checks the configuration and appends the kernel to the stream; `thread` runs one thread of it. An
-// error is found by the next cudaGetLastError, as with a real launch.
+// Checks the configuration and appends the kernel to the stream; `thread` runs one thread of it.
+// The next cudaGetLastError returns an error, as with a real launch.
 void launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
             cudaStream_t stream, std::function<void()> thread);
 // Fails when argument `number` (from 0) of the kernel is not an address of device memory (or null).

@@ -18,10 +18,9 @@ extern "C" {
 
 #define CUDNN_CHECKED __attribute__((warn_unused_result))
 
-/* ---- status, types
- * ----------------------------------------------------------------------------------------- */
+/* ---- status, types --------------------------------------------------------------------------- */
 
-/* Thousands are the category, the rest says more. */
+/* The thousands are the category, the rest is the detail. */
 typedef enum {
     CUDNN_STATUS_SUCCESS = 0,
 
@@ -143,7 +142,7 @@ typedef enum {
     CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT = 7
 } cudnnConvolutionBwdFilterAlgo_t;
 
-/* What is known of an algorithm for one convolution; algorithms are returned fastest first. */
+/* An algorithm's data for one convolution; algorithms are returned fastest first. */
 typedef struct cudnnConvolutionFwdAlgoPerfStruct {
     cudnnConvolutionFwdAlgo_t algo;
     cudnnStatus_t status; /* the other members hold only for CUDNN_STATUS_SUCCESS */
@@ -179,12 +178,11 @@ typedef struct cudnnTensorStruct *cudnnTensorDescriptor_t;
 typedef struct cudnnFilterStruct *cudnnFilterDescriptor_t;
 typedef struct cudnnConvolutionStruct *cudnnConvolutionDescriptor_t;
 
-/* ---- handle, errors
- * ---------------------------------------------------------------------------------------- */
+/* ---- handle, errors -------------------------------------------------------------------------- */
 
 size_t cudnnGetVersion(void);
 const char *cudnnGetErrorString(cudnnStatus_t status);
-/* What the last call that failed on this thread says; cleared by asking. */
+/* The message of the last call that failed on this thread; reading it clears it. */
 void cudnnGetLastErrorString(char *message, size_t max_size);
 
 CUDNN_CHECKED cudnnStatus_t cudnnCreate(cudnnHandle_t *handle);
@@ -192,8 +190,7 @@ CUDNN_CHECKED cudnnStatus_t cudnnDestroy(cudnnHandle_t handle);
 CUDNN_CHECKED cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream);
 CUDNN_CHECKED cudnnStatus_t cudnnGetStream(cudnnHandle_t handle, cudaStream_t *stream);
 
-/* ---- descriptors
- * ------------------------------------------------------------------------------------------- */
+/* ---- descriptors ----------------------------------------------------------------------------- */
 
 CUDNN_CHECKED cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t *tensor);
 CUDNN_CHECKED cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t tensor,
@@ -224,8 +221,7 @@ CUDNN_CHECKED cudnnStatus_t cudnnGetConvolution2dForwardOutputDim(
     const cudnnConvolutionDescriptor_t convolution, const cudnnTensorDescriptor_t x,
     const cudnnFilterDescriptor_t w, int *n, int *c, int *out_h, int *out_w);
 
-/* ---- convolution forward: y = alpha conv(x, w) + beta y
- * ------------------------------------------------------ */
+/* ---- convolution forward: y = alpha conv(x, w) + beta y -------------------------------------- */
 
 CUDNN_CHECKED cudnnStatus_t cudnnGetConvolutionForwardAlgorithmMaxCount(cudnnHandle_t handle,
                                                                         int *count);
@@ -249,8 +245,7 @@ CUDNN_CHECKED cudnnStatus_t cudnnConvolutionForward(
     const cudnnConvolutionDescriptor_t convolution, cudnnConvolutionFwdAlgo_t algo, void *workspace,
     size_t workspace_bytes, const void *beta, const cudnnTensorDescriptor_t y_desc, void *y);
 
-/* ---- convolution backward to x: dx = alpha conv_transpose(dy, w) + beta dx
- * ----------------------------------- */
+/* ---- convolution backward to x: dx = alpha conv_transpose(dy, w) + beta dx ------------------- */
 
 CUDNN_CHECKED cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithmMaxCount(cudnnHandle_t handle,
                                                                              int *count);
@@ -275,8 +270,7 @@ CUDNN_CHECKED cudnnStatus_t cudnnConvolutionBackwardData(
     void *workspace, size_t workspace_bytes, const void *beta,
     const cudnnTensorDescriptor_t dx_desc, void *dx);
 
-/* ---- convolution backward to w: dw = alpha (sum over images) + beta dw
- * --------------------------------------- */
+/* ---- convolution backward to w: dw = alpha (sum over images) + beta dw ----------------------- */
 
 CUDNN_CHECKED cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithmMaxCount(cudnnHandle_t handle,
                                                                                int *count);
@@ -301,8 +295,7 @@ CUDNN_CHECKED cudnnStatus_t cudnnConvolutionBackwardFilter(
     void *workspace, size_t workspace_bytes, const void *beta,
     const cudnnFilterDescriptor_t dw_desc, void *dw);
 
-/* ---- batch norm: y = alpha normalized + beta y
- * --------------------------------------------------------------- */
+/* ---- batch norm: y = alpha normalized + beta y ----------------------------------------------- */
 
 /* Describes scale, bias and statistics: 1 x C x 1 x 1 in the spatial modes. */
 CUDNN_CHECKED cudnnStatus_t cudnnDeriveBNTensorDescriptor(cudnnTensorDescriptor_t derived,

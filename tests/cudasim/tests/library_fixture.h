@@ -1,6 +1,6 @@
 /* library_fixture.h: what the tests of the stand-ins for cuDNN and cuBLAS share: device arrays that
- * are freed after each test, the descriptors of a convolution, and failures of the whole
- * program. */
+ * are freed after each test, the descriptors of a convolution, and checks that the program
+ * aborts. */
 #ifndef LIBRARY_FIXTURE_H
 #define LIBRARY_FIXTURE_H
 
@@ -150,7 +150,7 @@ static inline void conv_drop(const struct conv_case *v) {
 
 /* ---- refusals -------------------------------------------------------------------------------- */
 
-/* The call returns this status, or one of this category, and says why. */
+/* Checks that the call returns this status, or one of this category, and says why. */
 #define REFUSED(status, call) assert_cudnn_refused(status, call, #call)
 #define BAD(call) REFUSED(CUDNN_STATUS_BAD_PARAM, call)
 #define UNSUPPORTED(call) REFUSED(CUDNN_STATUS_NOT_SUPPORTED, call)
@@ -164,7 +164,7 @@ static inline void assert_cudnn_refused(cudnnStatus_t expected, cudnnStatus_t go
         fail_msg("%s returned %s, not %s", call, cudnnGetErrorString(got),
                  cudnnGetErrorString(expected));
     if (strlen(message) < 10)
-        fail_msg("%s says nothing about its failure", call);
+        fail_msg("%s failed without a message", call);
     cudnnGetLastErrorString(message, sizeof message);
     assert_string_equal(message, "");
 }

@@ -1,12 +1,11 @@
 // program.hpp: runs a small CUDA program in a process of its own, for the tests of the stand-in:
-// most of them are wrong on purpose and must end with the right message.
+// most are wrong on purpose and must end with the right message.
 #ifndef PROGRAM_HPP
 #define PROGRAM_HPP
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdint.h>
 
 extern "C" {
 #include <cmocka.h>
@@ -26,9 +25,8 @@ extern "C" {
 // How a program must end.
 enum class ends { well, aborted, faulted, leaking };
 
-// One program: its end, and words of its message (null: none needed). It is run in each order of
-// streams for which a bit is set; ORDERS_ANY: it must end so in at least one of the three, and
-// succeed in the others.
+// One program: its end, and words of its message (null: any). It must end so in each order of
+// streams whose bit is set; ORDERS_ANY: in at least one of the three, and succeed in the others.
 enum { LATEST = 1, EARLIEST = 2, OTHER = 4, EACH_ORDER = 7, ORDERS_ANY = 8 };
 
 struct program {
@@ -39,7 +37,7 @@ struct program {
     int orders;
 };
 
-// ---- inside of the program ---------------------------------------------------------------------
+// ---- inside the program ------------------------------------------------------------------------
 
 #define NEED(condition)                                                                            \
     do {                                                                                           \

@@ -1,5 +1,5 @@
-/* test_backend_cuda.c: the C side of the CUDA backend, as far as only the stand-in can test it:
- * opening without a device, errors of every kind, recordings, and the choice of algorithms. */
+/* test_backend_cuda.c: tests of the CUDA backend's C code that need the stand-in: opening without a
+ * device, errors of every kind, recordings, and the choice of algorithms. */
 #include "compare.h"
 #include "cudasim.h"
 #include "device_fixture.h"
@@ -71,14 +71,14 @@ static void device_out_of_range(void **state) {
     FAILED(error.status, STATUS_NO_DEVICE, &error, "not cuda:-1");
 }
 
-/* Index 1 is device 1, not another one under its name. */
+/* Index 1 opens device 1, not another one. */
 static void device_by_number(void **state) {
     (void)state;
     struct error error;
     struct device *device;
     setenv("CUDASIM_DEVICES", "3", 1);
     for (int index = 2; index >= 0;
-         index--) { /* the last leaves device 0 current for the other tests */
+         index--) { /* the last one leaves device 0 current for the other tests */
         const struct device_options options = {.index = index};
         int current = -1;
         assert_succeeded(cuda_backend.open(&error, &device, &options), &error);
@@ -167,7 +167,7 @@ static void out_of_memory(void **state) {
     char number[32];
     snprintf(number, sizeof number, "%zu", cuda_backend.memory_left(f->device));
     FAILED(f->error.status, STATUS_FAILED, &f->error, number);
-    /* The next launch is not blamed for it. */
+    /* The next launch does not report it. */
     case_begin(f, "after running out of memory");
     double ones[8] = {1, 1, 1, 1, 1, 1, 1, 1}, mean[2] = {1, 1};
     struct average_args a = {.batch = 1, .channels = 2, .pixels = 4};
@@ -178,7 +178,7 @@ static void out_of_memory(void **state) {
     case_end(f);
 }
 
-/* memory_left is what is free, not all that the device has. */
+/* memory_left is the free memory, not the device's total. */
 static void memory_left_is_what_is_free(void **state) {
     struct fixture *f = fixture_of(state);
     const size_t taken = 64 << 20;
@@ -212,7 +212,7 @@ static void alloc_fails_at_each_call(void **state) {
     assert_int_equal(cuda_backend.memory_left(f->device), 0);
 }
 
-/* Runs `body` in a process of its own, since the fault stays until its end. */
+/* Runs `body` in a process of its own, since the fault lasts as long as the process. */
 static void in_child(void (*body)(struct fixture *), struct fixture *f) {
     fflush(NULL);
     pid_t child = fork();
@@ -297,7 +297,7 @@ static struct accumulation accumulation_of(struct fixture *f) {
     return a;
 }
 
-/* dx is `times` what one backward pass adds. */
+/* dx is `times` the result of one backward pass. */
 static void check_accumulated(struct fixture *f, const struct accumulation *a, double times) {
     struct conv_args once = a->conv;
     double *expected = doubles(a->x);
@@ -338,8 +338,8 @@ static void record_and_replay(void **state) {
     case_end(f);
 }
 
-/* CUDA does not notice a refused operation, so the recording is cancelled: nothing of it runs, and
- * the next recording is whole. */
+/* CUDA does not notice a refused operation, so the recording is cancelled: none of its operations
+ * runs, and the next recording is complete. */
 static void refusal_while_recording(void **state) {
     struct fixture *f = fixture_of(state);
     case_begin(f, "a refused operation while recording");
@@ -356,7 +356,7 @@ static void refusal_while_recording(void **state) {
     record_and_replay(state);
 }
 
-/* Allocating while the stream is captured is forbidden, and spoils the recording. */
+/* Allocating while the stream is captured is forbidden and invalidates the recording. */
 static void allocation_while_recording(void **state) {
     struct fixture *f = fixture_of(state);
     struct recording *recording = (struct recording *)f;
@@ -402,7 +402,7 @@ static const char *last_choice(struct fixture *f) {
     return last;
 }
 
-/* By default no algorithm whose results vary is taken, though the stand-in ranks it first. */
+/* By default no algorithm whose results vary is chosen, although the stand-in ranks it first. */
 static void reproducible_choice(void **state) {
     (void)state;
     struct fixture f;
@@ -431,8 +431,8 @@ static void reproducible_choice(void **state) {
     fixture_close(&f);
 }
 
-/* What was timed is taken, though it varies; a smaller batch is not timed again, nor does it get
- * what the heuristics, of another opinion, say. */
+/* The fastest timed algorithm is chosen, although its results vary; a smaller batch keeps it,
+ * without another timing and whatever the heuristics say. */
 static void fast_choice(void **state) {
     (void)state;
     struct fixture f;
@@ -463,7 +463,7 @@ struct conv_case {
     double *x_values, *weight_values, *dy_values;
 };
 
-/* Buffers for a convolution, with `workspace` bytes of workspace and not one more. */
+/* Buffers for a convolution, with exactly `workspace` bytes of workspace. */
 static struct conv_case conv_case_of(struct fixture *f, const struct conv_args *shape,
                                      size_t workspace) {
     struct conv_case c = {.args = *shape};
@@ -483,8 +483,7 @@ static struct conv_case conv_case_of(struct fixture *f, const struct conv_args *
     return c;
 }
 
-/* Sums of up to 252 products of numbers in [-1, 1]: 1e-5 is what float32 gives and TF32 does
- * not. */
+/* Sums of up to 252 products of numbers in [-1, 1]: float32 is accurate to 1e-5, TF32 is not. */
 static void check_conv_case(struct fixture *f, struct conv_case *c, double tolerance) {
     double *y = doubles(c->y), *dx = doubles(c->x), *dweight = doubles(c->weight);
     RUN(f, conv_forward, &c->args);
@@ -496,7 +495,7 @@ static void check_conv_case(struct fixture *f, struct conv_case *c, double toler
     check_device(f, "dweight", c->args.dweight, dweight, 4 * tolerance, 4 * tolerance);
 }
 
-/* A device whose options count, one convolution on it. */
+/* One convolution on a device with these options. */
 static void check_options(const struct device_options *options) {
     struct fixture f;
     fixture_open(&f, &cuda_backend, options);
@@ -525,8 +524,8 @@ static double rounding(const float *y, const double *expected, size_t count) {
     return largest;
 }
 
-/* TF32 keeps 10 bits of the inputs and can be told from float32 by its errors: it is used when it
- * is asked for, and only then. */
+/* TF32 keeps 10 bits of the inputs, so its errors differ from float32's: it is used if and only if
+ * it is requested. */
 static void precision_is_what_was_asked_for(void **state) {
     (void)state;
     for (int precision = 0; precision < 2; precision++) {
@@ -553,7 +552,7 @@ static void precision_is_what_was_asked_for(void **state) {
     }
 }
 
-/* After conv_workspace for one batch every smaller one runs in the same workspace, with the same
+/* After conv_workspace for one batch, every smaller batch runs in the same workspace, with the same
  * algorithms. */
 static void smaller_batches(void **state) {
     (void)state;
@@ -582,7 +581,7 @@ static void smaller_batches(void **state) {
     }
 }
 
-/* Without conv_workspace there is no workspace, and an algorithm that needs none must do. */
+/* Without conv_workspace there is no workspace, so the algorithm must need none. */
 static void shape_never_asked_for(void **state) {
     (void)state;
     struct fixture f;
@@ -634,7 +633,7 @@ static void too_many_shapes(void **state) {
     fixture_close(&f);
 }
 
-/* ---- what a call costs ----------------------------------------------------------------------- */
+/* ---- the cost of a call ---------------------------------------------------------------------- */
 
 static void check_calls(const char *what, long launches) {
     struct cudasim_counts counts = cudasim_counts();
@@ -759,7 +758,7 @@ static void batch_norm_of_one_value(void **state) {
     case_end(f);
 }
 
-/* The same bits from call to call. */
+/* Each call gives the same bits. */
 static void same_bits(void **state) {
     struct fixture *f = fixture_of(state);
     case_begin(f, "the same bits");

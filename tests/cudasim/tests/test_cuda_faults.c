@@ -1,5 +1,5 @@
-/* test_cuda_faults.c: every call of CUDA, and every one of cuDNN and cuBLAS, fails in a short run:
- * with an error that passes, and with one after which the device is lost. */
+/* test_cuda_faults.c: every call of CUDA, cuDNN and cuBLAS fails in a short run: with an error
+ * after which the device still works, and with one after which it is lost. */
 #include "cudasim.h"
 #include "fault_runs.h"
 
@@ -27,8 +27,8 @@ static bool is_one_of(const char *name, const char *const *names, size_t count) 
     return false;
 }
 
-/* Releasing, where nothing could be done about a failure; and the query for free memory: without an
- * answer, allocating tells. */
+/* Releases, where nothing could be done about a failure; and the query for free memory, since
+ * allocating tells as well. */
 static bool harmless_anywhere(const char *name) {
     static const char *const names[] = {
         "cudaFree",         "cudaFreeHost",         "cudaEventDestroy", "cudaStreamDestroy",
@@ -36,13 +36,13 @@ static bool harmless_anywhere(const char *name) {
     return is_one_of(name, names, sizeof names / sizeof names[0]);
 }
 
-/* The wait for the streams before their memory is released; only releasing follows. */
+/* The wait for the streams before their memory is released; only releases follow. */
 static bool harmless_at_the_end(const char *name) {
     static const char *const names[] = {"cudaEventRecord", "cudaEventSynchronize"};
     return is_one_of(name, names, sizeof names / sizeof names[0]);
 }
 
-/* Which line, which kernel, or what there was no memory for. */
+/* The line, the kernel, or the purpose of the memory. */
 static bool says_where(const char *text) {
     static const char *const places[] = {"src/kernels/", "kernel ", "out of GPU memory: needed ",
                                          "no pinned host memory: needed "};
@@ -52,7 +52,7 @@ static bool says_where(const char *text) {
     return false;
 }
 
-/* Makes call after call fail, until there is none left. */
+/* Makes each call fail in turn, until none is left. */
 static void try_each(void **state, struct trial trial) {
     struct outcome out;
     bool ending = false, replayed = trial.evaluate || trial.arm == arm_library;
@@ -63,9 +63,9 @@ static void try_each(void **state, struct trial trial) {
         if (out.call[0] == '\0' || (succeeded && harmless_anywhere(out.call)))
             continue;
         if (succeeded && !harmless_at_the_end(out.call))
-            fail_msg("call %ld: that %s failed was not noticed", trial.plan.call, out.call);
+            fail_msg("call %ld: the failure of %s was not noticed", trial.plan.call, out.call);
         if (ending && !succeeded)
-            fail_msg("call %ld: %s fails the run after calls that may fail at its end only",
+            fail_msg("call %ld: %s fails the run after calls that may fail only at its end",
                      trial.plan.call, out.call);
         ending = ending || succeeded;
         if (!succeeded && !says_where(out.error.text))

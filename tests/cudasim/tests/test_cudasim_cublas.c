@@ -1,5 +1,5 @@
-/* test_cudasim_cublas.c: the stand-in for cuBLAS: matrix products against doubles, what is refused
- * and what aborts; and what it shares with the stand-in for cuDNN: handles, failures on request. */
+/* test_cudasim_cublas.c: the stand-in for cuBLAS: matrix products against doubles, refusals and
+ * aborts; and the parts shared with the stand-in for cuDNN: handles, failures on request. */
 #include "library_fixture.h"
 
 #include <math.h>
@@ -32,7 +32,7 @@ static void check_product(cublasHandle_t handle, const int s[3], bool ta, bool t
             *at = (double)alpha * product_at(a, lda, ta, b, ldb, tb, row, column, k) +
                   (double)beta * *at;
         }
-    check_array("C", device_c, c, c_count, 1e-6); /* what lies between its columns, too */
+    check_array("C", device_c, c, c_count, 1e-6); /* the gaps between its columns, too */
 }
 
 static void matrix_products(void **state) {
@@ -171,7 +171,7 @@ static void failures_on_request(void **unused) {
     CUBLAS(cublasSetStream(blas, stream));
     REFUSED(CUDNN_STATUS_INTERNAL_ERROR, cudnnCreateTensorDescriptor(&tensor));
     assert_null(tensor);
-    CUDNN(cudnnCreateTensorDescriptor(&tensor)); /* once only */
+    CUDNN(cudnnCreateTensorDescriptor(&tensor)); /* only once */
     cudasim_fail_library_call(1, CUDNN_STATUS_INTERNAL_ERROR);
     CUDNN(cudnnDestroyTensorDescriptor(tensor)); /* does not count */
     assert_int_equal(cublasSetMathMode(blas, CUBLAS_DEFAULT_MATH), CUBLAS_STATUS_EXECUTION_FAILED);
@@ -182,7 +182,7 @@ static void failures_on_request(void **unused) {
     CUBLAS(cublasDestroy(blas));
 }
 
-/* Handles own device memory: there must be some, and no capture. */
+/* Handles own device memory: some must be free, and no stream captured. */
 static void handles(void **unused) {
     cudnnHandle_t handle;
     cublasHandle_t blas;

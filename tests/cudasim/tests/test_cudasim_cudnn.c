@@ -1,4 +1,4 @@
-/* test_cudasim_cudnn.c: what the stand-in for cuDNN computes, against doubles: every algorithm of a
+/* test_cudasim_cudnn.c: results of the stand-in for cuDNN, against doubles: every algorithm of a
  * convolution, and batch norm; rounding to TF32, results that vary, workspace that is overwritten,
  * streams and graphs. */
 #include "library_fixture.h"
@@ -26,7 +26,7 @@ static float *device_old(const double *old, size_t count, float beta) {
 
 /* ---- convolution ----------------------------------------------------------------------------- */
 
-/* A convolution with its data: what is expected without alpha and beta. */
+/* A convolution with its data, and the expected results without alpha and beta. */
 struct conv_data {
     struct conv_case v;
     double *x, *w, *dy, *y, *dx, *dw;
@@ -51,8 +51,8 @@ static struct conv_data conv_data_make(const int shape[7], cudnnMathType_t math)
     return d;
 }
 
-/* Runs one of the three operations with just as much workspace as it asks for. Returns its output,
- * or NULL where the algorithm is not supported. */
+/* Runs one of the three operations with exactly the workspace that it needs. Returns its output, or
+ * NULL if the algorithm is not supported. */
 enum way { FORWARD, BACKWARD_DATA, BACKWARD_FILTER };
 
 static cudnnStatus_t conv_workspace_bytes(cudnnHandle_t handle, const struct conv_case *v,
@@ -92,7 +92,7 @@ static cudnnStatus_t conv_run(cudnnHandle_t handle, const struct conv_data *d, e
     return CUDNN_STATUS_BAD_PARAM;
 }
 
-/* One algorithm against the doubles; false: it is not supported. */
+/* Compares one algorithm with the doubles; false: it is not supported. */
 static bool check_conv(cudnnHandle_t handle, const struct conv_data *d, enum way way, int algo,
                        float alpha, float beta) {
     const size_t counts[] = {d->v.y_count, d->v.x_count, d->v.w_count};
@@ -139,8 +139,8 @@ static void convolution(void **state) {
     CUDNN(cudnnDestroy(handle));
 }
 
-/* Runs an algorithm again and again on the same data; returns in how many of `runs` the bits differ
- * from the first run's. */
+/* Repeats an algorithm on the same data; returns in how many of `runs` the bits differ from the
+ * first run's. */
 static int differing_runs(cudnnHandle_t handle, const struct conv_data *d, enum way way, int algo,
                           size_t count) {
     enum { RUNS = 8 };
@@ -181,7 +181,7 @@ static void check_varying(const int shape[7]) {
 static void results_that_vary(void **unused) {
     (void)unused;
     check_varying((int[]){3, 4, 8, 7, 5, 3, 1});
-    check_varying((int[]){1, 2, 8, 7, 1, 3, 1}); /* nothing but pixels and taps to reorder */
+    check_varying((int[]){1, 2, 8, 7, 1, 3, 1}); /* only pixels and taps to reorder */
 }
 
 /* In TF32 1 + 2^-11 is 1, and 1 + 3 * 2^-11 is 1 + 2^-9: ties go to even. */
@@ -213,7 +213,7 @@ static void tf32(void **unused) {
     CUDNN(cudnnDestroy(handle));
 }
 
-/* The operation may use all of the workspace that it is given, whatever it asks for. */
+/* The operation may use the whole workspace that it gets, however much it needs. */
 static void workspace_is_overwritten(void **unused) {
     (void)unused;
     case_name("workspace");
@@ -358,8 +358,7 @@ static void batch_norm(void **state) {
 
 /* ---- streams and graphs ---------------------------------------------------------------------- */
 
-/* Work is queued: the shapes and the scalars are those of the call, the data those of the time when
- * it runs. */
+/* Work is queued: shapes and scalars are read at the call, the data when it runs. */
 static void asynchronous(void **unused) {
     const double before[] = {1, 2, 3}, after[] = {10, 20, 30}, w[] = {4}, expected[] = {20, 40, 60};
     float alpha = 0.5f;

@@ -1,5 +1,5 @@
-/* test_cudasim_cudnn_refusals.c: what the stand-in for cuDNN refuses, what it aborts for, and the
- * lists of algorithms that it offers. */
+/* test_cudasim_cudnn_refusals.c: calls that the stand-in for cuDNN refuses or aborts, and its lists
+ * of algorithms. */
 #include "library_fixture.h"
 
 #include <math.h>
@@ -50,7 +50,7 @@ static struct forward_call forward_make(const struct conv_case *v) {
 
 static const int conv_shape[] = {2, 4, 5, 5, 3, 3, 1};
 
-/* One member of the call has another value. */
+/* A call with one member changed. */
 #define SPOILED(how, member, value)                                                                \
     do {                                                                                           \
         struct forward_call spoiled = c;                                                           \
@@ -90,7 +90,7 @@ static void conv_arguments(void **unused) {
     conv_drop(&v);
 }
 
-/* Descriptors that do not fit one another, or ask for something unsupported. */
+/* Descriptors that do not fit one another, or need an unsupported feature. */
 static void conv_descriptors(void **unused) {
     size_t bytes;
     (void)unused;
@@ -166,7 +166,7 @@ static void setters(void **unused) {
     CUDNN(cudnnDestroyTensorDescriptor(v.x));
 }
 
-/* What is a memory fault on a GPU, or goes unnoticed. */
+/* On a GPU these are memory faults, or go unnoticed. */
 static void conv_faults(void **unused) {
     (void)unused;
     case_name("faults");
@@ -229,8 +229,8 @@ static void captured_and_freed(void **unused) {
 
 /* ---- lists of algorithms --------------------------------------------------------------------- */
 
-/* The same for the three directions: what a caller must filter out comes first in the list, and
- * each entry agrees with the other calls. */
+/* For each direction: entries that a caller must filter out come first in the list, and each entry
+ * agrees with the other calls. */
 #define CHECK_LIST(results, returned, count, deterministic_only)                                   \
     do {                                                                                           \
         int good = -1, varying = -1, unsupported = -1;                                             \
@@ -284,7 +284,7 @@ static void heuristics(void **unused) {
     conv_drop(&v);
 }
 
-/* What a list says of memory is what the workspace call says; it grows with the batch. */
+/* The memory in a list is the size that the workspace call returns; it grows with the batch. */
 static void workspace_sizes(void **unused) {
     size_t before[CUDNN_CONVOLUTION_FWD_ALGO_COUNT] = {0};
     (void)unused;
@@ -315,7 +315,7 @@ static void workspace_sizes(void **unused) {
     CUDNN(cudnnDestroy(handle));
 }
 
-/* A list made for TF32 holds algorithms without it, whose memory is counted without it. */
+/* A list made for TF32 holds algorithms without it, with their memory without TF32. */
 static void mathematics(void **unused) {
     cudnnConvolutionBwdDataAlgoPerf_t results[10];
     int got, kinds[4] = {0};
@@ -340,7 +340,7 @@ static void mathematics(void **unused) {
     conv_drop(&v);
 }
 
-/* Timing waits for the device, puts what failed last, and cannot be captured. */
+/* Timing waits for the device, puts failed algorithms last, and cannot be captured. */
 static void timing(void **unused) {
     cudnnConvolutionFwdAlgoPerf_t results[10];
     cudaGraph_t graph;

@@ -1,5 +1,5 @@
-// test_cudasim_kernels.cpp: kernels on the stand-in for CUDA: right ones give right results, and
-// each wrong one fails with a message that names what is wrong.
+// test_cudasim_kernels.cpp: kernels on the stand-in for CUDA: correct ones give correct results,
+// and each wrong one fails with a message that names the fault.
 
 #include "program.hpp"
 
@@ -36,7 +36,7 @@ void end(const arrays *a) {
     OK(cudaStreamDestroy(a->stream));
 }
 
-// ---- right kernels -----------------------------------------------------------------------------
+// ---- correct kernels ---------------------------------------------------------------------------
 
 __global__ void copy(float *y, const float *x, int n) {
     int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
@@ -133,7 +133,7 @@ void dynamic_shared_memory() {
     end(&a);
 }
 
-// A recorded launch keeps its size, but not the limit that it was recorded under.
+// A recorded launch keeps its size, but not the limit at its recording.
 void lowered_limit() {
     arrays a = begin(4096);
     cudaGraph_t graph;
@@ -170,7 +170,7 @@ __global__ void add_index(float *y) {
         (float)(threadIdx.z * 100 + threadIdx.y * 10 + threadIdx.x);
 }
 
-// A sum in place is right in both runs of a kernel.
+// A sum in place is correct in both runs of a kernel.
 void in_place_and_three_dimensions() {
     arrays a = begin(12);
     OK(cudaMemsetAsync(a.y, 0, 48, a.stream));
@@ -198,7 +198,7 @@ void bad_configurations() {
     OK(cudaStreamDestroy(s));
 }
 
-// ---- barriers that are wrong -------------------------------------------------------------------
+// ---- wrong barriers ----------------------------------------------------------------------------
 
 __global__ void no_barrier(float *y) {
     SHARED(float, values, 64);
@@ -292,7 +292,7 @@ void half_a_warp() {
     finish(&a);
 }
 
-// ---- memory that is touched wrongly ------------------------------------------------------------
+// ---- wrong memory accesses ---------------------------------------------------------------------
 
 __global__ void unwritten(float *y) {
     SHARED(float, values, 64);

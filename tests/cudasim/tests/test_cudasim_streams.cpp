@@ -1,6 +1,6 @@
 // test_cudasim_streams.cpp: streams, events, copies, graphs, errors and leaks on the stand-in for
-// CUDA: right programs pass in each order of the streams, and each wrong one fails with a message
-// that says what is wrong.
+// CUDA: correct programs pass in each order of the streams, and each wrong one fails with a message
+// that names the fault.
 
 #include "program.hpp"
 
@@ -15,8 +15,8 @@ __global__ void add(float *y, const float *x, float value) {
         y[i] += x[i] + value;
 }
 
-// What a training step has: a stream that computes and one that copies, an input on its way through
-// pinned memory.
+// As in a training step: a stream that computes and one that copies, and an input that passes
+// through pinned memory.
 struct step {
     cudaStream_t compute, copy;
     cudaEvent_t copied, computed;
@@ -96,7 +96,7 @@ void copy_does_not_wait() {
     pipeline(true, false);
 }
 
-// The record that counts is the one before the wait.
+// The last record before the wait counts.
 void wait_is_for_the_last_record() {
     step s = begin();
     OK(cudaStreamWaitEvent(s.compute, s.copied, 0)); // never recorded
@@ -287,7 +287,7 @@ void graph_of_freed_memory() {
     OK(cudaStreamSynchronize(s.compute));
 }
 
-// Each call that capture forbids is refused and breaks the capture.
+// Each call that a capture forbids is refused and breaks the capture.
 template <class F> void expect_broken(F forbidden, cudaError_t expected) {
     step s = begin();
     cudaGraph_t graph;
@@ -302,7 +302,7 @@ template <class F> void expect_broken(F forbidden, cudaError_t expected) {
     NEED(cudaGetLastError() == cudaErrorStreamCaptureInvalidated);
     NEED(cudaStreamEndCapture(s.compute, &graph) == cudaErrorStreamCaptureInvalidated && !graph);
     NEED(cudaGetLastError() == cudaErrorStreamCaptureInvalidated);
-    launch_add(&s, 1); // the stream is well again
+    launch_add(&s, 1); // the stream works again
     end(&s);
 }
 
@@ -350,7 +350,7 @@ void injected_errors() {
     OK(cudaGetLastError());
     OK(cudaMalloc(&memory, 4));
     cudasim_fail_call(1, cudaErrorInvalidValue);
-    NEED(cudaFree(memory) == cudaErrorInvalidValue); // and it is free all the same
+    NEED(cudaFree(memory) == cudaErrorInvalidValue); // and it is freed anyway
     cudasim_fail_call(1, cudaErrorLaunchFailure);
     NEED(cudaStreamSynchronize(stream) == cudaErrorLaunchFailure);
     NEED(cudaGetLastError() == cudaErrorLaunchFailure &&

@@ -1,15 +1,14 @@
-/* test_step.c: what a training step asks of CUDA, and what happens when the device's memory is too
- * small. On the stand-in only, since it counts. */
+/* test_step.c: the CUDA calls of a training step, and a device with too little memory. On the
+ * stand-in, which counts calls. */
 #include "cudasim.h"
 #include "memory.h"
 #include "model/feed.h"
 #include "support.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { IMAGES = 10, BATCH = 4, EPOCHS = 5 }; /* three steps an epoch, the last one of 2 images */
+enum { IMAGES = 10, BATCH = 4, EPOCHS = 5 }; /* three steps per epoch, the last one of 2 images */
 
 struct run {
     struct device *device;
@@ -46,7 +45,7 @@ static void run_close(struct run *run) {
     cuda_backend.close(run->device);
 }
 
-/* What one step took, or one evaluation step; zeroed between the feed's calls and the step. */
+/* The calls of one step or evaluation step; zeroed between the feed's calls and the step. */
 static struct cudasim_counts step(struct run *run, const struct device_batch *batch,
                                   bool training) {
     struct error error;
@@ -57,16 +56,16 @@ static struct cudasim_counts step(struct run *run, const struct device_batch *ba
 
 static void check_step(const struct cudasim_counts *counts, int epoch, bool replay) {
     assert_int_equal(counts->copies, 0);
-    if (epoch >= 1) /* each kind of step was walked once */
+    if (epoch >= 1) /* each kind of step was called once */
         assert_int_equal(counts->synchronizations, 0);
     if (epoch >=
-        (replay ? EPOCHS - 2 : 1)) { /* and recorded: either slot had either size of batch */
+        (replay ? EPOCHS - 2 : 1)) { /* and recorded, for both slots and both sizes of batch */
         assert_int_equal(counts->allocations, 0);
         assert_int_equal(counts->graph_launches, replay ? 1 : 0);
     }
 }
 
-/* Every step of every epoch; returns the launches of the last whole one. */
+/* Runs every step of every epoch; returns the launches of the last full one. */
 static long check_steps(struct run *run, bool training, bool replay) {
     struct error error;
     const struct step_state state = {.step = 1, .learning_rate = 0.01f};
@@ -89,7 +88,7 @@ static long check_steps(struct run *run, bool training, bool replay) {
 static void counts_of_a_step(void **state) {
     (void)state;
     const enum recipe_kind recipes[] = {RECIPE_REFERENCE, RECIPE_TUNED};
-    cudasim_set_reverse(0); /* the same kernels in both orders: test_agreement does that */
+    cudasim_set_reverse(0); /* test_agreement runs the same kernels in both orders */
     for (int r = 0; r < 2; r++)
         for (int norm = 0; norm < NORM_COUNT; norm++) {
             long launches[2];
@@ -97,12 +96,12 @@ static void counts_of_a_step(void **state) {
                 struct run run;
                 run_open(&run, recipes[r], (enum norm_kind)norm, replay);
                 launches[replay] = check_steps(&run, true, replay);
-                if (replay) /* the same batches, evaluated: not the recorded training step */
+                if (replay) /* evaluating the same batches must not replay the training step */
                     assert_true(check_steps(&run, false, replay) < launches[replay]);
                 run_close(&run);
             }
             assert_int_equal(launches[0], launches[1]);
-            print_message("# %s, %s: %ld launches a step\n", norm_option((enum norm_kind)norm),
+            print_message("# %s, %s: %ld launches per step\n", norm_option((enum norm_kind)norm),
                           recipe_option(recipes[r]), launches[0]);
         }
 }
@@ -126,8 +125,8 @@ static const struct operations *refusing_operations(const struct device *device)
     return &operations;
 }
 
-/* The recording that lacks an operation is dropped: the same step, taken again, has the loss of a
- * step that was never recorded. */
+/* A recording that lacks an operation is dropped: the same step, repeated, has the loss of a step
+ * that was never recorded. */
 static void refusal_while_recording(void **state) {
     (void)state;
     struct error error;
@@ -148,7 +147,7 @@ static void refusal_while_recording(void **state) {
         assert_succeeded(model_initialize(&error, run.model, 3), &error);
         assert_succeeded(feed_begin(&error, run.feed, 0, 0), &error);
         assert_succeeded(feed_next(&error, run.feed, &batch, &step_state), &error);
-        assert_succeeded(model_step(&error, run.model, &batch, false), &error); /* walked */
+        assert_succeeded(model_step(&error, run.model, &batch, false), &error); /* called */
         refusals = refused;
         if (refused)
             FAILED(model_step(&error, run.model, &batch, false), STATUS_FAILED, &error,
@@ -170,7 +169,7 @@ static enum status model_of(struct error *error, struct run *run, int batch) {
     return model_create(error, &run->model, &cuda_backend, run->device, &run->network, &options);
 }
 
-/* The batch that the message names is taken. */
+/* The batch size that the message names does fit. */
 static void memory_too_small(void **state) {
     (void)state;
     struct error error;
