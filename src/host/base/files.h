@@ -31,7 +31,7 @@ struct file_piece {
  * removed and an older `path` is untouched; only when the last of these calls fails is the new file
  * in place already, and the error says that it may not outlive a power failure. A symbolic link is
  * followed: what it leads to is replaced. A pipe or a device other than a disk is written to; so is
- * standard output where `path` leads to that. A limit on file sizes (ulimit -f) is an error like a
+ * an open file (/dev/fd/3), and standard output where `path` leads to that. A limit on file sizes (ulimit -f) is an error like a
  * full disk where SIGXFSZ is ignored. Errors: STATUS_FAILED naming the call, the file, the bytes
  * needed and the reason. */
 enum status file_write(struct error *error, const char *path, const struct file_piece *pieces,
