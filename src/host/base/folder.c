@@ -101,10 +101,12 @@ enum status folder_lock(struct error *error, struct folder_lock *out, const char
 }
 
 /* Removed before it is unlocked, so that nobody gets the lock on a file about to disappear; where
- * that fails, an unlocked file is left, which does no harm. */
+ * that fails, an unlocked file is left, which does no harm. If someone has removed ours meanwhile, a
+ * file of that name is another process's lock. */
 void folder_unlock(struct folder_lock *lock) {
     if (lock->handle < 0)
         return;
-    (void)unlink(lock->path);
+    if (still_named(lock))
+        (void)unlink(lock->path);
     drop(lock);
 }
