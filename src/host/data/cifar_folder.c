@@ -30,6 +30,8 @@ static const struct {
     {"cifar-10-matlab.tar.gz", "holds the Matlab version of CIFAR-10", FETCH, NULL},
     {"train.bin", "holds CIFAR-100", CIFAR_100, NULL},
     {"fine_label_names.txt", "holds CIFAR-100", CIFAR_100, NULL},
+    {"meta", "holds the Python version of CIFAR-100", CIFAR_100, NULL},
+    {"train.mat", "holds the Matlab version of CIFAR-100", CIFAR_100, NULL},
     {"cifar-100-binary", "holds CIFAR-100", CIFAR_100, NULL},
     {"cifar-100-python", "holds CIFAR-100", CIFAR_100, NULL},
     {"cifar-100-binary.tar.gz", "holds CIFAR-100", CIFAR_100, NULL},
