@@ -281,6 +281,9 @@ fails "eval: a folder" 4 "runs" "is a folder" -- "${small_eval[@]}" --weights ru
 run eval --threads 1 --weights "$trained" --json
 [ "$status" -eq 0 ] && [ ! -s err ] && cmp -s out before
 ok "eval finds norm, recipe and data set in the weights file" $?
+run eval --threads 1 --weights "$trained" --data synthetic:8
+[ "$status" -eq 0 ] && message "warning: weights file '$trained' was trained on synthetic:" " and is used with synthetic:8"
+ok "eval on the synthetic set of another seed says so" $?
 run --norm gn --data synthetic --threads 1 --quiet --max-steps 2 --groups 2 --no-report --out two-groups
 run eval --threads 1 --weights two-groups/model.safetensors --json
 [ "$status" -eq 0 ] && [ ! -s err ] &&
