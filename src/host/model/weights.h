@@ -21,10 +21,10 @@ enum status weights_write(struct error *error, const char *path, const struct te
 /* Reads a weights file, written by this program or by PyTorch's safetensors, into *out: the tensors
  * in the order of their data, aligned to 8 bytes; F16, BF16 and F64 become F32, with a note on
  * standard error. Nothing in the file is trusted, and a hostile one costs neither time nor memory:
- * files may have 64 MiB and headers 1 MiB. NaN and infinity are values like others. *metadata, unless it is NULL, becomes the file's `__metadata__`: an object of strings,
- * empty where the file has none. Release with tensor_list_free and json_decref; on failure *out is
- * empty and *metadata NULL. Errors: STATUS_BAD_DATA naming the file and, where one is to blame, the
- * tensor; STATUS_FAILED: no memory. */
+ * files may have 64 MiB and headers 1 MiB. NaN and infinity are values like others. *metadata, unless
+ * it is NULL, becomes the file's `__metadata__`: an object of strings, empty where the file has none.
+ * Release with tensor_list_free and json_decref; on failure *out is empty and *metadata NULL. Errors:
+ * STATUS_BAD_DATA naming the file and, where one is to blame, the tensor; STATUS_FAILED: no memory. */
 enum status weights_read(struct error *error, struct tensor_list *out, json_t **metadata,
                          const char *path);
 
