@@ -44,8 +44,8 @@ static bool computes(enum command command) {
 }
 
 /* Raises a stack limit that is too small, where that is allowed: a stack that overflows ends the
- * program without a message. Training with its report needs
- * between 96 and 112 KiB (`ulimit -s`, x86-64). */
+ * program without a message. Training with its report needs between 96 and 112 KiB (`ulimit -s`,
+ * x86-64). */
 static enum status ensure_stack(struct error *error) {
     const rlim_t needed = 512 << 10;
     struct rlimit limit;
