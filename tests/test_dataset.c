@@ -323,6 +323,7 @@ static void nothing_can_be_remembered(void **state) {
 static void recognized_folders(void **state) {
     static const char *const cases[][3] = {
         {"data_batch_1.bin.gz", "holds compressed files", "gunzip"},
+        {"test_batch.bin.gz", "holds compressed files", "gunzip"},
         {"cifar-10-binary.tar.gz", "holds the archive of CIFAR-10", "tar -xzf"},
         {"data_batch_1", "holds the Python version of CIFAR-10", "make data"},
         {"cifar-10-batches-py", "holds the Python version of CIFAR-10", "make data"},

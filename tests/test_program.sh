@@ -344,7 +344,7 @@ run "${small[@]}" --data synthetic:7 --out from --weights "$trained" --lr 1e-30
 ok "training from weights, at a rate that changes none of them" $?
 cp "$trained" nan.safetensors
 printf '\377\377\377\377' | dd of=nan.safetensors bs=1 seek=$(($(stat -c %s nan.safetensors) - 4)) conv=notrunc 2>/dev/null
-run "${small_eval[@]}" --weights nan.safetensors --json
+run "${small_eval[@]}" --data synthetic:7 --weights nan.safetensors --json
 [ "$status" -eq 0 ] && message "warning" "nan.safetensors" "'convblock11.0.weight'" "not finite" &&
     [ "$(value test_loss)" = null ]
 ok "eval of a NaN: a warning, and a loss of null" $?

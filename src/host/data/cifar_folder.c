@@ -20,6 +20,7 @@ static const struct {
     {"cifar-10-batches-bin/data_batch_1.bin", "has the files one folder below", "give '",
      "/cifar-10-batches-bin'"},
     {"data_batch_1.bin.gz", "holds compressed files", "unpack them: gunzip '", "'/*.gz"},
+    {"test_batch.bin.gz", "holds compressed files", "unpack them: gunzip '", "'/*.gz"},
     {"cifar-10-binary.tar.gz", "holds the archive of CIFAR-10", "unpack it: cd '",
      "' && tar -xzf cifar-10-binary.tar.gz, and give the folder cifar-10-batches-bin in it"},
     {"data_batch_1", "holds the Python version of CIFAR-10", FETCH, NULL},
