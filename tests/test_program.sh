@@ -515,7 +515,7 @@ ok "closed standard output does not matter with --quiet" $?
 status=$?
 [ "$status" -eq 0 ] && cmp -s closed/model.safetensors streams/model.safetensors
 ok "all three streams closed: no file takes their place" $?
-for arguments in --help --version summary "summary --json" "eval --norm ln --recipe reference --data synthetic --weights $trained" "predict --norm ln --recipe reference --weights $trained red.png" info "info --json"; do
+for arguments in --help --version summary "summary --json" "eval --norm ln --recipe reference --data synthetic:7 --weights $trained" "predict --norm ln --recipe reference --weights $trained red.png" info "info --json"; do
     # shellcheck disable=SC2086
     "$program" $arguments >/dev/full 2>err
     status=$?
