@@ -286,6 +286,27 @@ static void sums_are_remembered(void **state) {
     unsetenv("XDG_CACHE_HOME");
 }
 
+/* A damaged sum would call official files modified, so it is taken again. */
+static void a_damaged_sum_is_corrected(void **state) {
+    char before[2048], after[sizeof before];
+    const char *cache = in_folder(*state, "cache");
+    setenv("XDG_CACHE_HOME", cache, 1);
+    assert_string_equal(name_of(*state), "CIFAR-10 (modified)");
+    const char *memory = only_file(in_folder(cache, "train_gpu"));
+    FILE *file = fopen(memory, "r");
+    assert_non_null(file);
+    size_t bytes = fread(before, 1, sizeof before, file);
+    assert_int_equal(fclose(file), 0);
+    file_poke(memory, 0, before[0] == '0' ? "1" : "0", 1);
+    assert_string_equal(name_of(*state), "CIFAR-10 (modified)");
+    file = fopen(memory, "r");
+    assert_non_null(file);
+    assert_int_equal(fread(after, 1, sizeof after, file), bytes);
+    assert_int_equal(fclose(file), 0);
+    assert_memory_equal(after, before, bytes);
+    unsetenv("XDG_CACHE_HOME");
+}
+
 /* With no place for the record, every start sums the files. */
 static void nothing_can_be_remembered(void **state) {
     static const char *const places[] = {"/dev/null", "/nonexistent", "not/absolute", ""};
@@ -302,12 +323,15 @@ static void nothing_can_be_remembered(void **state) {
 static void recognized_folders(void **state) {
     static const char *const cases[][3] = {
         {"data_batch_1.bin.gz", "holds compressed files", "gunzip"},
+        {"test_batch.bin.gz", "holds compressed files", "gunzip"},
         {"cifar-10-binary.tar.gz", "holds the archive of CIFAR-10", "tar -xzf"},
         {"data_batch_1", "holds the Python version of CIFAR-10", "make data"},
         {"cifar-10-batches-py", "holds the Python version of CIFAR-10", "make data"},
         {"data_batch_1.mat", "holds the Matlab version of CIFAR-10", "make data"},
         {"train.bin", "holds CIFAR-100", "networks are for CIFAR-10"},
         {"cifar-100-binary", "holds CIFAR-100", "networks are for CIFAR-10"},
+        {"meta", "holds the Python version of CIFAR-100", "networks are for CIFAR-10"},
+        {"train.mat", "holds the Matlab version of CIFAR-100", "networks are for CIFAR-10"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *path = in_folder(*state, cases[i][0]);
@@ -483,6 +507,7 @@ int main(void) {
         cmocka_unit_test(names_without_images),
         WITH_DATA(test_images_alone),
         WITH_DATA(sums_are_remembered),
+        WITH_DATA(a_damaged_sum_is_corrected),
         WITH_DATA(nothing_can_be_remembered),
         IN_FOLDER(recognized_folders),
         IN_FOLDER(recognized_files),

@@ -7,7 +7,7 @@ program=$(realpath "${TRAIN_GPU:?the program to test}") || exit 1
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 log=$scratch/log
-names=("OMP_NUM_THREADS is the number of threads" "--threads overrides it" "OMP_THREAD_LIMIT: the threads that run are reported"
+names=("OMP_NUM_THREADS is the number of threads" "OMP_NUM_THREADS has the limit of --threads" "--threads overrides it" "OMP_THREAD_LIMIT: the threads that run are reported"
     "OMP_DYNAMIC changes nothing" "config.json records the threads that run" "an unknown instruction set"
     "every instruction set that is named runs" "a small stack of the threads" "a small soft limit on the stack is raised"
     "a small hard limit on the stack is refused" "too little memory names the option that helps")
@@ -26,6 +26,8 @@ info() { # NAME=VALUE...: the line of the CPU
 
 echo "1..${#names[@]}"
 info OMP_NUM_THREADS=3 && grep -q 'cpu:0: CPU, 3 threads, ' "$log"
+report $?
+info OMP_NUM_THREADS=99999999 && grep -q 'cpu:0: CPU, 1024 threads, ' "$log"
 report $?
 OMP_NUM_THREADS=3 train --threads 2 >"$log" 2>&1 && grep -q '"device": "CPU, 2 threads, ' "$scratch/run/config.json"
 report $?

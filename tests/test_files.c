@@ -390,6 +390,33 @@ static void write_reaches_a_file_without_name(void **state) {
     assert_int_equal(folder_entries(*state), 0);
 }
 
+/* What is open as /dev/fd/N is what its owner reads, whatever its name. */
+static void write_reaches_an_open_file(void **state) {
+    struct error error;
+    char path[64], found[sizeof whole];
+    int file = open(old_file(*state), O_RDWR);
+    snprintf(path, sizeof path, "/dev/fd/%d", file);
+    assert_succeeded(write_pieces(&error, path), &error);
+    assert_int_equal(pread(file, found, sizeof found, 0), strlen(whole));
+    assert_memory_equal(found, whole, strlen(whole));
+    close(file);
+    assert_int_equal(folder_entries(*state), 1);
+}
+
+/* The first bytes of a long path are a path, too. */
+static void write_follows_no_link_that_is_too_long(void **state) {
+    struct error error;
+    char target[PATH_CAPACITY + 8];
+    const char *link = in_folder(*state, "link");
+    memset(target, '/', sizeof target);
+    snprintf(target, sizeof target, "%s", *(const char **)state);
+    target[strlen(target)] = '/';
+    memcpy(target + PATH_CAPACITY - 5, "short/b", 8);
+    assert_int_equal(symlink(target, link), 0);
+    FAILED(write_pieces(&error, link), STATUS_FAILED, &error, link, "link to a path over 1023");
+    assert_int_equal(folder_entries(*state), 1);
+}
+
 /* ---- paths ----------------------------------------------------------------------------------- */
 
 static void join_puts_one_slash(void **state) {
@@ -488,6 +515,8 @@ int main(void) {
         IN_FOLDER(write_refuses_a_socket),
         IN_FOLDER(write_goes_to_standard_output),
         IN_FOLDER(write_reaches_a_file_without_name),
+        IN_FOLDER(write_reaches_an_open_file),
+        IN_FOLDER(write_follows_no_link_that_is_too_long),
         cmocka_unit_test(join_puts_one_slash),
         cmocka_unit_test(join_refuses_what_does_not_fit),
         IN_FOLDER(remove_takes_what_a_cut_off_write_left),

@@ -128,6 +128,19 @@ static void lock_is_on_the_file_of_that_name(void **state) {
     folder_unlock(&first);
 }
 
+/* Somebody removes the file of a lock, and another process makes and locks its own. */
+static void unlock_leaves_the_lock_of_others(void **state) {
+    struct error error;
+    struct folder_lock first, second, third;
+    assert_succeeded(folder_lock(&error, &first, *state), &error);
+    assert_int_equal(unlink(in_folder(*state, ".lock")), 0);
+    assert_succeeded(folder_lock(&error, &second, *state), &error);
+    folder_unlock(&first);
+    FAILED(folder_lock(&error, &third, *state), STATUS_FAILED, &error, "another process");
+    folder_unlock(&second);
+    assert_int_equal(folder_entries(*state), 0);
+}
+
 /* Captures standard error while the folder is being locked. */
 static void lock_loudly(char *out, size_t capacity, const char *folder) {
     struct error error;
@@ -186,6 +199,7 @@ int main(void) {
         IN_FOLDER(lock_takes_what_a_killed_process_left),
         IN_FOLDER(lock_is_on_a_writable_file),
         IN_FOLDER(lock_is_on_the_file_of_that_name),
+        IN_FOLDER(unlock_leaves_the_lock_of_others),
         IN_FOLDER(lock_that_cannot_be_is_told),
         IN_FOLDER(lock_needs_a_writable_folder),
     };

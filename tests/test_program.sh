@@ -283,6 +283,9 @@ fails "eval: a folder" 4 "runs" "is a folder" -- "${small_eval[@]}" --weights ru
 run eval --threads 1 --weights "$trained" --json
 [ "$status" -eq 0 ] && [ ! -s err ] && cmp -s out before
 ok "eval finds norm, recipe and data set in the weights file" $?
+run eval --threads 1 --weights "$trained" --data synthetic:8
+[ "$status" -eq 0 ] && message "warning: weights file '$trained' was trained on synthetic:" " and is used with synthetic:8"
+ok "eval on the synthetic set of another seed says so" $?
 run --norm gn --data synthetic --threads 1 --quiet --max-steps 2 --groups 2 --no-report --out two-groups
 run eval --threads 1 --weights two-groups/model.safetensors --json
 [ "$status" -eq 0 ] && [ ! -s err ] &&
@@ -343,7 +346,7 @@ run "${small[@]}" --data synthetic:7 --out from --weights "$trained" --lr 1e-30
 ok "training from weights, at a rate that changes nothing" $?
 cp "$trained" nan.safetensors
 printf '\377\377\377\377' | dd of=nan.safetensors bs=1 seek=$(($(stat -c %s nan.safetensors) - 4)) conv=notrunc 2>/dev/null
-run "${small_eval[@]}" --weights nan.safetensors --json
+run "${small_eval[@]}" --data synthetic:7 --weights nan.safetensors --json
 [ "$status" -eq 0 ] && message "warning" "nan.safetensors" "'convblock11.0.weight'" "not finite" &&
     [ "$(value test_loss)" = null ]
 ok "eval of a NaN: a warning, and a loss of null" $?
@@ -514,7 +517,7 @@ ok "closed standard output does not matter with --quiet" $?
 status=$?
 [ "$status" -eq 0 ] && cmp -s closed/model.safetensors streams/model.safetensors
 ok "all three streams closed: no file takes their place" $?
-for arguments in --help --version summary "summary --json" "eval --norm ln --recipe reference --data synthetic --weights $trained" "predict --norm ln --recipe reference --weights $trained red.png" info "info --json"; do
+for arguments in --help --version summary "summary --json" "eval --norm ln --recipe reference --data synthetic:7 --weights $trained" "predict --norm ln --recipe reference --weights $trained red.png" info "info --json"; do
     # shellcheck disable=SC2086
     "$program" $arguments >/dev/full 2>err
     status=$?

@@ -408,6 +408,8 @@ static void other_files(void **state) {
         {"PK\3\4\0\0\x08\x08", 8, "a PyTorch file", "save_file(torch.load("},
         {"\x80\2\x8a\nl\xfc\x9c\x46", 8, "a pickle, like old PyTorch files",
          "save_file(torch.load("},
+        {"\x80\3]q\0(K\0", 8, "a pickle", "save_file(torch.load("},
+        {"\x80\5\x95\x89\1\0\0\0", 8, "a pickle", "save_file(torch.load("},
         {"\x89HDF\r\n\x1a\n", 8, "an HDF5 file", "safetensors"},
         {"\x93NUMPY\1\0", 8, "a NumPy array", "safetensors"},
         {"\x1f\x8b\x08\0\0\0\0\0", 8, "compressed with gzip", "gunzip"},

@@ -80,6 +80,14 @@ static enum status choose_variant(struct error *error, struct variant *out) {
         wanted, names);
 }
 
+/* --threads N, else OMP_NUM_THREADS, else one per core. The OpenMP library ends the program if it
+ * cannot start that many, so a wild number in the environment is limited, as the option is. */
+static int threads_wanted(const struct device_options *options) {
+    enum { MAX_THREADS = 1024 };
+    int wanted = options->threads > 0 ? options->threads : omp_get_max_threads();
+    return wanted < MAX_THREADS ? wanted : MAX_THREADS;
+}
+
 /* The number of threads that run if `wanted` are requested: OMP_THREAD_LIMIT may allow fewer. */
 static int threads_running(int wanted) {
     int running = 1;
@@ -100,9 +108,7 @@ static enum status cpu_open(struct error *error, struct device **out,
     if (choose_variant(error, &variant) != STATUS_OK ||
         memory_alloc(error, out, 1, sizeof **out, "the CPU device") != STATUS_OK)
         return error->status;
-    /* omp_get_max_threads: OMP_NUM_THREADS, or one per core. */
-    int wanted = options->threads > 0 ? options->threads : omp_get_max_threads();
-    int threads = threads_running(wanted);
+    int wanted = threads_wanted(options), threads = threads_running(wanted);
     char limit[64] = "";
     if (threads < wanted)
         snprintf(limit, sizeof limit, " (%d requested, but OpenMP allows no more)", wanted);

@@ -95,16 +95,28 @@ static void folder_of(char out[PATH_CAPACITY], const char *path) {
     out[length] = '\0';
 }
 
-/* Follows links from `path` to a path that is no link; nothing needs to exist there. */
+/* Whether `path` is a link in /proc: an open file of a process (/dev/fd/3 leads there). */
+static bool is_descriptor(const char *path) {
+    struct stat link, proc;
+    return lstat(path, &link) == 0 && S_ISLNK(link.st_mode) && stat("/proc", &proc) == 0 &&
+           link.st_dev == proc.st_dev;
+}
+
+/* Follows links from `path` to a path that is no link; nothing needs to exist there. The link of an
+ * open file is not followed. */
 static enum status follow_links(struct error *error, char out[PATH_CAPACITY], const char *path) {
     enum { MAX_LINKS = 40 }; /* path_resolution(7) */
     if (path_join(error, out, "", path) != STATUS_OK)
         return error->status;
     for (int i = 0; i < MAX_LINKS; i++) {
         char link[PATH_CAPACITY], folder[PATH_CAPACITY];
-        ssize_t length = readlink(out, link, sizeof link - 1);
+        ssize_t length = is_descriptor(out) ? -1 : readlink(out, link, sizeof link);
         if (length < 0) /* not a link, or nothing there */
             return STATUS_OK;
+        if (length == sizeof link)
+            return error_set_errno(error, STATUS_FAILED, ENAMETOOLONG,
+                                   "cannot write '%s': it is a link to a path over %d bytes", path,
+                                   PATH_CAPACITY - 1);
         link[length] = '\0';
         folder_of(folder, out);
         if (path_join(error, out, link[0] == '/' ? "" : folder, link) != STATUS_OK)
@@ -121,8 +133,8 @@ static const char *kind_of(const struct stat *found) {
     return S_ISDIR(found->st_mode) ? "folder" : S_ISBLK(found->st_mode) ? "disk" : "socket";
 }
 
-/* Finds target and destination. A link in /proc may lead to a file that no longer has a name; such
- * a file is written in place. */
+/* Finds target and destination. An open file is written in place: its owner would not see a new file
+ * of the same name, and the file may have no name. */
 static enum status find_target(struct error *error, struct writing *out) {
     struct stat found, other;
     if (follow_links(error, out->target, out->path) != STATUS_OK)
@@ -132,8 +144,7 @@ static enum status find_target(struct error *error, struct writing *out) {
     else if (fstat(STDOUT_FILENO, &other) == 0 && same_file(&found, &other))
         out->destination = STANDARD_OUTPUT;
     else if (S_ISREG(found.st_mode))
-        out->destination =
-            stat(out->target, &other) == 0 && same_file(&found, &other) ? REPLACEMENT : IN_PLACE;
+        out->destination = is_descriptor(out->target) ? IN_PLACE : REPLACEMENT;
     else if (S_ISCHR(found.st_mode) || S_ISFIFO(found.st_mode))
         out->destination = IN_PLACE;
     else

@@ -101,10 +101,12 @@ enum status folder_lock(struct error *error, struct folder_lock *out, const char
 }
 
 /* Removes the file before unlocking it, so that nobody gets the lock on a file about to disappear.
- * If that fails, an unlocked file remains, which does no harm. */
+ * If that fails, an unlocked file remains, which does no harm. If someone has removed our file
+ * meanwhile, a file of that name is the lock of another process. */
 void folder_unlock(struct folder_lock *lock) {
     if (lock->handle < 0)
         return;
-    (void)unlink(lock->path);
+    if (still_named(lock))
+        (void)unlink(lock->path);
     drop(lock);
 }

@@ -135,7 +135,8 @@ static enum status read_open(struct error *error, struct folder_reader *reader,
     struct checked_file now;
     struct md5 sum;
     checked_files_find(&now, &reader->checked, data->name, file->handle);
-    bool known = now.md5[0] != '\0';
+    /* Any other sum that is remembered is computed again: the memory may be damaged. */
+    bool known = strcmp(now.md5, data->md5) == 0;
     md5_begin(&sum);
     if (check_size(error, file, reader->folder) != STATUS_OK ||
         read_records(error, set, known ? NULL : &sum, file, reader) != STATUS_OK)

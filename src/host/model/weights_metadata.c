@@ -91,11 +91,19 @@ static bool is_ours(const json_t *metadata) {
     return get(metadata, norm_key) != NULL && get(metadata, recipe_key) != NULL;
 }
 
+/* Of the synthetic set, another seed makes other images. */
 static void warn_of_data(const json_t *metadata, const struct dataset *dataset, const char *path) {
-    const char *trained = get(metadata, dataset_key);
-    if (trained != NULL && dataset != NULL && strcmp(trained, dataset->name) != 0)
+    const char *trained = get(metadata, dataset_key), *seed = get(metadata, seed_key);
+    char now[TEXT_CAPACITY];
+    if (trained == NULL || dataset == NULL)
+        return;
+    snprintf(now, sizeof now, "%" PRIu64, dataset->seed);
+    if (strcmp(trained, dataset->name) != 0)
         output_warning("weights file '%s' was trained on %.64s and is used with %s", path, trained,
                        dataset->name);
+    else if (dataset->synthetic && seed != NULL && strcmp(seed, now) != 0)
+        output_warning("weights file '%s' was trained on %s:%.20s and is used with %s:%s", path,
+                       dataset->name, seed, dataset->name, now);
 }
 
 enum status weights_metadata_check(struct error *error, const json_t *metadata,

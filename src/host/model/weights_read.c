@@ -67,7 +67,9 @@ static enum status not_safetensors(struct error *error, const unsigned char byte
     } kinds[] = {
         {"PK\3\4", 4, "a PyTorch file (.pt, .pth) or another zip archive", CONVERT},
         {"\x80\2", 2, "a pickle, like old PyTorch files", CONVERT},
+        {"\x80\3", 2, "a pickle", CONVERT},
         {"\x80\4", 2, "a pickle", CONVERT},
+        {"\x80\5", 2, "a pickle", CONVERT},
         {"\x89HDF", 4, "an HDF5 file", "save the weights with safetensors"},
         {"\x93NUMPY", 6, "a NumPy array", "save the weights with safetensors"},
         {"\x1f\x8b", 2, "compressed with gzip", "unpack it with gunzip"},

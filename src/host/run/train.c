@@ -160,10 +160,10 @@ static enum status set_up(struct error *error, struct training *training,
         create_feed(error, training, &training->test_feed, &dataset->test, false) != STATUS_OK)
         return error->status;
     console_header(&training->run, options->resume ? &training->at : NULL, unfinished);
-    if (open_folder(error, training) != STATUS_OK)
-        return error->status;
     progress_open(&training->progress, !options->quiet && !options->no_progress);
-    return stop_on_signals(error);
+    if (stop_on_signals(error) != STATUS_OK) /* before there is a run that could be resumed */
+        return error->status;
+    return open_folder(error, training);
 }
 
 static void tear_down(struct training *training) {
