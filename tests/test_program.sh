@@ -570,7 +570,7 @@ if "$program" info | grep -q AVX; then
     touch elsewhere/config.json && start_long elsewhere --resume && kill -s TERM "$child"
     wait_for_child
     [ "$status" -eq 143 ] && [ "$(wc -l <err)" -eq 2 ] &&
-        grep -q "^train_gpu: warning: the run of 'elsewhere/config.json' is resumed on AVX.* after baseline.* last bits" err &&
+        grep -q "^train_gpu: warning: the run in 'elsewhere' is resumed on AVX.* after baseline.* last bits" err &&
         grep -q '^  "device": "CPU, 1 thread, baseline' elsewhere/config.json &&
         grep -q '^      "device": "CPU, 1 thread, AVX' elsewhere/config.json
     ok "--resume on another instruction set says so and records both" $?

@@ -31,9 +31,10 @@ struct file_piece {
  * "PATH.tmp" beside it, then fsync, rename, fsync of the folder. On failure the temporary file is
  * removed and an older `path` is untouched. The exception is the last fsync: if it fails, the new
  * file is in place, and the error says that it may not survive a power failure. A symbolic link is
- * followed, and its target replaced. Pipes, devices other than disks, standard
- * output and other open files (/dev/fd/3) are written to directly. If SIGXFSZ is ignored, a limit on file sizes (ulimit -f) is an error like a
- * full disk. Errors: STATUS_FAILED naming the call, the file, the bytes needed and the reason. */
+ * followed, and its target replaced. Pipes, devices other than disks, standard output and other open
+ * files (/dev/fd/3) are written to directly. If SIGXFSZ is ignored, a limit on file sizes (ulimit
+ * -f) is an error like a full disk. Errors: STATUS_FAILED naming the call, the file, the bytes needed
+ * and the reason. */
 enum status file_write(struct error *error, const char *path, const struct file_piece *pieces,
                        int piece_count);
 

@@ -110,7 +110,7 @@ static const char *string_of(const json_t *object, const char *key) {
 
 /* Adds the devices of the run: those in `earlier`, and the current one; false: no memory. */
 static bool put_devices(json_t *config, const json_t *earlier, const struct run_description *run,
-                        const struct run_state *state, const char *path) {
+                        const struct run_state *state) {
     const char *device = string_of(earlier, "device"), *first = string_of(earlier, "arithmetic");
     const char *now = run->device->backend->arithmetic(run->device->device), *last = first;
     json_t *resumed_on = json_copy(json_object_get(earlier, "resumed_on"));
@@ -121,9 +121,9 @@ static bool put_devices(json_t *config, const json_t *earlier, const struct run_
     if (json_array_size(resumed_on) > 0)
         last = string_of(json_array_get(resumed_on, json_array_size(resumed_on) - 1), "arithmetic");
     if (last != NULL && strcmp(last, now) != 0 && !run_ended(state, run->options)) {
-        output_warning("the run of '%s' is resumed on %s after %s: the last bits of its results "
+        output_warning("the run in '%s' is resumed on %s after %s: the last bits of its results "
                        "will differ from those of an uninterrupted run",
-                       path, now, last);
+                       run->options->out, now, last);
         resumed_on = text_json_append(resumed_on, json_pack("{s:I, s:s, s:s}", "after_step",
                                                             (json_int_t)state->step, "device",
                                                             run->device->text, "arithmetic", now));
@@ -161,7 +161,7 @@ enum status run_config_write(struct error *error, const char *path,
     if (run->options->resume && read_earlier(error, &earlier, path) != STATUS_OK)
         return error->status;
     json_t *config = config_json(run);
-    char *text = config != NULL && put_devices(config, earlier, run, state, path)
+    char *text = config != NULL && put_devices(config, earlier, run, state)
                      ? text_of_json(config, JSON_INDENT(2) | JSON_REAL_PRECISION(9))
                      : NULL;
     json_decref(config);

@@ -75,13 +75,16 @@ static enum status check_inputs(struct error *error, struct training *training, 
  * depend on their number. */
 static enum status resume(struct error *error, struct training *training,
                           const struct options *options) {
+    struct error ignored;
+    char weights[PATH_CAPACITY];
     enum status status = checkpoint_read(error, &training->at, training->model,
                                          training->checkpoint, &training->run);
-    if (status == STATUS_USAGE)
+    if (status == STATUS_USAGE &&
+        run_folder_weights_path(&ignored, weights, options->out, WEIGHTS_FINAL) == STATUS_OK &&
+        file_exists(weights))
         error_append(error,
-                     "; to train its final weights further, start a new run with --weights "
-                     "'%s/model.safetensors'",
-                     options->out);
+                     "; to train its final weights further, start a new run with --weights '%s'",
+                     weights);
     return status;
 }
 
