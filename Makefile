@@ -42,7 +42,7 @@ LDLIBS  := -ljansson -lpng -lpthread -lm
 
 # What a mode adds after CFLAGS.
 MODE_debug    := -O0 -g3
-MODE_asan     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+MODE_asan     := -O2 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 MODE_tsan     := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 MODE_coverage := -O1 -g --coverage -fprofile-update=atomic
 MODE_FLAGS    := $(MODE_$(MODE))
