@@ -130,7 +130,7 @@ TEST_HELPERS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/test_%.
 FAULT_TESTS   := test_faults test_report_faults $(if $(SIM),test_cuda_faults)
 FAULT_HELPERS := $(OUT)/tests/faults.o $(OUT)/tests/fault_runs.o $(OUT)/tests/fault_reports.o
 FAULTY := malloc calloc realloc aligned_alloc strdup free open read pread write fsync ftruncate rename unlink mkdir \
-  close fopen getline __getdelim open_memstream png_create_write_struct png_create_info_struct pthread_create \
+  close open_memstream png_create_write_struct png_create_info_struct pthread_create \
   clock_seconds json_loadb
 
 # The readers of untrusted files, under libFuzzer. Only clang has it, and its OpenMP is a package of its own, so the

@@ -337,53 +337,7 @@ int __wrap_mkdir(const char *path, mode_t mode) {
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
-FILE *__real_fopen(const char *path, const char *mode);
-ssize_t __real___getdelim(char **line, size_t *capacity, int end, FILE *stream);
-FILE *__wrap_fopen(const char *path, const char *mode);
-ssize_t __wrap_getline(char **line, size_t *capacity, FILE *stream);
-ssize_t __wrap___getdelim(char **line, size_t *capacity, int end, FILE *stream);
 FILE *__wrap_open_memstream(char **out, size_t *bytes);
-
-static ssize_t read_stream(void *cookie, char *out, size_t bytes) {
-    return __wrap_read(*(int *)cookie, out, bytes);
-}
-
-/* A file that was only read has nothing to lose. */
-static int close_stream(void *cookie) {
-    int file = *(int *)cookie;
-    __wrap_free(cookie);
-    return __real_close(file);
-}
-
-/* A stream for reading, whose reads come through here. */
-FILE *__wrap_fopen(const char *path, const char *mode) {
-    static const cookie_io_functions_t calls = {.read = read_stream, .close = close_stream};
-    if (!now.on || mode[0] != 'r')
-        return __real_fopen(path, mode);
-    if (fails(FAULT_OPEN, path, -1))
-        return NULL;
-    int file = __real_open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return NULL;
-    int *cookie = counted(__real_malloc(sizeof *cookie));
-    *cookie = file;
-    return fopencookie(cookie, mode, calls);
-}
-
-/* Optimized builds call this for glibc's getline. The caller frees the line. */
-ssize_t __wrap___getdelim(char **line, size_t *capacity, int end, FILE *stream) {
-    bool fresh = *line == NULL;
-    if (fresh && fails(FAULT_MEMORY, NULL, -1))
-        return -1;
-    ssize_t length = __real___getdelim(line, capacity, end, stream);
-    if (fresh)
-        counted(*line);
-    return length;
-}
-
-ssize_t __wrap_getline(char **line, size_t *capacity, FILE *stream) {
-    return __wrap___getdelim(line, capacity, '\n', stream);
-}
 
 /* A stream into memory that grows as it is written. */
 struct memory_stream {

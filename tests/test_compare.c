@@ -481,6 +481,17 @@ static void hostile_settings_are_refused(void **state) {
     assert_false(is_there(*state, "report"));
 }
 
+static void a_pipe_as_metrics_is_refused(void **state) {
+    static const char *const names[] = {"a"};
+    struct error error;
+    put_run(*state, "a", "gn", 1, 80);
+    const char *path = in_folder(in_folder(*state, "a"), "metrics.jsonl");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0666), 0);
+    FAILED(compare_runs(&error, *state, names, 1), STATUS_BAD_DATA, &error, "metrics.jsonl",
+           "a device or pipe"); /* and does not wait for a writer */
+}
+
 static void hostile_metrics_are_refused(void **state) {
     static const char *const names[] = {"a"};
     static const struct {
@@ -534,6 +545,7 @@ int main(void) {
         IN_FOLDER(one_norm_has_no_difference),
         IN_FOLDER(mixed_runs_are_refused),
         IN_FOLDER(hostile_settings_are_refused),
+        IN_FOLDER(a_pipe_as_metrics_is_refused),
         IN_FOLDER(hostile_metrics_are_refused),
     };
     int failed = cmocka_run_group_tests_name("compare", tests, NULL, NULL);

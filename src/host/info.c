@@ -9,7 +9,6 @@
 
 #include <jansson.h>
 #include <png.h>
-#include <stdio.h>
 
 enum { MAX_DEVICES = 256 }; /* of one backend */
 

@@ -7,7 +7,6 @@
 
 #include <jansson.h>
 #include <stddef.h>
-#include <stdio.h>
 
 /* The object of compare.json; NULL: no memory. */
 json_t *comparison_json(const struct comparison *comparison);

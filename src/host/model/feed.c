@@ -9,7 +9,6 @@
 
 #include "memory.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 enum { SLOT_COUNT = 2, SLOT_NONE = -1 };

@@ -34,9 +34,6 @@ enum status model_create(struct error *error, struct model **out, const struct b
                          const struct model_options *options);
 void model_destroy(struct model *model);
 
-/* The network of the model. */
-const struct network *model_network(const struct model *model);
-
 /* The arguments of a convolution with its shapes alone; all pointers are NULL. */
 struct conv_args conv_shape_args(const struct layer *layer, int batch);
 

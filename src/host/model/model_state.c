@@ -5,7 +5,6 @@
 #include "philox.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* The largest workspace that any operation needs. */
@@ -137,10 +136,6 @@ enum status model_wait(struct error *error, struct model *model) {
         STATUS_OK)
         return error->status;
     return model->backend->event_synchronize(error, model->device, model->done);
-}
-
-const struct network *model_network(const struct model *model) {
-    return &model->network;
 }
 
 /* Uniform in +-1/sqrt(fan_in). */

@@ -6,7 +6,6 @@
 #include "norm_kind.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 
 enum recipe_kind { RECIPE_TUNED, RECIPE_REFERENCE };
 enum { RECIPE_COUNT = 2 };

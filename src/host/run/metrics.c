@@ -1,6 +1,7 @@
 /* metrics.c: metrics.jsonl: the epochs of a run, a line of JSON for each. */
 #include "run/metrics.h"
 
+#include "base/file_read.h"
 #include "base/text.h"
 #include "memory.h"
 
@@ -99,12 +100,11 @@ enum status metrics_add(struct error *error, struct metrics *metrics,
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* A file being read, line by line. */
+enum { MAX_METRICS = 1 << 26 }; /* bytes of a file: some 200,000 epochs */
+
+/* A file being read. */
 struct reading {
     const char *path;
-    FILE *stream;
-    char *line;      /* getline's */
-    size_t capacity; /* of line */
     struct epoch_metrics *epochs;
     int count, room; /* epochs read; epochs that fit */
 };
@@ -155,12 +155,13 @@ static enum status make_room(struct error *error, struct reading *reading) {
     return STATUS_OK;
 }
 
-static enum status take_line(struct error *error, struct reading *reading, size_t length) {
+static enum status take_line(struct error *error, struct reading *reading, const char *line,
+                             size_t length) {
     bool no_memory;
     json_error_t fault;
     if (make_room(error, reading) != STATUS_OK)
         return error->status;
-    json_t *object = text_parse_json(&no_memory, &fault, reading->line, length);
+    json_t *object = text_parse_json(&no_memory, &fault, line, length);
     if (no_memory)
         return error_set(error, STATUS_FAILED, "out of memory for a line of '%s'", reading->path);
     bool good = parse_epoch(&reading->epochs[reading->count], object);
@@ -173,28 +174,28 @@ static enum status take_line(struct error *error, struct reading *reading, size_
     return STATUS_OK;
 }
 
-static enum status read_lines(struct error *error, struct reading *reading) {
-    ssize_t length;
-    errno = 0;
-    while ((length = getline(&reading->line, &reading->capacity, reading->stream)) >= 0)
-        if (take_line(error, reading, (size_t)length) != STATUS_OK)
+static enum status take_lines(struct error *error, struct reading *reading, const char *text,
+                              size_t bytes) {
+    for (size_t done = 0, length; done < bytes; done += length) {
+        const char *line = text + done, *end = memchr(line, '\n', bytes - done);
+        length = end == NULL ? bytes - done : (size_t)(end - line) + 1;
+        if (take_line(error, reading, line, length) != STATUS_OK)
             return error->status;
-    if (feof(reading->stream))
-        return STATUS_OK;
-    return error_set_errno(error, errno == ENOMEM ? STATUS_FAILED : STATUS_BAD_DATA, errno,
-                           "cannot read '%s'", reading->path);
+    }
+    return STATUS_OK;
 }
 
 enum status metrics_read(struct error *error, struct epoch_metrics **out, int *count,
                          const char *path) {
-    struct reading reading = {.path = path, .stream = fopen(path, "re")};
+    struct reading reading = {.path = path};
+    char *text;
+    size_t bytes;
     *out = NULL;
     *count = 0;
-    if (reading.stream == NULL)
-        return error_set_errno(error, STATUS_BAD_DATA, errno, "cannot open '%s'", path);
-    enum status status = read_lines(error, &reading);
-    fclose(reading.stream); /* nothing was written: nothing to check */
-    free(reading.line);
+    if (file_read_whole(error, &text, &bytes, path, "metrics file", MAX_METRICS) != STATUS_OK)
+        return error->status;
+    enum status status = take_lines(error, &reading, text, bytes);
+    memory_free(text);
     if (status != STATUS_OK) {
         memory_free(reading.epochs);
         return status;

@@ -2,7 +2,6 @@
 #include "run/run_folder.h"
 
 #include "base/clock.h"
-#include "base/text.h"
 #include "model/weights.h"
 #include "run/run_config.h"
 #include "run/run_events.h"
