@@ -64,7 +64,7 @@ static void config(void **state) {
                  {"data", "odd ? \" name"},    {"seed", "18446744073709551615"}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         assert_string_equal(json_string_value(json_object_get(json, words[i].key)), words[i].value);
-    static const struct {
+    const struct {
         const char *key;
         double value;
     } numbers[] = {{"epochs", EPOCHS},
@@ -75,7 +75,7 @@ static void config(void **state) {
                    {"dropout", 0.05},
                    {"parameters", 39420},
                    {"max_steps", 1},
-                   {"threads", 2},
+                   {"threads", on_cuda() ? 0 : 2}, /* of the backend */
                    {"train_images", TRAIN_IMAGES},
                    {"test_images", TEST_IMAGES}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
