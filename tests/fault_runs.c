@@ -232,15 +232,13 @@ static bool is_lock(const char *path) {
     return strstr(path, "/.lock") != NULL;
 }
 
-/* Whether a failed call changes nothing: closing a file that was only read, or making a folder that
+/* Whether a failed call changes nothing: closing or removing a lock, or making a folder that
  * exists. */
 static bool harmless(const struct trial *trial, enum fault_class class, const char *path) {
     switch (class) {
     case FAULT_REMOVE:
-        return is_lock(path);
     case FAULT_CLOSE:
-        return is_lock(path) || is_own_folder(path) || ends_with(path, ".safetensors") ||
-               ends_with(path, ".png") || ends_with(path, "/config.json");
+        return is_lock(path);
     case FAULT_FOLDER:
         return trial->start != START_FRESH || !is_own_folder(path) ||
                (trial->report == REPORT_TRAINED && ends_with(path, "/report"));

@@ -9,17 +9,17 @@
 
 /* clang-format off */
 /* What fails, and how:
- *   FAULT_MEMORY    malloc, calloc, realloc, aligned_alloc, strdup; getline; open_memstream and
+ *   FAULT_MEMORY    malloc, calloc, realloc, aligned_alloc, strdup; open_memstream and
  *                   writes into its stream; libpng's structs: ENOMEM
- *   FAULT_OPEN      open, fopen of a file to be read: EMFILE
- *   FAULT_READ      read, pread, and those of such a stream: EIO
+ *   FAULT_OPEN      open: EMFILE
+ *   FAULT_READ      read, pread: EIO
  *   FAULT_WRITE     write: only half is written, then ENOSPC
  *   FAULT_SYNC      fsync: EIO
  *   FAULT_TRUNCATE  ftruncate: EIO
  *   FAULT_RENAME    rename: ENOSPC
  *   FAULT_REMOVE    unlink: EIO
  *   FAULT_FOLDER    mkdir: ENOSPC
- *   FAULT_CLOSE     close: EIO; the descriptor is gone all the same
+ *   FAULT_CLOSE     close of a file open for writing: EIO; the descriptor is gone all the same
  *   FAULT_THREAD    pthread_create: EAGAIN
  *
  * Calls inside libpng, cairo, FreeType and fontconfig do not come through here and are not counted:
