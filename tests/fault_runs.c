@@ -232,16 +232,17 @@ static bool is_lock(const char *path) {
     return strstr(path, "/.lock") != NULL;
 }
 
-/* Whether a failed call changes nothing: closing or removing a lock, or making a folder that
- * exists. */
-static bool harmless(const struct trial *trial, enum fault_class class, const char *path) {
-    switch (class) {
+/* Whether a failed call changes nothing: closing a file that was only read, closing or removing a
+ * lock, or making a folder that exists. */
+static bool harmless(const struct trial *trial, const struct fault_entry *fault) {
+    switch (fault->class) {
     case FAULT_REMOVE:
+        return is_lock(fault->path);
     case FAULT_CLOSE:
-        return is_lock(path);
+        return is_lock(fault->path) || fault->read_only;
     case FAULT_FOLDER:
-        return trial->start != START_FRESH || !is_own_folder(path) ||
-               (trial->report == REPORT_TRAINED && ends_with(path, "/report"));
+        return trial->start != START_FRESH || !is_own_folder(fault->path) ||
+               (trial->report == REPORT_TRAINED && ends_with(fault->path, "/report"));
     case FAULT_MEMORY:
     case FAULT_OPEN:
     case FAULT_READ:
@@ -270,7 +271,7 @@ static void check_message(struct world *world, const struct trial *trial) {
     char path[PATH_CAPACITY];
     for (int i = 0; i < out->log.struck && i < FAULTS_LOGGED; i++) {
         enum fault_class class = out->log.first[i].class;
-        if (harmless(trial, class, out->log.first[i].path))
+        if (harmless(trial, &out->log.first[i]))
             continue;
         const char *due = subject(path, class, out->log.first[i].path);
         if (strstr(text, due) == NULL)
@@ -309,7 +310,7 @@ static void check_failure(struct world *world, const struct trial *trial) {
 static void check_success(struct world *world, const struct trial *trial) {
     const struct outcome *out = world->shared;
     for (int i = 0; i < out->log.struck && i < FAULTS_LOGGED; i++)
-        if (!harmless(trial, out->log.first[i].class, out->log.first[i].path))
+        if (!harmless(trial, &out->log.first[i]))
             complain(world, trial, "a failure was not noticed: class %d, '%s'",
                      (int)out->log.first[i].class, out->log.first[i].path);
     if (out->log.unsynced > 0)

@@ -115,11 +115,13 @@ static enum outcome strike(enum fault_class class, const char *path, int file) {
     if (plan->effect == EFFECT_ONCE && now.seen > plan->call)
         return GO_ON;
     if (now.log.struck < FAULTS_LOGGED) {
-        now.log.first[now.log.struck].class = class;
+        struct fault_entry *entry = &now.log.first[now.log.struck];
+        entry->class = class;
+        entry->read_only = file >= 0 && (fcntl(file, F_GETFL) & O_ACCMODE) == O_RDONLY;
         if (path != NULL)
-            snprintf(now.log.first[now.log.struck].path, PATH_CAPACITY, "%s", path);
+            snprintf(entry->path, sizeof entry->path, "%s", path);
         else if (file >= 0)
-            path_of(now.log.first[now.log.struck].path, file);
+            path_of(entry->path, file);
     }
     now.log.struck++;
     errno = reasons[class];
@@ -264,10 +266,8 @@ int __wrap_open(const char *path, int flags, ...) {
     return fails(FAULT_OPEN, path, -1) ? -1 : __real_open(path, flags, mode);
 }
 
-/* A file that was only read has nothing to lose: its close does not count. */
 int __wrap_close(int file) {
-    bool read_only = (fcntl(file, F_GETFL) & O_ACCMODE) == O_RDONLY;
-    bool failed = !read_only && fails(FAULT_CLOSE, NULL, file);
+    bool failed = fails(FAULT_CLOSE, NULL, file);
     int result = __real_close(file);
     if (file == now.cut_off)
         now.cut_off = -1;

@@ -19,7 +19,7 @@
  *   FAULT_RENAME    rename: ENOSPC
  *   FAULT_REMOVE    unlink: EIO
  *   FAULT_FOLDER    mkdir: ENOSPC
- *   FAULT_CLOSE     close of a file open for writing: EIO; the descriptor is gone all the same
+ *   FAULT_CLOSE     close: EIO; the descriptor is gone all the same
  *   FAULT_THREAD    pthread_create: EAGAIN
  *
  * Calls inside libpng, cairo, FreeType and fontconfig do not come through here and are not counted:
@@ -67,9 +67,10 @@ enum { FAULTS_LOGGED = 8 };
 struct fault_log {
     long calls[FAULT_CLASSES];
     long struck; /* calls that failed */
-    struct {
+    struct fault_entry {
         enum fault_class class;
         char path[PATH_CAPACITY]; /* "" for memory and threads */
+        bool read_only;           /* of a descriptor: it was opened for reading */
     } first[FAULTS_LOGGED];       /* of them */
     int unsynced; /* files written after their last fsync, and renames with no fsync of the
                      folder */

@@ -102,7 +102,8 @@ static void threads(void **state) {
 }
 
 static void evaluation(void **state) {
-    static const enum fault_class classes[] = {FAULT_MEMORY, FAULT_OPEN, FAULT_READ, FAULT_THREAD};
+    static const enum fault_class classes[] = {FAULT_MEMORY, FAULT_OPEN, FAULT_READ, FAULT_CLOSE,
+                                               FAULT_THREAD};
     for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
         for (int effect = EFFECT_ONCE; effect <= EFFECT_ALWAYS; effect++)
             for (int json = 0; json < 2; json++)
