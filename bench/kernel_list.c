@@ -244,8 +244,8 @@ enum status kernel_run(struct error *error, struct device *device, const struct 
         return op->input(error, device, &input);
     case KERNEL_FILTER: {
         const struct filter_args filter = filter_args(kernel, b);
-        return (kernel->backward ? op->filter_backward : op->filter_forward)(error, device,
-                                                                             &filter);
+        const struct filter_list list = {1, &filter};
+        return (kernel->backward ? op->filter_backward : op->filter_forward)(error, device, &list);
     }
     case KERNEL_LAYER:
         return (kernel->backward ? layer_backward : layer_forward)(error, device, op, b,

@@ -70,7 +70,7 @@ struct input_args {
  * bias; anything else is refused.
  * Output height and width: height + 2 * padding - kernel + 1.
  * Backward: dx (+)= conv_transpose(dy, weight), dweight = sum over images; dx is not computed when
- * NULL. */
+ * NULL. With a `filter_workspace`, dweight may be left to finish_gradients. */
 struct conv_args {
     int batch, in_channels, height, width, out_channels, kernel, padding;
     const float *x, *weight;
@@ -79,6 +79,8 @@ struct conv_args {
     float *dx, *dweight; /* backward */
     bool accumulate;     /* backward: add to dx instead of overwriting it */
     void *workspace;     /* conv_workspace(args) bytes, scratch memory */
+    /* Backward: as many bytes again, which all convolutions may share; or NULL. */
+    void *filter_workspace;
 };
 
 /* Filters standardized to zero mean and an L2 norm of `gain` (Qiao et al. 2019, "Weight
@@ -93,6 +95,12 @@ struct filter_args {
     float *d; /* backward: [filters][elements] */
 };
 
+/* The filters of several layers, standardized at once. */
+struct filter_list {
+    int count;
+    const struct filter_args *layers;
+};
+
 enum relu_place { RELU_BEFORE, RELU_AFTER };
 
 /* clang-format off */
@@ -104,6 +112,9 @@ enum relu_place { RELU_BEFORE, RELU_AFTER };
  * channels of a group, H and W (group norm: Wu and He 2018; layer norm, Ba et al. 2016, is the same
  * with one group). Mean first, then the variance of the differences from it. ReLU's gradient at
  * zero is zero. Backward may be given dx == dy and then works in place.
+ *
+ * `deferred`: the gradients dweight and dbias of group and layer norm, sums over the batch, may be left
+ * to finish_gradients. (Batch norm needs the same sums for dx.)
  *
  * Batch norm, training: running = (1 - stat_momentum) * running + stat_momentum * new, the new
  * variance unbiased (times n / (n - 1)), as in PyTorch; in evaluation, these normalize.
@@ -119,6 +130,7 @@ struct norm_args {
     bool per_element;            /* weight and bias are [channels][pixels] instead of [channels];
                                   * batch norm refuses it */
     bool training;
+    bool deferred; /* backward of group and layer norm; see finish_args */
     enum relu_place relu_place;
     float epsilon, stat_momentum;
     float dropout; /* probability of a zero; 0: none */
@@ -133,6 +145,16 @@ struct norm_args {
     const float *dy;  /* backward */
     float *dx, *dweight, *dbias; /* backward, overwritten */
     void *workspace;             /* norm_workspace(args) bytes */
+};
+
+/* Ends a backward pass: computes the gradients of weights that conv_backward and the norms' backward
+ * left for later, so that they ran beside other operations or run for all layers at once. Until
+ * then the arrays that a deferred backward pass reads, and its workspace, must stay as they are.
+ * There is one exception: a conv_backward with `accumulate` may add to the dy of an earlier one.
+ * Where weights are per element, a deferred norm cannot work in place. */
+struct finish_args {
+    int count;
+    const struct norm_args *norms; /* those whose backward was deferred */
 };
 
 /* 2x2 max pooling, stride 2, of s, where s = x, or s = max(x + skip, 0) with a skip. Odd last rows
@@ -202,8 +224,8 @@ struct sgd_args {
     ROW(input, input_args)                                                                         \
     ROW(conv_forward, conv_args)                                                                   \
     ROW(conv_backward, conv_args)                                                                  \
-    ROW(filter_forward, filter_args)                                                               \
-    ROW(filter_backward, filter_args)                                                              \
+    ROW(filter_forward, filter_list)                                                               \
+    ROW(filter_backward, filter_list)                                                              \
     ROW(pool_forward, pool_args)                                                                   \
     ROW(pool_backward, pool_args)                                                                  \
     ROW(average_forward, average_args)                                                             \
@@ -227,6 +249,9 @@ struct operations {
     OPERATION_LIST(OPERATION_ENTRY)
 #undef OPERATION_ENTRY
     struct norm_operations norm[NORM_COUNT];
+
+    /* NULL in a backend that leaves nothing for later. */
+    enum status (*finish_gradients)(struct error *, struct device *, const struct finish_args *);
 
     /* As a norm's `workspace`, and enough for every smaller batch of the same shape. Called before
      * the first step: a backend may choose its algorithm here, which may take a while. */

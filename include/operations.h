@@ -20,12 +20,10 @@ size_t NAME(conv_workspace)(struct device *, const struct conv_args *);
 #undef OPERATION_DECLARE
 #undef NORM_DECLARE
 
-/* A table: const struct operations table = OPERATION_TABLE; */
-#define OPERATION_TABLE                                                                            \
-    {                                                                                              \
-        OPERATION_LIST(OPERATION_ENTRY).norm = {NORM_LIST(NORM_ENTRY)},                            \
-        .conv_workspace = NAME(conv_workspace)                                                     \
-    }
+/* What every backend's table holds: const struct operations table = {OPERATION_ENTRIES}; */
+#define OPERATION_ENTRIES                                                                          \
+    OPERATION_LIST(OPERATION_ENTRY).norm = {NORM_LIST(NORM_ENTRY)},                                \
+    .conv_workspace = NAME(conv_workspace)
 #define OPERATION_ENTRY(name, arguments) .name = NAME(name),
 #define NORM_ENTRY(value, name, word, title)                                                       \
     [value] = {NAME(name##_forward), NAME(name##_backward), NAME(name##_workspace)},

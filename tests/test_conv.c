@@ -187,17 +187,18 @@ static void check_filter(struct fixture *f, int filters, int elements, float gai
                          const double *weight, double smallest) {
     size_t count = (size_t)filters * (size_t)elements;
     struct filter_args a = {.filters = filters, .elements = elements, .gain = gain};
+    const struct filter_list list = {1, &a};
     double *y = doubles(count), *d = random_doubles(count, -1, 1);
     double error = 4e-7 * largest_magnitude(weight, count) / smallest;
     a.weight = device_floats(f, weight, count);
     a.y = device_output(f, count);
     reference_filter_forward(y, &a, weight);
-    RUN(f, filter_forward, &a);
+    RUN(f, filter_forward, &list);
     check_device(f, "y", a.y, y, 1e-5, (double)gain * error + 1e-6);
     a.y = NULL;
     a.d = device_in_out(f, d, count);
     reference_filter_backward(d, &a, weight);
-    RUN(f, filter_backward, &a);
+    RUN(f, filter_backward, &list);
     check_device(f, "d", a.d, d, 1e-5, (1e-6 + 4 * error) * largest_magnitude(d, count) + 1e-7);
 }
 

@@ -19,6 +19,7 @@ enum call_kind {
     CALL_CONV_BACK,
     CALL_FILTER,
     CALL_FILTER_BACK,
+    CALL_FINISH,
     CALL_NORM,
     CALL_NORM_BACK,
     CALL_POOL,
@@ -37,7 +38,14 @@ struct call {
     union {
         struct input_args input;
         struct conv_args conv;
-        struct filter_args filter;
+        struct {
+            int count;
+            struct filter_args layers[MAX_LAYERS];
+        } filters;
+        struct {
+            int count;
+            struct norm_args norms[MAX_LAYERS];
+        } finish;
         struct norm_args norm;
         struct pool_args pool;
         struct average_args average;
@@ -63,8 +71,6 @@ static int call_count;
 SPY(spy_input, input, CALL_INPUT, 0)
 SPY(spy_conv, conv, CALL_CONV, 0)
 SPY(spy_conv_back, conv, CALL_CONV_BACK, 0)
-SPY(spy_filter, filter, CALL_FILTER, 0)
-SPY(spy_filter_back, filter, CALL_FILTER_BACK, 0)
 SPY(spy_batch, norm, CALL_NORM, NORM_BATCH)
 SPY(spy_batch_back, norm, CALL_NORM_BACK, NORM_BATCH)
 SPY(spy_group, norm, CALL_NORM, NORM_GROUP)
@@ -80,7 +86,24 @@ SPY(spy_linear_back, linear, CALL_LINEAR_BACK, 0)
 SPY(spy_loss, loss, CALL_LOSS, 0)
 SPY(spy_sgd, sgd, CALL_SGD, 0)
 
+/* As SPY, for an operation on a list. */
+#define SPY_LIST(name, type, what, member, list)                                                   \
+    static enum status name(struct error *error, struct device *device, const struct type *a) {    \
+        (void)error, (void)device;                                                                 \
+        assert_true(call_count < MAX_CALLS && a->count <= MAX_LAYERS);                             \
+        calls[call_count].kind = what;                                                             \
+        calls[call_count].a.member.count = a->count;                                               \
+        for (int i = 0; i < a->count; i++)                                                         \
+            calls[call_count].a.member.list[i] = a->list[i];                                       \
+        call_count++;                                                                              \
+        return STATUS_OK;                                                                          \
+    }
+SPY_LIST(spy_filter, filter_list, CALL_FILTER, filters, layers)
+SPY_LIST(spy_filter_back, filter_list, CALL_FILTER_BACK, filters, layers)
+SPY_LIST(spy_finish, finish_args, CALL_FINISH, finish, norms)
+
 static struct operations spies;
+static bool defers; /* the backend leaves gradients for finish_gradients */
 
 static const struct operations *spy_operations(const struct device *device) {
     spies = *cpu_backend.operations(device); /* the workspace functions stay */
@@ -93,6 +116,7 @@ static const struct operations *spy_operations(const struct device *device) {
     spies.pool_forward = spy_pool, spies.pool_backward = spy_pool_back;
     spies.average_forward = spy_average, spies.average_backward = spy_average_back;
     spies.linear_forward = spy_linear, spies.linear_backward = spy_linear_back;
+    spies.finish_gradients = defers ? spy_finish : NULL;
     return &spies;
 }
 
@@ -116,12 +140,29 @@ static void same_norm(const struct norm_args *n, const struct layer *layer, int 
     assert_true(n->stat_momentum == layer->stat_momentum && n->per_element == layer->per_element);
     assert_int_equal(n->relu_place, layer->relu_first ? RELU_BEFORE : RELU_AFTER);
     assert_int_equal(n->groups, layer->groups);
+    assert_int_equal(n->deferred, defers && layer->norm != NORM_BATCH);
+    assert_true(!n->deferred || !n->per_element || n->dx != n->dy);
     assert_true(layer->norm != NORM_BATCH || (n->running_mean != NULL && n->running_var != NULL));
 }
 
 struct outputs {
     const void *image, *of[MAX_LAYERS], *filter[MAX_LAYERS]; /* what forward wrote */
 };
+
+static void check_filters(struct outputs *out, const struct network *network) {
+    const struct call *c = NULL;
+    int count = 0;
+    for (int i = 0; i < network->layer_count; i++) {
+        out->filter[i] = NULL;
+        if (network->layers[i].filter_norm <= 0)
+            continue;
+        if (c == NULL)
+            c = next(CALL_FILTER);
+        assert_true(c->a.filters.layers[count].gain == network->layers[i].filter_norm);
+        out->filter[i] = c->a.filters.layers[count++].y;
+    }
+    assert_true(c == NULL || c->a.filters.count == count);
+}
 
 static void check_forward(struct outputs *out, const struct network *network,
                           const struct device_batch *batch, bool training, bool augment) {
@@ -135,12 +176,6 @@ static void check_forward(struct outputs *out, const struct network *network,
         const void *x = layer->input == LAYER_NONE ? out->image : out->of[layer->input];
         switch (layer->kind) {
         case LAYER_CONV:
-            out->filter[i] = NULL;
-            if (layer->filter_norm > 0) {
-                c = next(CALL_FILTER);
-                assert_true(c->a.filter.gain == layer->filter_norm);
-                out->filter[i] = c->a.filter.y;
-            }
             c = next(CALL_CONV);
             assert_true(c->a.conv.x == x && c->a.conv.batch == batch->count);
             assert_true(out->filter[i] == NULL || c->a.conv.weight == out->filter[i]);
@@ -179,11 +214,49 @@ static void check_forward(struct outputs *out, const struct network *network,
     assert_int_equal(c->a.loss.dlogits != NULL, training);
 }
 
+/* Where a backward pass defers gradients, it has a workspace that no other call of the step has. */
+static void check_deferred(const struct call *back, const struct norm_args *n, int *deferred) {
+    if (!n->deferred)
+        return;
+    for (const struct call *c = calls; c < calls + call_count; c++) {
+        if (c->kind == CALL_CONV || c->kind == CALL_CONV_BACK)
+            assert_true(c->a.conv.workspace != n->workspace);
+        if (c->kind == CALL_NORM_BACK && c != back)
+            assert_true(c->a.norm.workspace != n->workspace);
+    }
+    ++*deferred;
+}
+
+/* After the layers: deferred gradients, then those of standardized filters. */
+static void check_finish(const struct outputs *out, const struct network *network, int deferred,
+                         const float *const *dweight) {
+    const struct call *c = NULL;
+    int count = 0;
+    if (defers) {
+        c = next(CALL_FINISH);
+        assert_int_equal(c->a.finish.count, deferred);
+        for (int i = 0; i < deferred; i++)
+            assert_true(c->a.finish.norms[i].deferred);
+        c = NULL;
+    }
+    for (int i = 0; i < network->layer_count; i++) {
+        if (network->layers[i].filter_norm <= 0)
+            continue;
+        if (c == NULL)
+            c = next(CALL_FILTER_BACK);
+        const struct filter_args *filter = &c->a.filters.layers[count++];
+        assert_true(filter->d == dweight[i] && filter->weight != out->filter[i]);
+    }
+    assert_true(c == NULL || c->a.filters.count == count);
+}
+
 /* Layer i gets the gradient that its last consumer wrote. */
 static void check_backward(const struct outputs *out, const struct network *network,
                            const struct device_batch *batch, const float *dlogits) {
     const void *gradient[MAX_LAYERS] = {NULL};
+    const float *dweight[MAX_LAYERS] = {NULL};
     bool written[MAX_LAYERS] = {false};
+    int deferred = 0;
     gradient[network->layer_count - 1] = dlogits;
     for (int i = network->layer_count - 1; i >= 0; i--) {
         const struct layer *layer = &network->layers[i];
@@ -198,12 +271,10 @@ static void check_backward(const struct outputs *out, const struct network *netw
             assert_int_equal(c->a.conv.dx != NULL, layer->input != LAYER_NONE);
             assert_int_equal(c->a.conv.accumulate,
                              layer->input != LAYER_NONE && written[layer->input]);
+            assert_true(defers == (c->a.conv.filter_workspace != NULL) &&
+                        c->a.conv.filter_workspace != c->a.conv.workspace);
             dx = c->a.conv.dx;
-            if (out->filter[i] != NULL) {
-                const float *dweight = c->a.conv.dweight;
-                c = next(CALL_FILTER_BACK);
-                assert_true(c->a.filter.d == dweight && c->a.filter.weight != out->filter[i]);
-            }
+            dweight[i] = c->a.conv.dweight;
             break;
         case LAYER_NORM:
             c = next(CALL_NORM_BACK);
@@ -211,6 +282,7 @@ static void check_backward(const struct outputs *out, const struct network *netw
             assert_true(c->a.norm.dy == gradient[i] && c->a.norm.x == x &&
                         c->a.norm.y == out->of[i]);
             same_norm(&c->a.norm, layer, i, batch, true); /* the mask of forward */
+            check_deferred(c, &c->a.norm, &deferred);
             dx = c->a.norm.dx;
             break;
         case LAYER_POOL:
@@ -236,6 +308,7 @@ static void check_backward(const struct outputs *out, const struct network *netw
             gradient[layer->input] = dx, written[layer->input] = true;
         }
     }
+    check_finish(out, network, deferred, dweight);
 }
 
 static void check_walk(enum recipe_kind kind, enum norm_kind norm,
@@ -261,6 +334,7 @@ static void check_walk(enum recipe_kind kind, enum norm_kind norm,
 
     at = call_count = 0;
     assert_succeeded(model_step(&error, model, &batch, true), &error);
+    check_filters(&out, &network);
     check_forward(&out, &network, &batch, true, options->augment);
     check_backward(&out, &network, &batch, calls[at - 1].a.loss.dlogits);
     const struct sgd_args *sgd = &next(CALL_SGD)->a.sgd;
@@ -270,10 +344,14 @@ static void check_walk(enum recipe_kind kind, enum norm_kind norm,
     assert_true(sgd->count == plan.parameter_count && sgd->decayed == plan.decayed_count);
     assert_true(sgd->state == batch.state);
 
-    at = call_count = 0;
-    assert_succeeded(model_step(&error, model, &batch, false), &error);
-    check_forward(&out, &network, &batch, false, false);
-    assert_int_equal(at, call_count);
+    for (int i = 0; i < 2; i++) { /* an evaluation standardizes the filters once */
+        at = call_count = 0;
+        assert_succeeded(model_step(&error, model, &batch, false), &error);
+        if (i == 0)
+            check_filters(&out, &network);
+        check_forward(&out, &network, &batch, false, false);
+        assert_int_equal(at, call_count);
+    }
     model_destroy(model);
     cpu_backend.close(device);
 }
@@ -282,15 +360,16 @@ static void walks(void **state) {
     (void)state;
     for (int kind = 0; kind < 2; kind++)
         for (int norm = 0; norm < NORM_COUNT; norm++)
-            for (int i = 0; i < 4; i++) {
+            for (int i = 0; i < 8; i++) {
+                defers = i >= 4;
                 const struct model_options options = {.batch = BATCH,
                                                       .seed = 99,
                                                       .augment = i % 2 == 0,
                                                       .momentum = 0.75f,
-                                                      .weight_decay = i == 0 ? 0 : 0.125f,
-                                                      .nesterov = i >= 2};
+                                                      .weight_decay = i % 4 == 0 ? 0 : 0.125f,
+                                                      .nesterov = i % 4 >= 2};
                 check_walk((enum recipe_kind)kind, (enum norm_kind)norm, &options,
-                           i == 3 ? SMALLER : BATCH);
+                           i % 4 == 3 ? SMALLER : BATCH);
             }
 }
 

@@ -118,7 +118,8 @@ static void find_families(int family[MAX_LAYERS], const struct network *network)
         changed = false;
         for (int i = 0; i < network->layer_count; i++) {
             const struct layer *layer = &network->layers[i];
-            int other = layer->kind == LAYER_NORM ? i : layer->skip;
+            bool in_place = layer->kind == LAYER_NORM && !layer->per_element;
+            int other = in_place ? i : layer->skip;
             if (layer->input == LAYER_NONE || other == LAYER_NONE)
                 continue;
             int low = family[layer->input] < family[other] ? family[layer->input] : family[other];
@@ -152,8 +153,9 @@ static void add_layer(struct spans *spans, const struct plan *plan, const struct
     const struct layer_plan *place = &plan->layers[i];
     size_t batch = (size_t)plan->batch, elements = batch * (size_t)shape_elements(layer->out);
     add_kept(spans, network, i, "output", place->output, elements * 4);
+    /* Deferred gradients of weights are computed at the end, from the gradients of the maps. */
     add_span(spans, layer->name, "gradient", place->gradient, elements * 4, 1,
-             gradient_born(network, i), 2 * network->layer_count - 1 - i, family);
+             gradient_born(network, i), 2 * network->layer_count, family);
     if (layer->kind == LAYER_NORM) {
         size_t sets =
             layer->norm == NORM_BATCH ? (size_t)layer->out.channels : batch * (size_t)layer->groups;

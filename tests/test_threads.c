@@ -164,8 +164,9 @@ static void run_ends(struct fixture *f, struct output_log *log, int batch) {
     float *d = b.d = device_in_out(f, random_doubles(28 * 216, -1, 1), 28 * 216);
     b.weight = random_floats(f, 28 * 216);
     b.y = device_output(f, 28 * 216);
-    RUN(f, filter_forward, &b);
-    RUN(f, filter_backward, &b);
+    const struct filter_list filters = {1, &b};
+    RUN(f, filter_forward, &filters);
+    RUN(f, filter_backward, &filters);
     struct sgd_args c = {.count = 45521,
                          .decayed = 30000,
                          .momentum = 0.9f,

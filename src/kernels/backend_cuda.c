@@ -14,7 +14,10 @@ static const char *describe(const struct device *device) {
 }
 
 static const struct operations *operations(const struct device *device) {
-    static const struct operations table = OPERATION_TABLE;
+    static const struct operations table = {
+        OPERATION_ENTRIES,
+        .finish_gradients = cuda_finish_gradients,
+    };
     (void)device;
     return &table;
 }
@@ -191,6 +194,7 @@ static enum status record_end(struct error *error, struct device *device, struct
 static void record_cancel(struct device *device) {
     struct error unheard;
     cudaGraph_t graph = NULL;
+    device->side_busy = false;
     (void)CUDA(&unheard, cudaStreamEndCapture(device->compute, &graph));
     if (graph != NULL)
         (void)CUDA(&unheard, cudaGraphDestroy(graph));

@@ -122,24 +122,45 @@ static enum status backward_data(struct error *error, struct cudnn_state *s,
 }
 
 static enum status backward_filter(struct error *error, struct cudnn_state *s,
-                                   const struct conv_choice *choice, const struct conv_args *a) {
+                                   const struct conv_choice *choice, const struct conv_args *a,
+                                   void *workspace) {
     const struct conv_algorithm *algorithm = &choice->algorithm[CONV_BACKWARD_FILTER];
     if (conv_describe(error, s, &choice->shape, algorithm->math) != STATUS_OK)
         return error->status;
     return CUDNN(error, cudnnConvolutionBackwardFilter(
                             s->handle, &one, s->x, a->x, s->y, a->dy, s->conv,
-                            (cudnnConvolutionBwdFilterAlgo_t)algorithm->number, a->workspace,
+                            (cudnnConvolutionBwdFilterAlgo_t)algorithm->number, workspace,
                             algorithm->bytes, &zero, s->weight, a->dweight));
 }
 
+/* On the side stream, beside later operations. */
+static enum status backward_filter_beside(struct error *error, struct device *device,
+                                          const struct conv_choice *choice,
+                                          const struct conv_args *a) {
+    struct cudnn_state *s = device->cudnn;
+    struct error unheard;
+    if (side_fork(error, device) != STATUS_OK ||
+        CUDNN(error, cudnnSetStream(s->handle, device->side)) != STATUS_OK)
+        return error->status;
+    enum status status = backward_filter(error, s, choice, a, a->filter_workspace);
+    /* cuDNN returns to its stream after a failure, too. */
+    return CUDNN(status == STATUS_OK ? error : &unheard,
+                 cudnnSetStream(s->handle, device->compute)) == STATUS_OK
+               ? status
+               : STATUS_FAILED;
+}
+
+/* dx may be the dy of a filter gradient on the side stream only where it is added to. */
 enum status cuda_conv_backward(struct error *error, struct device *device,
                                const struct conv_args *a) {
     const struct conv_choice *choice = begin(error, device->cudnn, a);
-    if (choice == NULL ||
-        (a->dx != NULL && backward_data(error, device->cudnn, choice, a) != STATUS_OK) ||
-        backward_filter(error, device->cudnn, choice, a) != STATUS_OK)
+    if (choice == NULL || (a->accumulate && side_join(error, device) != STATUS_OK))
         return error->status;
-    return STATUS_OK;
+    enum status status = a->filter_workspace != NULL
+                             ? backward_filter_beside(error, device, choice, a)
+                             : backward_filter(error, device->cudnn, choice, a, a->workspace);
+    return status == STATUS_OK && a->dx != NULL ? backward_data(error, device->cudnn, choice, a)
+                                                : status;
 }
 
 /* ---- batch norm ------------------------------------------------------------------------------ */

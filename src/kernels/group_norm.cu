@@ -6,9 +6,7 @@
  * streamed. */
 #include "kernels/image_norm.cuh"
 
-enum { STREAM_THREADS = 512 };     /* at most, of the kernels for groups of any size */
-enum { SUM_THREADS = 128 };        /* of sum_partials */
-enum { COLUMNS = 8, SLICES = 32 }; /* of element_gradients: a block's threads are their product */
+enum { STREAM_THREADS = 512 }; /* at most, of the kernels for groups of any size */
 enum { STATIC_SHARED = 1024 }; /* bytes, more than backward_shared has besides its dynamic ones */
 
 /* ---- forward kernels ------------------------------------------------------------------------- */
@@ -78,7 +76,7 @@ __global__ void __launch_bounds__(STREAM_THREADS, 1) forward_streamed(const stru
 /* ---- backward kernels ------------------------------------------------------------------------ */
 
 /* Per channel: each warp's part of the row's sums goes to the workspace, [dweight, dbias][channels]
- * [batch][partials], for sum_partials. Returns the thread's share of the group's weighted sums. */
+ * [batch][partials], for norm_gradients.cu. Returns the thread's share of the group's weighted sums. */
 __device__ static struct row_sums weigh_row(const struct image_norm &n, const struct row &row,
                                             struct row_sums sums) {
     if (n.a.per_element)
@@ -219,83 +217,6 @@ __global__ void __launch_bounds__(STREAM_THREADS, 1) backward_streamed(const str
     }
 }
 
-/* ---- gradients of weight and bias ------------------------------------------------------------ */
-
-/* Per channel: sums what weigh_row left, with a warp for each of the 2 [channels] rows of `columns`
- * numbers. A few kilobytes, still in the cache. */
-__global__ void __launch_bounds__(SUM_THREADS)
-    sum_partials(float *dweight, float *dbias, const float *partials, int channels, int columns) {
-    const int lane = (int)threadIdx.x % WARP;
-    const int row = ((int)blockIdx.x * SUM_THREADS + (int)threadIdx.x) / WARP;
-    if (row >= 2 * channels)
-        return;
-    float sum = 0;
-    UNROLL_BY(4)
-    for (int column = lane; column < columns; column += WARP)
-        sum += partials[(size_t)row * (size_t)columns + (size_t)column];
-    sum = warp_sum(sum);
-    if (lane == 0)
-        *(row < channels ? dweight + row : dbias + (row - channels)) = sum;
-}
-
-/* The sum over the lanes of a warp that have the same column. */
-__device__ static float columns_sum(float v) {
-    UNROLL
-    for (int distance = COLUMNS; distance < WARP; distance *= 2)
-        v += __shfl_xor_sync(ALL_LANES, v, distance);
-    return v;
-}
-
-/* Per element: reads x and dy once more, before dx takes the place of dy; 8 bytes per element of
- * the batch is the floor. A block has COLUMNS neighbouring vectors of the weights and reads SLICES
- * images of the batch at a time. A thread sums the images of its slice; then the slices are
- * combined, those of a warp by shuffles, those of the warps in order. */
-template <int V>
-__global__ void __launch_bounds__(COLUMNS *SLICES, 1) element_gradients(const struct image_norm n) {
-    enum { WARPS = COLUMNS * SLICES / WARP, NUMBERS = COLUMNS * V };
-    SHARED(float, slices, 2 * WARPS * NUMBERS);
-    const int column = (int)threadIdx.x % COLUMNS, warp = (int)threadIdx.x / WARP;
-    const size_t image = (size_t)n.a.groups * (size_t)n.length * V; /* elements */
-    const size_t element = ((size_t)blockIdx.x * COLUMNS + (size_t)column) * V;
-    const int end = element < image ? n.a.batch : 0;
-    const unsigned group = (unsigned)element / (unsigned)(n.length * V);
-    struct values<V> weight = {}, bias = {}, dweight = {}, dbias = {};
-    if (n.a.relu_place == RELU_AFTER && end > 0) {
-        weight = load<V>(n.a.weight + element);
-        bias = load<V>(n.a.bias + element);
-    }
-    UNROLL_BY(2)
-    for (int i = (int)threadIdx.x / COLUMNS; i < end; i += SLICES) {
-        const size_t at = (size_t)i * image + element, set = (size_t)i * (size_t)n.a.groups + group;
-        const struct values<V> hat =
-            hat_of<V>(load<V>(n.a.x + at), n, n.a.mean[set], n.a.rstd[set]);
-        struct values<V> d = load<V>(n.a.dy + at);
-        undo_output<V, true>(d, n, at, hat, weight, bias);
-        UNROLL
-        for (int j = 0; j < V; j++) {
-            dweight.at[j] = fmaf(d.at[j], hat.at[j], dweight.at[j]);
-            dbias.at[j] += d.at[j];
-        }
-    }
-    UNROLL
-    for (int j = 0; j < V; j++) {
-        const float w = columns_sum(dweight.at[j]), b = columns_sum(dbias.at[j]);
-        if ((int)threadIdx.x % WARP < COLUMNS) {
-            slices[warp * NUMBERS + column * V + j] = w;
-            slices[(WARPS + warp) * NUMBERS + column * V + j] = b;
-        }
-    }
-    __syncthreads();
-    const int number = (int)threadIdx.x % NUMBERS, of_bias = (int)threadIdx.x / NUMBERS;
-    const size_t out = (size_t)blockIdx.x * NUMBERS + (size_t)number;
-    if (of_bias > 1 || out >= image)
-        return;
-    float sum = 0;
-    for (int i = 0; i < WARPS; i++)
-        sum += slices[(of_bias * WARPS + i) * NUMBERS + number];
-    (of_bias == 0 ? n.a.dweight : n.a.dbias)[out] = sum;
-}
-
 /* ---- which kernel ---------------------------------------------------------------------------- */
 
 /* A compiled kernel, for groups that need at most `most_threads` threads. */
@@ -434,38 +355,27 @@ enum status cuda_group_norm_forward(struct error *error, struct device *device,
     return launch(error, device, &choice);
 }
 
-static enum status launch_element_gradients(struct error *error, struct device *device,
-                                            const struct image_norm *n, int vector) {
-    const int vectors = n->a.groups * n->length;
-    const unsigned blocks = (unsigned)((vectors + COLUMNS - 1) / COLUMNS);
-    if (vector == 4)
-        LAUNCH(element_gradients<4>, blocks, COLUMNS * SLICES, 0, device->compute, *n);
-    else
-        LAUNCH(element_gradients<1>, blocks, COLUMNS * SLICES, 0, device->compute, *n);
-    return check_launch(error, "group norm element gradients");
-}
-
-static enum status launch_sum_partials(struct error *error, struct device *device,
-                                       const struct image_norm *n) {
-    const int rows = 2 * n->a.channels, rows_a_block = SUM_THREADS / WARP;
-    const unsigned blocks = (unsigned)((rows + rows_a_block - 1) / rows_a_block);
-    LAUNCH(sum_partials, blocks, SUM_THREADS, 0, device->compute, n->a.dweight, n->a.dbias,
-           static_cast<const float *>(n->a.workspace), n->a.channels, n->a.batch * n->partials);
-    return check_launch(error, "group norm sum of partials");
-}
-
-enum status cuda_group_norm_backward(struct error *error, struct device *device,
-                                     const struct norm_args *a) {
+static struct choice choose_backward(const struct device *device, const struct norm_args *a) {
     const bool vectors =
         vectors_allowed(a->x) && vectors_allowed(a->dy) && vectors_allowed(a->dx) &&
         (!a->per_element || (vectors_allowed(a->weight) && vectors_allowed(a->bias)));
-    const struct choice choice = choose(backward_variants, a, vectors, device->shared_bytes);
-    if (a->per_element &&
-        launch_element_gradients(error, device, &choice.n, choice.variant->vector) != STATUS_OK)
+    return choose(backward_variants, a, vectors, device->shared_bytes);
+}
+
+struct division group_norm_division(const struct device *device, const struct norm_args *a) {
+    const struct choice choice = choose_backward(device, a);
+    return {choice.n, choice.variant->vector};
+}
+
+/* Gradients of weights per element are sums over dy, so they come before dx takes its place. */
+enum status cuda_group_norm_backward(struct error *error, struct device *device,
+                                     const struct norm_args *a) {
+    const struct choice choice = choose_backward(device, a);
+    if (a->per_element && !a->deferred && group_norm_gradients(error, device, a, 1) != STATUS_OK)
         return error->status;
-    if (launch(error, device, &choice) != STATUS_OK)
+    if (launch(error, device, &choice) != STATUS_OK || a->per_element || a->deferred)
         return error->status;
-    return a->per_element ? STATUS_OK : launch_sum_partials(error, device, &choice.n);
+    return group_norm_gradients(error, device, a, 1);
 }
 
 /* The partial sums of weigh_row: enough with and without dropout, and for any alignment. */

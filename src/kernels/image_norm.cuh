@@ -26,6 +26,18 @@ struct image_norm {
     int partials; /* backward, per channel: sums of a row that go to the workspace, one per warp */
 };
 
+/* How the backward pass divides a norm, and the size of its vectors (group_norm.cu). */
+struct division {
+    struct image_norm n;
+    int vector;
+};
+struct division group_norm_division(const struct device *device, const struct norm_args *a);
+
+/* dweight and dbias of `count` norms after their backward passes; before them where weights are per
+ * element and dx takes the place of dy (norm_gradients.cu). */
+enum status group_norm_gradients(struct error *error, struct device *device,
+                                 const struct norm_args *norms, int count);
+
 /* One row of the block's group, as one thread sees it. */
 struct row {
     int length;         /* vectors; 0 for a thread past the last row */

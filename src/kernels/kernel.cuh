@@ -30,6 +30,14 @@ extern "C" {
 #include <cudasim_kernel.h>
 #endif
 
+/* Before a kernel's argument: it is read where it is, in constant memory. Without this, indexing an
+ * array in it by a variable would copy it into local memory. */
+#ifdef __CUDACC__
+#define BY_VALUE __grid_constant__
+#else
+#define BY_VALUE
+#endif
+
 /* Before a loop: unrolls it fully, or `count` times. */
 #ifdef __CUDACC__
 #define PRAGMA(text) _Pragma(#text)

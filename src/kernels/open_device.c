@@ -136,6 +136,11 @@ static enum status open_device(struct error *error, struct device *device) {
     if (CUDA(error, cudaStreamCreateWithFlags(&device->compute, cudaStreamNonBlocking)) !=
             STATUS_OK ||
         CUDA(error, cudaStreamCreateWithFlags(&device->copy, cudaStreamNonBlocking)) != STATUS_OK ||
+        CUDA(error, cudaStreamCreateWithFlags(&device->side, cudaStreamNonBlocking)) != STATUS_OK ||
+        CUDA(error, cudaEventCreateWithFlags(&device->forked, cudaEventDisableTiming)) !=
+            STATUS_OK ||
+        CUDA(error, cudaEventCreateWithFlags(&device->joined, cudaEventDisableTiming)) !=
+            STATUS_OK ||
         open_cublas(error, device) != STATUS_OK ||
         cudnn_state_create(error, &device->cudnn, device) != STATUS_OK ||
         describe(error, device, &properties) != STATUS_OK)
@@ -166,6 +171,12 @@ void cuda_close(struct device *device) {
         (void)CUBLAS(&unheard, cublasDestroy(device->cublas));
     if (device->cublas_workspace != NULL)
         (void)CUDA(&unheard, cudaFree(device->cublas_workspace));
+    if (device->joined != NULL)
+        (void)CUDA(&unheard, cudaEventDestroy(device->joined));
+    if (device->forked != NULL)
+        (void)CUDA(&unheard, cudaEventDestroy(device->forked));
+    if (device->side != NULL)
+        (void)CUDA(&unheard, cudaStreamDestroy(device->side));
     if (device->copy != NULL)
         (void)CUDA(&unheard, cudaStreamDestroy(device->copy));
     if (device->compute != NULL)

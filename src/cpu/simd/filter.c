@@ -15,10 +15,7 @@ static double inverse_norm(double *mean, const float *w, int elements) {
     return 1 / sqrt(squares + 1e-10);
 }
 
-enum status NAME(filter_forward)(struct error *error, struct device *device,
-                                 const struct filter_args *a) {
-    (void)error;
-    (void)device;
+static void standardize(const struct filter_args *a) {
     for (int f = 0; f < a->filters; f++) {
         const float *w = a->weight + (size_t)f * (size_t)a->elements;
         float *y = a->y + (size_t)f * (size_t)a->elements;
@@ -26,14 +23,10 @@ enum status NAME(filter_forward)(struct error *error, struct device *device,
         for (int i = 0; i < a->elements; i++)
             y[i] = (float)((double)a->gain * ((double)w[i] - mean) * inverse);
     }
-    return STATUS_OK;
 }
 
 /* With c = w - mean and r = 1 / |c|: dw = gain * r * (d - mean(d) - r^2 * c * sum(d * c)). */
-enum status NAME(filter_backward)(struct error *error, struct device *device,
-                                  const struct filter_args *a) {
-    (void)error;
-    (void)device;
+static void standardize_backward(const struct filter_args *a) {
     for (int f = 0; f < a->filters; f++) {
         const float *w = a->weight + (size_t)f * (size_t)a->elements;
         float *d = a->d + (size_t)f * (size_t)a->elements;
@@ -47,5 +40,22 @@ enum status NAME(filter_backward)(struct error *error, struct device *device,
                            ((double)d[i] - sum / a->elements -
                             inverse * inverse * ((double)w[i] - mean) * product));
     }
+}
+
+enum status NAME(filter_forward)(struct error *error, struct device *device,
+                                 const struct filter_list *list) {
+    (void)error;
+    (void)device;
+    for (int i = 0; i < list->count; i++)
+        standardize(&list->layers[i]);
+    return STATUS_OK;
+}
+
+enum status NAME(filter_backward)(struct error *error, struct device *device,
+                                  const struct filter_list *list) {
+    (void)error;
+    (void)device;
+    for (int i = 0; i < list->count; i++)
+        standardize_backward(&list->layers[i]);
     return STATUS_OK;
 }

@@ -1,4 +1,4 @@
 /* table.c: the operations of one instruction set. */
 #include "cpu/simd/variant.h"
 
-const struct operations NAME(cpu_operations) = OPERATION_TABLE;
+const struct operations NAME(cpu_operations) = {OPERATION_ENTRIES};

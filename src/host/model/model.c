@@ -64,10 +64,11 @@ struct conv_args model_conv_args(const struct model *model, int i, int batch) {
     args.dweight = model->gradients + place->weight;
     args.accumulate = place->accumulate;
     args.workspace = model->workspace;
+    args.filter_workspace = model->filter_workspace;
     return args;
 }
 
-struct filter_args model_filter_args(const struct model *model, int i) {
+static struct filter_args filter_args(const struct model *model, int i) {
     const struct layer *layer = &model->network.layers[i];
     const struct layer_plan *place = &model->plan.layers[i];
     return (struct filter_args){
@@ -78,6 +79,16 @@ struct filter_args model_filter_args(const struct model *model, int i) {
         .y = activation(model, place->filter),
         .d = model->gradients + place->weight,
     };
+}
+
+/* All layers whose filters are standardized; `layers` holds them. */
+static struct filter_list filter_list(struct filter_args layers[MAX_LAYERS],
+                                      const struct model *model) {
+    struct filter_list list = {0, layers};
+    for (int i = 0; i < model->network.layer_count; i++)
+        if (model->network.layers[i].filter_norm > 0)
+            layers[list.count++] = filter_args(model, i);
+    return list;
 }
 
 struct norm_args model_norm_args(const struct model *model, int i, const struct device_batch *batch,
@@ -92,6 +103,7 @@ struct norm_args model_norm_args(const struct model *model, int i, const struct 
         .groups = layer->groups,
         .per_element = layer->per_element,
         .training = training,
+        .deferred = model->operations->finish_gradients != NULL && layer->norm != NORM_BATCH,
         .relu_place = layer->relu_first ? RELU_BEFORE : RELU_AFTER,
         .epsilon = layer->epsilon,
         .stat_momentum = layer->stat_momentum,
@@ -111,7 +123,7 @@ struct norm_args model_norm_args(const struct model *model, int i, const struct 
         .dx = layer_gradient(model, layer->input),
         .dweight = model->gradients + place->weight,
         .dbias = model->gradients + place->bias,
-        .workspace = model->workspace,
+        .workspace = model->norm_workspace[i] != NULL ? model->norm_workspace[i] : model->workspace,
     };
 }
 
@@ -196,10 +208,6 @@ static enum status layer_forward(struct error *error, struct model *model, int i
     switch (layer->kind) {
     case LAYER_CONV: {
         struct conv_args conv = model_conv_args(model, i, batch->count);
-        struct filter_args filter = model_filter_args(model, i);
-        if (layer->filter_norm > 0 &&
-            op->filter_forward(error, model->device, &filter) != STATUS_OK)
-            return error->status;
         return op->conv_forward(error, model->device, &conv);
     }
     case LAYER_NORM: {
@@ -229,11 +237,7 @@ static enum status layer_backward(struct error *error, struct model *model, int 
     switch (layer->kind) {
     case LAYER_CONV: {
         struct conv_args conv = model_conv_args(model, i, batch->count);
-        struct filter_args filter = model_filter_args(model, i);
-        if (op->conv_backward(error, model->device, &conv) != STATUS_OK)
-            return error->status;
-        return layer->filter_norm > 0 ? op->filter_backward(error, model->device, &filter)
-                                      : STATUS_OK;
+        return op->conv_backward(error, model->device, &conv);
     }
     case LAYER_NORM: {
         struct norm_args norm = model_norm_args(model, i, batch, true);
@@ -255,6 +259,30 @@ static enum status layer_backward(struct error *error, struct model *model, int 
     return STATUS_OK;
 }
 
+enum status model_standardize(struct error *error, struct model *model) {
+    struct filter_args layers[MAX_LAYERS];
+    const struct filter_list filters = filter_list(layers, model);
+    return filters.count == 0 ? STATUS_OK
+                              : model->operations->filter_forward(error, model->device, &filters);
+}
+
+/* The gradients that the layers' backward passes left for later, then those of raw filters. */
+static enum status finish_backward(struct error *error, struct model *model,
+                                   const struct device_batch *batch) {
+    const struct operations *op = model->operations;
+    struct norm_args norms[MAX_LAYERS];
+    struct finish_args finish = {0, norms};
+    struct filter_args layers[MAX_LAYERS];
+    const struct filter_list filters = filter_list(layers, model);
+    for (int i = 0; i < model->network.layer_count; i++)
+        if (model->norm_workspace[i] != NULL)
+            norms[finish.count++] = model_norm_args(model, i, batch, true);
+    if (op->finish_gradients != NULL &&
+        op->finish_gradients(error, model->device, &finish) != STATUS_OK)
+        return error->status;
+    return filters.count == 0 ? STATUS_OK : op->filter_backward(error, model->device, &filters);
+}
+
 enum status model_walk(struct error *error, struct model *model, const struct device_batch *batch,
                        bool training) {
     const struct operations *op = model->operations;
@@ -262,7 +290,8 @@ enum status model_walk(struct error *error, struct model *model, const struct de
     struct loss_args loss = loss_args(model, batch, training);
     struct sgd_args sgd = sgd_args(model, batch);
     int layers = model->network.layer_count;
-    if (op->input(error, model->device, &input) != STATUS_OK)
+    if ((training && model_standardize(error, model) != STATUS_OK) ||
+        op->input(error, model->device, &input) != STATUS_OK)
         return error->status;
     for (int i = 0; i < layers; i++)
         if (layer_forward(error, model, i, batch, training) != STATUS_OK)
@@ -274,5 +303,7 @@ enum status model_walk(struct error *error, struct model *model, const struct de
     for (int i = layers - 1; i >= 0; i--)
         if (layer_backward(error, model, i, batch) != STATUS_OK)
             return error->status;
+    if (finish_backward(error, model, batch) != STATUS_OK)
+        return error->status;
     return op->sgd(error, model->device, &sgd);
 }

@@ -29,7 +29,9 @@ struct model {
     float *weights, *gradients, *velocity; /* [plan.parameter_count] each */
     float *statistics;                     /* [plan.statistics_count] */
     unsigned char *activations;            /* plan.activation_bytes */
-    void *workspace;
+    void *workspace;                       /* of all operations, and what follows */
+    void *filter_workspace;                /* of deferred filter gradients; NULL: none */
+    void *norm_workspace[MAX_LAYERS];      /* of norms with deferred gradients; NULL: none */
     struct counters *counters;
 
     struct counters *counters_host; /* pinned */
@@ -37,14 +39,18 @@ struct model {
     float *staging; /* pinned: weights, statistics, velocity, laid out as on the device */
     struct event *done;
 
+    bool standardized;       /* the filters of the present weights are */
     int64_t batches_tracked; /* training steps since the initial weights */
 
     int replay_count;
     struct replay replays[MAX_REPLAYS];
 };
 
-/* Calls the operations of a whole step one by one: forward and, with `training`, backward and
- * SGD. */
+/* Standardizes the filters of all layers that want it. */
+enum status model_standardize(struct error *error, struct model *model);
+
+/* Calls the operations of a whole step one by one. With `training`: filters, forward, backward and
+ * SGD. Otherwise forward alone, with the filters of the last model_standardize. */
 enum status model_walk(struct error *error, struct model *model, const struct device_batch *batch,
                        bool training);
 
@@ -70,7 +76,6 @@ void model_replay_clear(struct model *model);
 
 /* The arguments of layer i's operations, with all pointers (model.c). */
 struct conv_args model_conv_args(const struct model *model, int i, int batch);
-struct filter_args model_filter_args(const struct model *model, int i);
 struct norm_args model_norm_args(const struct model *model, int i, const struct device_batch *batch,
                                  bool training);
 

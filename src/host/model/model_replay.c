@@ -42,7 +42,12 @@ enum status model_step(struct error *error, struct model *model, const struct de
                        bool training) {
     bool replays = model->options.replay && model->backend->replay != NULL;
     struct replay *replay = replays ? find(model, batch, training) : NULL;
-    enum status status;
+    enum status status = STATUS_OK;
+    if (!training && !model->standardized)
+        status = model_standardize(error, model);
+    if (status != STATUS_OK)
+        return status;
+    model->standardized = !training;
     if (replay == NULL) {
         status = model_walk(error, model, batch, training);
         if (replays)

@@ -7,23 +7,62 @@
 #include <math.h>
 #include <string.h>
 
-/* The largest workspace that any operation needs. */
-static size_t workspace_bytes(const struct model *model) {
-    struct device_batch batch = {.count = model->plan.batch};
-    size_t most = 1;
+/* Offsets of the workspaces in their common block. The first is shared by all operations. */
+struct workspaces {
+    size_t filters;           /* of deferred filter gradients */
+    size_t norms[MAX_LAYERS]; /* of a norm with deferred gradients; 0: it uses the shared one */
+    size_t bytes;
+};
+
+/* Reserves `bytes` at *end, and advances *end to the next multiple of 256. */
+static size_t reserve(size_t *end, size_t bytes) {
+    size_t offset = *end;
+    *end += (bytes + 255) / 256 * 256;
+    return offset;
+}
+
+static struct workspaces find_workspaces(const struct model *model) {
+    const struct operations *op = model->operations;
+    const struct device_batch batch = {.count = model->plan.batch};
+    struct workspaces places = {0};
+    size_t convolutions = 1, shared = 1, norms[MAX_LAYERS] = {0};
     for (int i = 0; i < model->network.layer_count; i++) {
-        size_t bytes = 0;
-        if (model->network.layers[i].kind == LAYER_CONV) {
-            struct conv_args conv = model_conv_args(model, i, batch.count);
-            bytes = model->operations->conv_workspace(model->device, &conv);
-        } else if (model->network.layers[i].kind == LAYER_NORM) {
-            struct norm_args norm = model_norm_args(model, i, &batch, true);
-            bytes = model->operations->norm[model->network.layers[i].norm].workspace(model->device,
-                                                                                     &norm);
+        const struct layer *layer = &model->network.layers[i];
+        if (layer->kind == LAYER_CONV) {
+            const struct conv_args conv = conv_shape_args(layer, batch.count);
+            size_t bytes = op->conv_workspace(model->device, &conv);
+            convolutions = bytes > convolutions ? bytes : convolutions;
+        } else if (layer->kind == LAYER_NORM) {
+            const struct norm_args norm = model_norm_args(model, i, &batch, true);
+            size_t bytes = op->norm[layer->norm].workspace(model->device, &norm);
+            if (norm.deferred)
+                norms[i] = bytes + 1;
+            else
+                shared = bytes > shared ? bytes : shared;
         }
-        most = bytes > most ? bytes : most;
     }
-    return most;
+    reserve(&places.bytes, shared > convolutions ? shared : convolutions);
+    if (op->finish_gradients != NULL)
+        places.filters = reserve(&places.bytes, convolutions);
+    for (int i = 0; i < model->network.layer_count; i++)
+        if (norms[i] > 0)
+            places.norms[i] = reserve(&places.bytes, norms[i]);
+    return places;
+}
+
+static enum status allocate_workspaces(struct error *error, struct model *model,
+                                       const struct workspaces *places) {
+    unsigned char *memory;
+    if (model->backend->alloc(error, model->device, &memory, places->bytes,
+                              "the workspace of a batch") != STATUS_OK)
+        return error->status;
+    model->workspace = memory;
+    if (places->filters > 0)
+        model->filter_workspace = memory + places->filters;
+    for (int i = 0; i < model->network.layer_count; i++)
+        if (places->norms[i] > 0)
+            model->norm_workspace[i] = memory + places->norms[i];
+    return STATUS_OK;
 }
 
 /* Bytes of device memory needed for batches of up to `batch`, given the workspace for
@@ -65,8 +104,8 @@ static enum status check_memory(struct error *error, struct model *model, size_t
 
 static enum status allocate(struct error *error, struct model *model) {
     const struct backend *backend = model->backend;
-    size_t workspace = workspace_bytes(model);
-    if (check_memory(error, model, workspace) != STATUS_OK)
+    const struct workspaces workspaces = find_workspaces(model);
+    if (check_memory(error, model, workspaces.bytes) != STATUS_OK)
         return error->status;
     struct device *device = model->device;
     size_t parameters = model->plan.parameter_count * sizeof(float);
@@ -79,7 +118,7 @@ static enum status allocate(struct error *error, struct model *model) {
         backend->alloc(error, device, &model->counters, sizeof *model->counters, "counters") ||
         backend->alloc(error, device, &model->activations, model->plan.activation_bytes,
                        "the activations of a batch") ||
-        backend->alloc(error, device, &model->workspace, workspace, "the workspace of a batch") ||
+        allocate_workspaces(error, model, &workspaces) ||
         backend->alloc_pinned(error, device, &model->counters_host, sizeof *model->counters_host,
                               "counters on the host") ||
         backend->alloc_pinned(error, device, &model->logits_host, logits, "logits on the host") ||
@@ -180,6 +219,7 @@ void model_clear_staging(struct model *model) {
 
 enum status model_upload_state(struct error *error, struct model *model) {
     const struct backend *backend = model->backend;
+    model->standardized = false;
     const struct staging from = model_staging(model);
     size_t parameters = model->plan.parameter_count * sizeof(float);
     if (backend->upload(error, model->device, STREAM_COMPUTE, model->weights, from.weights,

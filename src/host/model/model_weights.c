@@ -152,15 +152,17 @@ static void list_state(struct state *out, const struct model *model, enum extent
 
 /* Enqueues copies of the standardized filters, which replace the raw ones in the staging memory. */
 static enum status download_filters(struct error *error, struct model *model) {
+    const unsigned char *activations = model->activations;
+    if (model_standardize(error, model) != STATUS_OK)
+        return error->status;
     for (int i = 0; i < model->network.layer_count; i++) {
         const struct layer *layer = &model->network.layers[i];
         if (layer->filter_norm <= 0)
             continue;
-        struct filter_args filter = model_filter_args(model, i);
-        float *to = model_staging(model).weights + model->plan.layers[i].weight;
-        if (model->operations->filter_forward(error, model->device, &filter) ||
-            model->backend->download(error, model->device, STREAM_COMPUTE, to, filter.y,
-                                     (size_t)layer->weight_count * sizeof(float)))
+        const struct layer_plan *place = &model->plan.layers[i];
+        if (model->backend->download(
+                error, model->device, STREAM_COMPUTE, model_staging(model).weights + place->weight,
+                activations + place->filter, (size_t)layer->weight_count * sizeof(float)))
             return error->status;
     }
     return STATUS_OK;

@@ -76,7 +76,7 @@ static void place_gradients(struct plan *plan, const struct network *network) {
             place->gradient =
                 take(&plan->activation_bytes,
                      (size_t)plan->batch * (size_t)shape_elements(layer->out) * sizeof(float));
-        if (layer->kind == LAYER_NORM)
+        if (layer->kind == LAYER_NORM && !layer->per_element)
             plan->layers[layer->input].gradient = place->gradient;
         if (layer->kind != LAYER_POOL || layer->skip == LAYER_NONE)
             continue;

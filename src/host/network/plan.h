@@ -40,7 +40,8 @@ struct plan {
 /* Lays out `network` for batches of up to `batch` images.
  *
  * Gradients share memory where one overwrites the other. A norm's input gradient replaces its
- * output gradient. The two addends of a skip have the same gradient, that of their sum: the
+ * output gradient, but where weights are per element: their gradients may be computed later, from
+ * the output gradient. The two addends of a skip have the same gradient, that of their sum: the
  * convolution at the end of the branch reads it first, then the convolution at its start adds to
  * it. */
 void plan_make(struct plan *out, const struct network *network, int batch);
