@@ -1,34 +1,13 @@
-// capture.cpp: capture of streams into graphs, and launch of graphs. A graph of the stand-in is the
-// work of one stream, in order.
+// capture.cpp: capture of streams. Their work becomes the nodes of a graph, with an edge wherever
+// streams and events order two of them ("CUDA Graphs", "Stream Capture", of the CUDA C++
+// Programming Guide).
 
 #include "runtime.hpp"
 
 #include <algorithm>
 
-struct CUgraph_st {
-    long number;
-    std::vector<cudasim::operation> operations;
-};
-
-struct CUgraphExec_st {
-    long number;
-    std::vector<cudasim::operation> operations;
-};
-
 namespace cudasim {
 namespace {
-
-struct capture_store {
-    std::vector<cudaGraph_t> graphs;
-    std::vector<cudaGraphExec_t> execs;
-    long made = 0;
-    unsigned long captures = 0;
-};
-
-capture_store &the() {
-    static capture_store *state = new capture_store; // outlives every atexit handler
-    return *state;
-}
 
 // Whether a capture forbids calls of this thread that might wait ("cudaStreamCaptureMode" of the
 // CUDA Runtime API).
@@ -54,19 +33,6 @@ cudaError_t refuse(bool whatever_the_mode) {
     return error;
 }
 
-template <class T> void remove_from(std::vector<T> *all, T one, const char *call) {
-    auto found = std::find(all->begin(), all->end(), one);
-    if (found == all->end())
-        fail("%s: the graph does not exist (any more)", call);
-    all->erase(found);
-    delete one;
-}
-
-void need_exec(cudaGraphExec_t exec, const char *call) {
-    if (std::find(the().execs.begin(), the().execs.end(), exec) == the().execs.end())
-        fail("%s: the executable graph does not exist (any more)", call);
-}
-
 } // namespace
 
 cudaError_t refused_by_capture() {
@@ -84,18 +50,67 @@ cudaError_t refused_by_capture_of(cudaStream_t stream) {
     return cudaErrorStreamCaptureUnsupported;
 }
 
-void report_leaked_graphs(std::vector<std::string> *lines) {
-    for (cudaGraph_t graph : the().graphs)
-        lines->push_back("graph " + std::to_string(graph->number));
-    for (cudaGraphExec_t exec : the().execs)
-        lines->push_back("executable graph " + std::to_string(exec->number));
+cudaError_t append_node(cudaStream_t stream, operation op) {
+    capture_state *capture = stream->capture.get();
+    if (!capture->valid)
+        return cudaErrorStreamCaptureInvalidated;
+    capture->nodes.push_back({std::move(op), std::move(stream->reached), stream->branch});
+    stream->reached = {capture->nodes.size() - 1};
+    return cudaSuccess;
+}
+
+static cudaError_t break_captures(cudaStream_t stream, const mark &awaited, cudaError_t error) {
+    for (capture_state *each : {stream->capture.get(), awaited.capture.get()})
+        if (each)
+            each->valid = false;
+    return error;
+}
+
+cudaError_t wait_in_capture(cudaStream_t stream, const mark &awaited) {
+    if (!awaited.capture)
+        return break_captures(stream, awaited, cudaErrorStreamCaptureIsolation);
+    if (awaited.capture->ended)
+        return break_captures(stream, awaited, cudaErrorCapturedEvent);
+    if (stream->capture && stream->capture != awaited.capture)
+        return break_captures(stream, awaited, cudaErrorStreamCaptureMerge);
+    if (!awaited.capture->valid)
+        return cudaErrorStreamCaptureInvalidated;
+    if (!stream->capture) {
+        stream->capture = awaited.capture;
+        stream->branch = awaited.capture->branches++;
+    }
+    for (size_t node : awaited.nodes)
+        if (std::find(stream->reached.begin(), stream->reached.end(), node) ==
+            stream->reached.end())
+            stream->reached.push_back(node);
+    return cudaSuccess;
+}
+
+// Whether the stream waits for every node.
+static bool joined(cudaStream_t origin) {
+    const std::vector<node> &nodes = origin->capture->nodes;
+    std::vector<bool> waited(nodes.size());
+    for (size_t node : origin->reached)
+        waited[node] = true;
+    for (size_t i = nodes.size(); i-- > 0;)
+        for (size_t node : nodes[i].after)
+            if (waited[i])
+                waited[node] = true;
+    return std::find(waited.begin(), waited.end(), false) == waited.end();
+}
+
+static void release_streams(const std::shared_ptr<capture_state> &capture) {
+    capture->ended = true;
+    for (cudaStream_t stream : all_streams())
+        if (stream->capture == capture) {
+            stream->capture.reset();
+            stream->reached.clear();
+        }
 }
 
 } // namespace cudasim
 
 using namespace cudasim;
-
-// ---- capture -----------------------------------------------------------------------------------
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status) {
     api_call call("cudaStreamIsCapturing");
@@ -115,79 +130,37 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
         return call.end(cudaSuccess);
     if (stream->capture)
         return call.end(cudaErrorIllegalState);
-    stream->capture.reset(
-        new capture_state{++the().captures, mode, true, std::this_thread::get_id(), {}});
+    stream->capture =
+        std::make_shared<capture_state>(capture_state{mode, std::this_thread::get_id(), stream});
+    stream->branch = 0;
     return call.end(cudaSuccess);
 }
 
-// An error at the test's request still ends the capture, as an invalid one: otherwise the stream
+// An error at the test's request still ends the capture, as an invalid one: otherwise the streams
 // would be unusable.
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     api_call call("cudaStreamEndCapture");
     need_stream(stream, "cudaStreamEndCapture");
     *graph = nullptr;
-    if (!stream->capture)
+    std::shared_ptr<capture_state> capture = stream->capture;
+    if (!capture)
         return call.end(cudaErrorIllegalState);
-    if (stream->capture->mode != cudaStreamCaptureModeRelaxed &&
-        stream->capture->thread != std::this_thread::get_id()) {
-        stream->capture->valid = false;
+    if (capture->origin != stream) {
+        capture->valid = false;
+        return call.end(cudaErrorStreamCaptureUnmatched);
+    }
+    if (capture->mode != cudaStreamCaptureModeRelaxed &&
+        capture->thread != std::this_thread::get_id()) {
+        capture->valid = false;
         return call.end(cudaErrorStreamCaptureWrongThread);
     }
-    std::unique_ptr<capture_state> capture = std::move(stream->capture);
+    bool all_joined = joined(stream);
+    release_streams(capture);
     if (call.refused() != cudaSuccess || !capture->valid)
         return call.end(cudaErrorStreamCaptureInvalidated);
+    if (!all_joined)
+        return call.end(cudaErrorStreamCaptureUnjoined);
     the_counts().allocations++;
-    *graph = new CUgraph_st{++the().made, std::move(capture->operations)};
-    the().graphs.push_back(*graph);
-    return call.end(cudaSuccess);
-}
-
-// ---- graphs ------------------------------------------------------------------------------------
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long) {
-    api_call call("cudaGraphInstantiate");
-    the_counts().allocations++;
-    if (std::find(the().graphs.begin(), the().graphs.end(), graph) == the().graphs.end())
-        fail("cudaGraphInstantiate: the graph does not exist (any more)");
-    if (call.refused() != cudaSuccess)
-        return call.end(cudaSuccess);
-    *exec = new CUgraphExec_st{++the().made, graph->operations};
-    the().execs.push_back(*exec);
-    return call.end(cudaSuccess);
-}
-
-cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream) {
-    api_call call("cudaGraphUpload");
-    need_stream(stream, "cudaGraphUpload");
-    need_exec(exec, "cudaGraphUpload");
-    return call.end(cudaSuccess);
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-    api_call call("cudaGraphLaunch");
-    need_stream(stream, "cudaGraphLaunch");
-    need_exec(exec, "cudaGraphLaunch");
-    if (stream->capture)
-        fail(
-            "cudaGraphLaunch into a stream that is captured: the stand-in has no graphs in graphs");
-    if (call.refused() != cudaSuccess)
-        return call.end(cudaSuccess);
-    the_counts().graph_launches++;
-    for (const operation &op : exec->operations)
-        issue(stream, op);
-    return call.end(cudaSuccess);
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    api_call call("cudaGraphDestroy");
-    the_counts().allocations++;
-    remove_from(&the().graphs, graph, "cudaGraphDestroy");
-    return call.end(cudaSuccess);
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-    api_call call("cudaGraphExecDestroy");
-    the_counts().allocations++;
-    remove_from(&the().execs, exec, "cudaGraphExecDestroy");
+    *graph = make_graph(capture.get());
     return call.end(cudaSuccess);
 }

@@ -98,7 +98,10 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         fail("cudaMemcpyAsync: from host to host");
     operation op;
     op.copy = true;
-    op.host = source == side::pinned ? from : target == side::pinned ? to : nullptr;
+    op.name = "cudaMemcpyAsync";
+    op.spans = {{"the source", from, bytes, 1, false}, {"the target", to, bytes, 1, true}};
+    if (source == side::pinned || target == side::pinned)
+        op.hosts = {source == side::pinned ? from : to};
     op.issue = [=]() -> std::function<void()> {
         check_copy("cudaMemcpyAsync", to, from, bytes, kind);
         if (source == side::pinned)
@@ -118,6 +121,8 @@ cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stre
     check_device_range("cudaMemsetAsync", to, bytes);
     operation op;
     op.copy = true;
+    op.name = "cudaMemsetAsync";
+    op.spans = {{"the target", to, bytes, 1, true}};
     op.issue = [=]() -> std::function<void()> {
         check_device_range("cudaMemsetAsync", to, bytes);
         return [=]() { run_work("cudaMemsetAsync", [=]() { memset(to, value, bytes); }); };

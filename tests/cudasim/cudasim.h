@@ -24,6 +24,8 @@ struct cudasim_counts {
     long allocations; /* device or pinned memory, streams, events, graphs, descriptors, handles:
                          made or freed */
     long graph_launches;
+    long graph_nodes; /* of the graph that was instantiated or launched last */
+    long graph_chain; /* the most of its nodes that must run one after another */
 };
 void cudasim_reset_counts(void);
 #ifdef __cplusplus
@@ -46,7 +48,8 @@ enum cudasim_order { CUDASIM_LATEST, CUDASIM_EARLIEST, CUDASIM_OTHER };
 void cudasim_set_order(enum cudasim_order order);
 
 /* Whether each kernel is run a second time, with the blocks and the threads of each block in
- * reverse order, and must write the same bytes. On at the start unless CUDASIM_REVERSE=0. */
+ * reverse order, and must write the same bytes; and each graph of several streams once for each of
+ * them, with this one's work as early as possible. On at the start unless CUDASIM_REVERSE=0. */
 void cudasim_set_reverse(int on);
 
 /* Device memory in bytes; from CUDASIM_MEMORY at the start, else 2 GiB. */

@@ -7,6 +7,7 @@
 
 #include <cuda_runtime.h>
 #include <functional>
+#include <vector>
 
 namespace cudasim {
 
@@ -17,9 +18,22 @@ namespace cudasim {
 // A call of a library failed at the test's request (cudasim_failed_call).
 void library_call_failed(const char *name);
 
+// Memory that an operation reads or writes; NULL with 0 bytes for none.
+struct span {
+    const char *name;
+    const void *start;
+    size_t bytes;
+    size_t alignment;
+    bool written;
+};
+
 // Appends work to a stream, or to the graph that the stream is captured into. The work may read and
-// write device memory; it counts as one kernel launch of that name.
-void enqueue(cudaStream_t stream, const char *name, std::function<void()> work);
+// write the memory of the spans; it counts as one kernel launch of that name.
+void enqueue(cudaStream_t stream, const char *name, std::vector<span> spans,
+             std::function<void()> work);
+
+// Says that the work that runs gives other results when it is repeated.
+void results_vary();
 
 // Whether the bytes lie inside one live allocation of device memory.
 bool on_device(const void *start, size_t bytes);

@@ -111,6 +111,10 @@ bool work_runs_in_this_thread() {
     return the().runs && the().thread == std::this_thread::get_id();
 }
 
+bool work_runs_twice() {
+    return runs_in_reverse();
+}
+
 std::string who_runs() {
     if (!the().runs)
         return "";

@@ -49,7 +49,7 @@ void cudasim::enqueue_on(cudaStream_t stream, const char *name, std::vector<span
                          std::function<void()> work) {
     check_memory(name, spans);
     check_apart(name, spans);
-    enqueue(stream, name, [name, spans = std::move(spans), work = std::move(work)] {
+    enqueue(stream, name, spans, [name, spans, work = std::move(work)] {
         check_memory(name, spans);
         work();
     });

@@ -5,22 +5,11 @@
 
 #include "cudasim_internal.hpp"
 
-#include <vector>
-
 namespace cudasim {
 
 // Counts a call; true if it is the one that cudasim_fail_library_call chose: it must fail with
 // *status. `call` is its name, for cudasim_failed_call.
 bool library_call_fails(int *status, const char *call);
-
-// Memory that an operation reads or writes; NULL with 0 bytes for none.
-struct span {
-    const char *name;
-    const void *start;
-    size_t bytes;
-    size_t alignment;
-    bool written;
-};
 
 inline span floats_in(const char *name, const void *start, size_t count) {
     return {name, start, count * sizeof(float), sizeof(float), false};

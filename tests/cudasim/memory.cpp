@@ -37,6 +37,22 @@ struct granule {
     unsigned char *saved; // its content before the first run, later after it; null: not written
 };
 
+// A granule that a graph has changed.
+struct change {
+    granule where;
+    std::string who;                          // the last work that changed it, in the first run
+    size_t turn;                              // of that work
+    std::vector<unsigned char> before, after; // the graph; after its first run, empty: as before
+};
+
+// A graph that runs several times.
+struct graph_runs {
+    bool on = false, first = true;
+    bool varies = false; // and has work with other results each time
+    size_t turns = 0;
+    std::map<unsigned char *, change> changes; // by the start of the granule
+};
+
 struct memory_state {
     std::map<const unsigned char *, allocation> all; // by `map`
     std::deque<const unsigned char *> dead;
@@ -46,6 +62,7 @@ struct memory_state {
     unsigned char *save_area = nullptr;
     size_t save_used = 0;
     std::vector<granule> touched;
+    graph_runs graph;
 };
 
 memory_state &the() {
@@ -244,7 +261,7 @@ static bool open_granule(allocation *a, size_t index, bool write) {
         return false;
     if (the().running == run::once || write || known) {
         protect(g.start, g.end, PROT_READ | PROT_WRITE);
-        g.saved = the().running == run::first ? save(g) : nullptr;
+        g.saved = the().running == run::first || the().graph.on ? save(g) : nullptr;
         *now = opened::to_write;
     } else {
         protect(g.start, g.end, PROT_READ);
@@ -273,6 +290,21 @@ bool in_second_run() {
     return the().running == run::second;
 }
 
+// `saved` holds what the granule had before the work.
+static void keep_change(const granule &g, const std::string &who) {
+    size_t bytes = (size_t)(g.end - g.start);
+    graph_runs &graph = the().graph;
+    if (!graph.on || !g.saved || memcmp(g.start, g.saved, bytes) == 0)
+        return;
+    change &c = graph.changes[g.start];
+    if (c.before.empty())
+        c = {g, who, 0, {g.saved, g.saved + bytes}, {}};
+    if (graph.first)
+        c.who = who;
+    if (graph.first || c.turn == 0)
+        c.turn = ++graph.turns;
+}
+
 // Restores the old contents, with other margins: the second run may write only where the first did.
 void second_run_begins() {
     std::string who = who_runs();
@@ -280,6 +312,7 @@ void second_run_begins() {
         if (!g.saved)
             protect(g.start, g.end, PROT_READ | PROT_WRITE);
         check_margins(g.owner, g.start, g.end, MARGIN, who.c_str());
+        keep_change(g, who);
         if (g.saved)
             std::swap_ranges(g.start, g.end, g.saved);
         fill_margins(g.owner, g.start, g.end, MARGIN_2);
@@ -289,7 +322,8 @@ void second_run_begins() {
     the().running = run::second;
 }
 
-static void compare_runs(const std::string &who, const granule &g) {
+// Fails with the problem if the granule is not as it was after the first run, `saved`.
+static void compare_runs(const std::string &problem, const granule &g, const char *second_order) {
     const allocation *a = g.owner;
     const unsigned char *from = std::max(g.start, a->start),
                         *to = std::min(g.end, a->start + a->bytes);
@@ -304,9 +338,8 @@ static void compare_runs(const std::string &who, const granule &g) {
         memcpy(&first, g.saved + (a->start + word - g.start), 4);
         memcpy(&second, a->start + word, 4);
     }
-    fail("%s: the result depends on the order of blocks and threads, or on what lies outside of "
-         "its memory: %s, offset %zu: %g (0x%02x), in reverse order %g (0x%02x)",
-         who.c_str(), describe(a).c_str(), offset, (double)first, g.saved[at - g.start],
+    fail("%s: %s, offset %zu: %g (0x%02x), in %s order %g (0x%02x)", problem.c_str(),
+         describe(a).c_str(), offset, (double)first, g.saved[at - g.start], second_order,
          (double)second, *at);
 }
 
@@ -318,11 +351,14 @@ void work_ends() {
             protect(g.start, g.end, PROT_READ | PROT_WRITE);
             if (g.saved) {
                 check_margins(g.owner, g.start, g.end, MARGIN_2, who.c_str());
-                compare_runs(who, g);
+                compare_runs(who + ": the result depends on the order of blocks and threads, or "
+                                   "on what lies outside of its memory",
+                             g, "reverse");
             }
             fill_margins(g.owner, g.start, g.end, MARGIN);
         } else {
             check_margins(g.owner, g.start, g.end, MARGIN, who.c_str());
+            keep_change(g, who);
         }
         protect(g.start, g.end, PROT_NONE);
         g.owner->opened_to[(size_t)(g.start - g.owner->pages) / g.owner->granule] = opened::no;
@@ -332,6 +368,54 @@ void work_ends() {
         madvise(the().save_area, the().save_used, MADV_DONTNEED);
     the().save_used = 0;
     the().touched.clear();
+}
+
+// ---- graphs that run several times -------------------------------------------------------------
+
+void graph_begins() {
+    the().graph = {};
+    the().graph.on = true;
+}
+
+void results_vary() {
+    the().graph.varies = true;
+}
+
+// Work whose result differs makes what reads it differ, too. So the message is about the memory that
+// is finished first.
+static void compare_graph_runs(const std::string &name) {
+    std::map<size_t, const change *> by_turn;
+    for (auto &[start, c] : the().graph.changes)
+        by_turn[c.turn] = &c;
+    for (auto &[turn, c] : by_turn) {
+        granule g = c->where;
+        std::vector<unsigned char> first = c->after.empty() ? c->before : c->after;
+        g.saved = first.data();
+        protect(g.start, g.end, PROT_READ);
+        compare_runs(name +
+                         ": the result depends on the order of its branches, so an event is "
+                         "missing; last written by " +
+                         c->who,
+                     g, "another");
+    }
+}
+
+void graph_run_ends(const std::string &name, bool last) {
+    graph_runs &graph = the().graph;
+    if (!graph.first && !graph.varies)
+        compare_graph_runs(name);
+    for (auto &[start, c] : graph.changes) {
+        const granule &g = c.where;
+        protect(g.start, g.end, PROT_READ | PROT_WRITE);
+        if (graph.first)
+            c.after.assign(g.start, g.end);
+        if (!last)
+            std::copy(c.before.begin(), c.before.end(), g.start);
+        protect(g.start, g.end, PROT_NONE);
+    }
+    graph.first = false;
+    if (last)
+        graph = {}; // releases the copies
 }
 
 } // namespace cudasim

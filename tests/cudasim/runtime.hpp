@@ -1,6 +1,6 @@
 // runtime.hpp: what the files of the stand-in's runtime share: calls (calls.cpp), memory
-// (memory.cpp, faults.cpp), streams (stream.cpp, capture.cpp) and kernels (kernel.cpp, block.cpp,
-// shared.cpp).
+// (memory.cpp, faults.cpp), streams (stream.cpp, copy.cpp, capture.cpp, graph.cpp) and kernels
+// (kernel.cpp, block.cpp, shared.cpp).
 #ifndef CUDASIM_RUNTIME_HPP
 #define CUDASIM_RUNTIME_HPP
 
@@ -81,6 +81,12 @@ void work_ends();
 bool open_touched(const void *address, bool write);
 bool in_second_run();
 
+// Work between graph_begins and the last run's end belongs to a graph that runs several times, in
+// other orders. After each run but the last, memory is as before the graph; a run that leaves
+// another result than the first fails.
+void graph_begins();
+void graph_run_ends(const std::string &graph, bool last);
+
 // ---- faults.cpp --------------------------------------------------------------------------------
 
 // Installs the signal handlers again, in case something else (cmocka) has replaced them.
@@ -95,31 +101,43 @@ void check_device_range(const char *call, const void *start, size_t bytes);
 
 // ---- stream.cpp --------------------------------------------------------------------------------
 
+struct capture_state;
+
 // A place in a stream: where an event was recorded.
 struct mark {
     cudaStream_t stream;
     bool done;
-    double time;           // when it was reached, in seconds
-    unsigned long capture; // number of the capture that it belongs to, 0: none
+    double time;                            // when it was reached, in seconds
+    std::shared_ptr<capture_state> capture; // that it belongs to; null: none
+    std::vector<size_t> nodes;              // of the capture, which come before it
 };
 
 struct operation {
+    std::string name;        // for messages about the spans
+    std::vector<span> spans; // memory that it uses; of a kernel unknown
     // Called when the operation enters a stream's queue (not a graph); returns the work to do when
     // it runs.
     std::function<std::function<void()>()> issue;
     std::function<void()> work;        // what issue returned
     bool launch = false, copy = false; // counts as
-    const void *host = nullptr;        // pinned memory that it uses
+    std::vector<const void *> hosts;   // pinned memory that it uses
     std::shared_ptr<mark> reached;     // set when it has run
     std::shared_ptr<mark> awaited;     // set before it runs
 };
 
+struct node {
+    operation op;
+    std::vector<size_t> after; // the nodes that it waits for; their numbers are smaller
+    size_t branch;             // its stream: 0 where the capture began, then as they joined it
+};
+
 struct capture_state {
-    unsigned long number;
     enum cudaStreamCaptureMode mode;
-    bool valid;
     std::thread::id thread;
-    std::vector<operation> operations;
+    cudaStream_t origin;
+    bool valid = true, ended = false;
+    size_t branches = 1;
+    std::vector<node> nodes = {};
 };
 
 } // namespace cudasim
@@ -128,7 +146,9 @@ struct CUstream_st {
     long number;
     bool blocking; // waits for the default stream
     std::deque<cudasim::operation> queue;
-    std::unique_ptr<cudasim::capture_state> capture;
+    std::shared_ptr<cudasim::capture_state> capture; // null: not captured
+    size_t branch;                                   // of the capture
+    std::vector<size_t> reached;                     // nodes that its next one waits for
 };
 
 struct CUevent_st {
@@ -149,6 +169,7 @@ cudaError_t append(cudaStream_t stream, operation op);
 void issue(cudaStream_t stream, operation op);
 void run_until(cudaStream_t stream, const mark *goal); // goal null: everything
 void run_everything();
+enum cudasim_order chosen_order();
 void run_blocking_streams();
 bool uses_pinned(const allocation *); // by work that is still queued
 
@@ -160,6 +181,16 @@ bool uses_pinned(const allocation *); // by work that is still queued
 cudaError_t refused_by_capture();
 cudaError_t refused_by_any_capture();
 cudaError_t refused_by_capture_of(cudaStream_t stream);
+// A node of the capture that the stream belongs to; an error if the capture is broken.
+cudaError_t append_node(cudaStream_t stream, operation op);
+// The stream or the mark belongs to a capture: the other one joins it, or may not.
+cudaError_t wait_in_capture(cudaStream_t stream, const mark &awaited);
+
+// ---- graph.cpp ---------------------------------------------------------------------------------
+
+// Of the capture's nodes, which it takes. Fails if two that may run at the same time use the same
+// memory.
+cudaGraph_t make_graph(capture_state *capture);
 void report_leaked_graphs(std::vector<std::string> *lines);
 
 // ---- kernel.cpp, block.cpp, shared.cpp ---------------------------------------------------------
@@ -183,6 +214,7 @@ void run_work(const std::string &name, const std::function<void()> &work);
 // The work that runs now, for messages: "kernel NAME, block (x,y,z), thread (x,y,z)"; empty: none.
 std::string who_runs();
 bool work_runs_in_this_thread();
+bool work_runs_twice(); // cudasim_set_reverse
 
 // Runs the block `blockIdx` of the launch, its threads in order or in reverse order.
 void run_block(const kernel_launch &launch, bool reverse);

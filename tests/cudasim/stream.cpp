@@ -24,7 +24,9 @@ stream_state &the() {
     return *state;
 }
 
-enum cudasim_order order() {
+} // namespace
+
+enum cudasim_order chosen_order() {
     if (!the().order_known) {
         const char *text = getenv("CUDASIM_ORDER");
         std::string name = text ? text : "latest";
@@ -37,6 +39,8 @@ enum cudasim_order order() {
     }
     return the().order;
 }
+
+namespace {
 
 double seconds() {
     struct timespec now;
@@ -109,7 +113,7 @@ void report_leaked_streams(std::vector<std::string> *lines) {
 
 // `other` lets every stream run before the one that is waited for.
 void run_until(cudaStream_t stream, const mark *goal) {
-    if (order() == CUDASIM_OTHER)
+    if (chosen_order() == CUDASIM_OTHER)
         for (cudaStream_t each : the().streams)
             if (each != stream)
                 run_needed(each, nullptr);
@@ -118,7 +122,7 @@ void run_until(cudaStream_t stream, const mark *goal) {
 
 void run_everything() {
     std::vector<cudaStream_t> streams = the().streams;
-    if (order() == CUDASIM_OTHER)
+    if (chosen_order() == CUDASIM_OTHER)
         std::reverse(streams.begin(), streams.end());
     for (cudaStream_t stream : streams)
         run_needed(stream, nullptr);
@@ -136,7 +140,7 @@ void issue(cudaStream_t stream, operation op) {
     if (op.issue)
         op.work = op.issue();
     stream->queue.push_back(std::move(op));
-    if (order() == CUDASIM_EARLIEST)
+    if (chosen_order() == CUDASIM_EARLIEST)
         run_needed(stream, nullptr);
 }
 
@@ -145,18 +149,17 @@ cudaError_t append(cudaStream_t stream, operation op) {
         issue(stream, std::move(op));
         return cudaSuccess;
     }
-    if (!stream->capture->valid)
-        return cudaErrorStreamCaptureInvalidated;
-    stream->capture->operations.push_back(std::move(op));
-    return cudaSuccess;
+    return append_node(stream, std::move(op));
 }
 
-void enqueue(cudaStream_t stream, const char *name, std::function<void()> work) {
+void enqueue(cudaStream_t stream, const char *name, std::vector<span> spans,
+             std::function<void()> work) {
     std::lock_guard<std::recursive_mutex> lock(the_lock());
     need_stream(stream, name);
     operation op;
     op.launch = true;
-    std::string kept = name;
+    std::string kept = op.name = name;
+    op.spans = std::move(spans);
     op.issue = [kept, work]() -> std::function<void()> {
         return [kept, work]() { run_work(kept, work); };
     };
@@ -167,8 +170,9 @@ void enqueue(cudaStream_t stream, const char *name, std::function<void()> work) 
 bool uses_pinned(const allocation *a) {
     for (cudaStream_t stream : the().streams)
         for (const operation &op : stream->queue)
-            if (op.host && allocation_near(op.host) == a)
-                return true;
+            for (const void *host : op.hosts)
+                if (allocation_near(host) == a)
+                    return true;
     return false;
 }
 
@@ -233,16 +237,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     const std::shared_ptr<mark> &recorded = event->recorded;
     if (!recorded)
         return call.end(cudaSuccess);
-    if (stream->capture) {
-        if (recorded->capture == stream->capture->number)
-            return call.end(cudaSuccess); // the same stream: in order anyway
-        stream->capture->valid = false;
-        return call.end(cudaErrorStreamCaptureIsolation);
-    }
-    if (recorded->capture != 0)
-        fail("cudaStreamWaitEvent: event %ld was recorded in a capture; the stand-in captures one "
-             "stream only",
-             event->number);
+    if (stream->capture || recorded->capture)
+        return call.end(wait_in_capture(stream, *recorded));
     operation op;
     op.awaited = recorded;
     return call.end(append(stream, std::move(op)));
@@ -277,22 +273,19 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     need_event(event, "cudaEventRecord");
     if (call.refused() != cudaSuccess)
         return call.end(cudaSuccess);
-    auto here = std::make_shared<mark>(mark{stream, false, 0.0, 0});
-    if (stream->capture) {
-        if (!stream->capture->valid)
-            return call.end(cudaErrorStreamCaptureInvalidated);
-        here->capture = stream->capture->number;
-        event->recorded = here;
-        return call.end(cudaSuccess);
-    }
+    if (stream->capture && !stream->capture->valid)
+        return call.end(cudaErrorStreamCaptureInvalidated);
+    auto here = std::make_shared<mark>(mark{stream, false, 0.0, stream->capture, stream->reached});
     event->recorded = here;
+    if (stream->capture)
+        return call.end(cudaSuccess);
     operation op;
     op.reached = here;
     return call.end(append(stream, std::move(op)));
 }
 
 static cudaError_t captured_event(cudaEvent_t event) {
-    if (event->recorded && event->recorded->capture != 0) {
+    if (event->recorded && event->recorded->capture) {
         (void)refused_by_any_capture();
         return cudaErrorCapturedEvent;
     }

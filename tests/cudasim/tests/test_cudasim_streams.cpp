@@ -4,6 +4,8 @@
 
 #include "program.hpp"
 
+#include <thread>
+
 namespace {
 
 constexpr int N = 1000;
@@ -339,6 +341,336 @@ void capture_never_ended() {
     OK(cudaStreamDestroy(s.compute));
 }
 
+// ---- graphs of several streams -----------------------------------------------------------------
+
+// y = x + value. Unlike add it forgets what was there.
+__global__ void assign(float *y, const float *x, float value) {
+    int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    if (i < N)
+        y[i] = x[i] + value;
+}
+
+// A step with a second branch, and with more arrays of zeros.
+struct branches {
+    step s;
+    cudaStream_t side, third;
+    cudaEvent_t forked, joined;
+    float *z, *w;
+};
+
+branches begin_branches() {
+    branches b = {begin(),     new_stream(),         new_stream(),        new_event(),
+                  new_event(), new_device<float>(N), new_device<float>(N)};
+    OK(cudaMemsetAsync(b.z, 0, BYTES, b.s.compute));
+    OK(cudaMemsetAsync(b.w, 0, BYTES, b.s.compute));
+    OK(cudaStreamSynchronize(b.s.compute));
+    return b;
+}
+
+void end_branches(const branches *b) {
+    OK(cudaFree(b->z));
+    OK(cudaFree(b->w));
+    OK(cudaEventDestroy(b->forked));
+    OK(cudaEventDestroy(b->joined));
+    OK(cudaStreamDestroy(b->side));
+    OK(cudaStreamDestroy(b->third));
+    end(&b->s);
+}
+
+void add_on(cudaStream_t stream, float *y, const float *x, float value) {
+    RUN(add, (N + 255) / 256, 256, 0, stream, y, x, value);
+}
+
+void assign_on(cudaStream_t stream, float *y, const float *x, float value) {
+    RUN(assign, (N + 255) / 256, 256, 0, stream, y, x, value);
+}
+
+void begin_capture(const branches *b) {
+    OK(cudaStreamBeginCapture(b->s.compute, cudaStreamCaptureModeThreadLocal));
+}
+
+cudaGraphExec_t end_capture(const branches *b) {
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    OK(cudaStreamEndCapture(b->s.compute, &graph));
+    OK(cudaGraphInstantiate(&exec, graph, 0));
+    OK(cudaGraphDestroy(graph));
+    return exec;
+}
+
+// `to` waits for what is in `from` now.
+void order(cudaEvent_t event, cudaStream_t from, cudaStream_t to) {
+    OK(cudaEventRecord(event, from));
+    OK(cudaStreamWaitEvent(to, event, 0));
+}
+
+bool is_captured(cudaStream_t stream) {
+    enum cudaStreamCaptureStatus status;
+    OK(cudaStreamIsCapturing(stream, &status));
+    return status == cudaStreamCaptureStatusActive;
+}
+
+// Launches twice, and reads an array after it.
+float launch_twice(const branches *b, cudaGraphExec_t exec, const float *array) {
+    for (int i = 0; i < 2; i++)
+        OK(cudaGraphLaunch(exec, b->s.compute));
+    OK(cudaMemcpyAsync(b->s.result, array, BYTES, cudaMemcpyDeviceToHost, b->s.compute));
+    OK(cudaStreamSynchronize(b->s.compute));
+    OK(cudaGraphExecDestroy(exec));
+    return b->s.result[N - 1];
+}
+
+enum fault { NONE, EARLY_FORK, LATE_JOIN };
+
+void fork_and_join(fault f) {
+    branches b = begin_branches();
+    const step *s = &b.s;
+    begin_capture(&b);
+    NEED(is_captured(s->compute) && !is_captured(b.side));
+    if (f == EARLY_FORK)
+        order(b.forked, s->compute, b.side);
+    add_on(s->compute, s->x, s->y, 1);
+    if (f != EARLY_FORK)
+        order(b.forked, s->compute, b.side);
+    NEED(is_captured(b.side) && !is_captured(b.third));
+    add_on(b.side, b.z, s->x, 1);
+    add_on(s->compute, s->y, s->x, 3);
+    if (f != LATE_JOIN)
+        order(b.joined, b.side, s->compute);
+    add_on(s->compute, s->y, b.z, 0);
+    if (f == LATE_JOIN)
+        order(b.joined, b.side, s->compute);
+    cudaGraphExec_t exec = end_capture(&b);
+    NEED(!is_captured(s->compute) && !is_captured(b.side));
+    cudasim_reset_counts();
+    NEED(launch_twice(&b, exec, s->y) == 28);
+    struct cudasim_counts c = cudasim_counts();
+    NEED(c.graph_launches == 2 && c.launches == 8 && c.copies == 1);
+    if (f == NONE)
+        NEED(c.graph_nodes == 4 && c.graph_chain == 3);
+    add_on(b.side, b.z, s->x, 1); // an ordinary stream again
+    end_branches(&b);
+}
+
+void two_streams_captured() {
+    fork_and_join(NONE);
+}
+
+void fork_too_early() {
+    fork_and_join(EARLY_FORK);
+}
+
+void join_too_late() {
+    fork_and_join(LATE_JOIN);
+}
+
+// Without the repeated runs, a missing event is a wrong result in one of the orders.
+void fork_too_early_run_once() {
+    cudasim_set_reverse(0);
+    fork_and_join(EARLY_FORK);
+}
+
+void join_too_late_run_once() {
+    cudasim_set_reverse(0);
+    fork_and_join(LATE_JOIN);
+}
+
+// The side stream forks once more; the third joins the first. Work after the launch waits for all
+// of them.
+void nested(bool third_waits) {
+    branches b = begin_branches();
+    const step *s = &b.s;
+    begin_capture(&b);
+    order(b.forked, s->compute, b.side);
+    if (!third_waits)
+        order(b.forked, b.side, b.third);
+    add_on(b.side, b.z, s->x, 1);
+    if (third_waits)
+        order(b.forked, b.side, b.third);
+    add_on(b.side, s->y, b.z, 2);
+    add_on(b.third, b.w, b.z, 4);
+    order(b.joined, b.side, s->compute);
+    order(b.joined, b.third, s->compute);
+    NEED(is_captured(b.third));
+    cudaGraphExec_t exec = end_capture(&b);
+    struct cudasim_counts c = cudasim_counts();
+    NEED(!third_waits || (c.graph_nodes == 3 && c.graph_chain == 2));
+    NEED(launch_twice(&b, exec, b.w) == (1 + 4) + (2 + 4));
+    OK(cudaMemcpy(s->result, s->y, BYTES, cudaMemcpyDeviceToHost));
+    NEED(s->result[0] == (1 + 2) + (2 + 2));
+    end_branches(&b);
+}
+
+void nested_forks() {
+    nested(true);
+}
+
+void side_streams_race() {
+    nested(false);
+}
+
+void side_streams_race_run_once() {
+    cudasim_set_reverse(0);
+    nested(false);
+}
+
+// The same streams fork and join again; a join of a branch without work is no node.
+void forked_again_and_again() {
+    branches b = begin_branches();
+    const step *s = &b.s;
+    begin_capture(&b);
+    for (int i = 0; i < 3; i++) {
+        order(b.forked, s->compute, b.side);
+        add_on(b.side, b.z, s->x, 1);
+        add_on(s->compute, s->y, s->x, 2);
+        order(b.joined, b.side, s->compute);
+        add_on(s->compute, s->x, b.z, 0);
+    }
+    order(b.forked, s->compute, b.side);
+    order(b.joined, b.side, s->compute);
+    cudaGraphExec_t exec = end_capture(&b);
+    struct cudasim_counts c = cudasim_counts();
+    NEED(c.graph_nodes == 9 && c.graph_chain == 6);
+    NEED(launch_twice(&b, exec, s->y) == 2 * 6 + (0 + 1 + 4 + 12 + 33 + 88));
+    end_branches(&b);
+}
+
+// Two branches pass different values through one array. Each pair of kernels is right; only
+// together they are wrong.
+void shared_scratch() {
+    branches b = begin_branches();
+    const step *s = &b.s;
+    begin_capture(&b);
+    order(b.forked, s->compute, b.side);
+    assign_on(s->compute, b.w, s->x, 1);
+    assign_on(b.side, b.w, s->x, 2);
+    add_on(s->compute, s->y, b.w, 0);
+    add_on(b.side, b.z, b.w, 0);
+    order(b.joined, b.side, s->compute);
+    NEED(launch_twice(&b, end_capture(&b), b.z) == 2 + 2);
+    end_branches(&b);
+}
+
+void shared_scratch_run_once() {
+    cudasim_set_reverse(0);
+    shared_scratch();
+}
+
+// Calls whose memory is known are compared before anything runs.
+void branches_write_the_same() {
+    branches b = begin_branches();
+    begin_capture(&b);
+    order(b.forked, b.s.compute, b.side);
+    OK(cudaMemsetAsync(b.z, 0, BYTES, b.s.compute));
+    OK(cudaMemcpyAsync(b.z + N - 1, b.w, sizeof(float), cudaMemcpyDeviceToDevice, b.side));
+    order(b.joined, b.side, b.s.compute);
+    (void)end_capture(&b);
+}
+
+void branches_of_copies() {
+    branches b = begin_branches();
+    begin_capture(&b);
+    order(b.forked, b.s.compute, b.side);
+    OK(cudaMemcpyAsync(b.z, b.w, BYTES / 2, cudaMemcpyDeviceToDevice, b.s.compute));
+    OK(cudaMemcpyAsync(b.z + N / 2, b.w, BYTES / 2, cudaMemcpyDeviceToDevice, b.side));
+    order(b.joined, b.side, b.s.compute);
+    OK(cudaMemsetAsync(b.w, 0, BYTES, b.s.compute));
+    NEED(launch_twice(&b, end_capture(&b), b.z) == 0);
+    end_branches(&b);
+}
+
+// Begins a capture with work on both branches, ends it after `fault`, and needs this error.
+template <class F> void expect_no_graph(F fault, cudaError_t expected) {
+    branches b = begin_branches();
+    cudaGraph_t graph;
+    begin_capture(&b);
+    add_on(b.s.compute, b.s.x, b.s.y, 1);
+    order(b.forked, b.s.compute, b.side);
+    add_on(b.side, b.z, b.s.x, 1);
+    fault(&b);
+    NEED(cudaStreamEndCapture(b.s.compute, &graph) == expected && !graph);
+    NEED(cudaGetLastError() == expected);
+    NEED(!is_captured(b.s.compute) && !is_captured(b.side));
+    add_on(b.s.compute, b.s.y, b.s.x, 1);
+    add_on(b.side, b.z, b.w, 1);
+    end_branches(&b);
+}
+
+void branches_that_fail() {
+    const cudaError_t invalidated = cudaErrorStreamCaptureInvalidated;
+    expect_no_graph([](branches *) {}, cudaErrorStreamCaptureUnjoined);
+    expect_no_graph(
+        [](branches *b) { // joined too early
+            order(b->joined, b->side, b->s.compute);
+            add_on(b->side, b->z, b->s.x, 1);
+        },
+        cudaErrorStreamCaptureUnjoined);
+    expect_no_graph(
+        [](branches *b) { // joined to a stream that is not joined
+            order(b->joined, b->side, b->third);
+            add_on(b->third, b->w, b->s.x, 1);
+        },
+        cudaErrorStreamCaptureUnjoined);
+    expect_no_graph(
+        [](branches *b) {
+            cudaGraph_t graph;
+            NEED(cudaStreamEndCapture(b->side, &graph) == cudaErrorStreamCaptureUnmatched);
+            NEED(!graph);
+            LAUNCH(add, 1, 256, 0, b->side, b->z, b->s.x, 1.0f);
+            NEED(cudaGetLastError() == cudaErrorStreamCaptureInvalidated);
+        },
+        invalidated);
+    expect_no_graph(
+        [](branches *b) {
+            cudaGraph_t graph;
+            cudaError_t error = cudaSuccess;
+            std::thread([&] { error = cudaStreamEndCapture(b->s.compute, &graph); }).join();
+            NEED(error == cudaErrorStreamCaptureWrongThread && !graph);
+        },
+        invalidated);
+    expect_no_graph(
+        [](branches *b) {
+            NEED(cudaStreamBeginCapture(b->side, cudaStreamCaptureModeThreadLocal) ==
+                 cudaErrorIllegalState);
+            NEED(cudaStreamSynchronize(b->side) == cudaErrorStreamCaptureUnsupported);
+        },
+        invalidated);
+    expect_no_graph(
+        [](branches *b) {
+            OK(cudaEventRecord(b->s.copied, b->s.copy));
+            NEED(cudaStreamWaitEvent(b->side, b->s.copied, 0) == cudaErrorStreamCaptureIsolation);
+        },
+        invalidated);
+    expect_no_graph(
+        [](branches *b) {
+            cudaGraph_t graph;
+            OK(cudaStreamBeginCapture(b->third, cudaStreamCaptureModeThreadLocal));
+            NEED(cudaStreamWaitEvent(b->third, b->forked, 0) == cudaErrorStreamCaptureMerge);
+            NEED(cudaStreamEndCapture(b->third, &graph) == cudaErrorStreamCaptureInvalidated);
+        },
+        invalidated);
+}
+
+// After its capture an event stands for nothing that could be waited for.
+void captured_event_outside() {
+    branches b = begin_branches();
+    begin_capture(&b);
+    order(b.forked, b.s.compute, b.side);
+    OK(cudaGraphExecDestroy(end_capture(&b)));
+    NEED(cudaStreamWaitEvent(b.side, b.forked, 0) == cudaErrorCapturedEvent);
+    NEED(cudaEventSynchronize(b.forked) == cudaErrorCapturedEvent);
+    NEED(cudaGetLastError() == cudaErrorCapturedEvent);
+    order(b.forked, b.s.compute, b.side); // recorded again
+    end_branches(&b);
+}
+
+void side_stream_destroyed_in_capture() {
+    branches b = begin_branches();
+    begin_capture(&b);
+    order(b.forked, b.s.compute, b.side);
+    OK(cudaStreamDestroy(b.side));
+}
+
 // ---- errors, leaks, the device -----------------------------------------------------------------
 
 void injected_errors() {
@@ -443,6 +775,12 @@ const program programs[] = {
     RIGHT(time_between_events),
     RIGHT(graphs_replay),
     RIGHT(forbidden_in_capture),
+    RIGHT(two_streams_captured),
+    RIGHT(nested_forks),
+    RIGHT(forked_again_and_again),
+    RIGHT(branches_of_copies),
+    RIGHT(branches_that_fail),
+    RIGHT(captured_event_outside),
     RIGHT(injected_errors),
     RIGHT(injected_launch_failure),
     RIGHT(limited_memory),
@@ -474,6 +812,23 @@ const program programs[] = {
     WRONG(graph_of_freed_memory, "offset 0 of device allocation 1 (4000 bytes), which was freed",
           EACH_ORDER),
     WRONG(capture_never_ended, "cudaStreamDestroy of a stream that is captured", EACH_ORDER),
+    WRONG(fork_too_early,
+          "cudasim: graph 2: the result depends on the order of its branches, so an event is "
+          "missing; last written by kernel add: device allocation 5 (4000 bytes), offset",
+          EACH_ORDER),
+    WRONG(join_too_late, "the result depends on the order of its branches", EACH_ORDER),
+    WRONG(side_streams_race, "the result depends on the order of its branches", EACH_ORDER),
+    WRONG(shared_scratch, "the result depends on the order of its branches", EACH_ORDER),
+    WRONG(fork_too_early_run_once, "not so: launch_twice(&b, exec, s->y) == 28", ORDERS_ANY),
+    WRONG(join_too_late_run_once, "not so: launch_twice(&b, exec, s->y) == 28", ORDERS_ANY),
+    WRONG(side_streams_race_run_once, "not so: launch_twice(&b, exec, b.w)", ORDERS_ANY),
+    WRONG(shared_scratch_run_once, "not so: launch_twice(&b, end_capture(&b), b.z)", ORDERS_ANY),
+    WRONG(branches_write_the_same,
+          "cudaMemsetAsync (the target) and cudaMemcpyAsync (the target) are captured in streams "
+          "that no event orders, and use the same memory: device allocation 5 (4000 bytes)",
+          EACH_ORDER),
+    WRONG(side_stream_destroyed_in_capture, "cudaStreamDestroy of a stream that is captured",
+          EACH_ORDER),
     LEAKING(leaked_memory, "device allocation 1 (4 bytes)"),
     LEAKING(leaked_pinned_memory, "pinned allocation 1 (4 bytes)"),
     LEAKING(leaked_event, "event 1"),

@@ -65,24 +65,23 @@ static void check_step(const struct cudasim_counts *counts, int epoch, bool repl
     }
 }
 
-/* Runs every step of every epoch; returns the launches of the last full one. */
-static long check_steps(struct run *run, bool training, bool replay) {
+/* Runs every step of every epoch; returns the counts of the last one. */
+static struct cudasim_counts check_steps(struct run *run, bool training, bool replay) {
     struct error error;
     const struct step_state state = {.step = 1, .learning_rate = 0.01f};
     struct device_batch batch;
-    long launches = 0;
+    struct cudasim_counts counts = {0};
     for (int epoch = 0; epoch < (replay ? EPOCHS : 2); epoch++) {
         assert_succeeded(feed_begin(&error, run->feed, epoch, 0), &error);
         assert_succeeded(feed_next(&error, run->feed, &batch, &state), &error);
         while (batch.count > 0) {
-            struct cudasim_counts counts = step(run, &batch, training);
+            counts = step(run, &batch, training);
             check_step(&counts, epoch, replay);
-            launches = counts.launches;
             assert_succeeded(feed_release(&error, run->feed), &error);
             assert_succeeded(feed_next(&error, run->feed, &batch, &state), &error);
         }
     }
-    return launches;
+    return counts;
 }
 
 static void counts_of_a_step(void **state) {
@@ -91,18 +90,21 @@ static void counts_of_a_step(void **state) {
     cudasim_set_reverse(0); /* test_agreement runs the same kernels in both orders */
     for (int r = 0; r < 2; r++)
         for (int norm = 0; norm < NORM_COUNT; norm++) {
-            long launches[2];
+            struct cudasim_counts counts[2];
             for (int replay = 0; replay < 2; replay++) {
                 struct run run;
                 run_open(&run, recipes[r], (enum norm_kind)norm, replay);
-                launches[replay] = check_steps(&run, true, replay);
+                counts[replay] = check_steps(&run, true, replay);
                 if (replay) /* evaluating the same batches must not replay the training step */
-                    assert_true(check_steps(&run, false, replay) < launches[replay]);
+                    assert_true(check_steps(&run, false, replay).launches < counts[1].launches);
                 run_close(&run);
             }
-            assert_int_equal(launches[0], launches[1]);
-            print_message("# %s, %s: %ld launches per step\n", norm_option((enum norm_kind)norm),
-                          recipe_option(recipes[r]), launches[0]);
+            assert_int_equal(counts[0].launches, counts[1].launches);
+            assert_int_equal(counts[1].graph_nodes, counts[1].launches); /* no copies */
+            assert_in_range(counts[1].graph_chain, 1, counts[1].graph_nodes);
+            print_message("# %s, %s: %ld launches per step, the longest chain %ld\n",
+                          norm_option((enum norm_kind)norm), recipe_option(recipes[r]),
+                          counts[1].graph_nodes, counts[1].graph_chain);
         }
 }
 
