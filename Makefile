@@ -113,7 +113,7 @@ OBJECTS := $(HOST_SOURCES:%.c=$(OUT)/%.o) $(PICTURE_SOURCES:%.c=$(OUT)/%.o) \
 FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] src/kernels/*.cu src/kernels/*.cuh tests/*.[ch] \
   tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* $(foreach d,fetch fuzz tsan,tests/$d/*.[ch]) bench/*.[ch] tools/*.c)
 # MODE=sim builds the tests that need a device, and those of the stand-in itself; the others use no backend.
-DEVICE_TESTS := conv norm pool_loss sgd_input device agreement train model_weights resume predict fixtures
+DEVICE_TESTS := conv norm deferred pool_loss sgd_input device agreement train model_weights resume predict fixtures
 ifeq ($(MODE),sim)
 TEST_SOURCES := $(DEVICE_TESTS:%=tests/test_%.c) tests/test_faults.c
 TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%) \

@@ -373,9 +373,9 @@ enum status cuda_group_norm_backward(struct error *error, struct device *device,
     const struct choice choice = choose_backward(device, a);
     if (a->per_element && !a->deferred && group_norm_gradients(error, device, a, 1) != STATUS_OK)
         return error->status;
-    if (launch(error, device, &choice) != STATUS_OK || a->per_element || a->deferred)
+    if (launch(error, device, &choice) != STATUS_OK)
         return error->status;
-    return group_norm_gradients(error, device, a, 1);
+    return a->per_element || a->deferred ? STATUS_OK : group_norm_gradients(error, device, a, 1);
 }
 
 /* The partial sums of weigh_row: enough with and without dropout, and for any alignment. */

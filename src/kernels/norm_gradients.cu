@@ -108,46 +108,60 @@ __global__ void __launch_bounds__(COLUMNS *SLICES, 1)
 
 /* ---- launches -------------------------------------------------------------------------------- */
 
-/* Rows of partial sums, or blocks of element_gradients, that a norm has. */
-static unsigned norm_size(const struct division &d) {
+enum kernel { SUM_PARTIALS, ELEMENT_VECTORS, ELEMENTS };
+enum { KERNEL_COUNT = 3 };
+
+static enum kernel kernel_for(const struct division &d) {
+    if (!d.n.a.per_element)
+        return SUM_PARTIALS;
+    return d.vector == 4 ? ELEMENT_VECTORS : ELEMENTS;
+}
+
+/* Rows of partial sums, or blocks of element_gradients, of a norm. */
+static unsigned size_of(const struct division &d) {
     const int vectors = d.n.a.groups * d.n.length;
     return (unsigned)(d.n.a.per_element ? (vectors + COLUMNS - 1) / COLUMNS : 2 * d.n.a.channels);
 }
 
-/* Whether one kernel takes both. */
-static bool alike(const struct division &a, const struct division &b) {
-    return a.n.a.per_element == b.n.a.per_element && (!a.n.a.per_element || a.vector == b.vector);
-}
-
-static enum status launch_norms(struct error *error, struct device *device,
-                                const struct norm_launch *launch, const struct division &kind,
-                                int count) {
+/* The first `count` norms of `launch`; none launches nothing. */
+static enum status launch_norms(struct error *error, struct device *device, enum kernel kernel,
+                                const struct norm_launch *launch, int count) {
     const unsigned size = launch->first[count], rows_a_block = SUM_THREADS / WARP;
-    if (!kind.n.a.per_element)
+    if (count == 0)
+        return STATUS_OK;
+    switch (kernel) {
+    case SUM_PARTIALS:
         LAUNCH(sum_partials, (size + rows_a_block - 1) / rows_a_block, SUM_THREADS, 0,
                device->compute, *launch, size);
-    else if (kind.vector == 4)
+        break;
+    case ELEMENT_VECTORS:
         LAUNCH(element_gradients<4>, size, COLUMNS * SLICES, 0, device->compute, *launch);
-    else
+        break;
+    case ELEMENTS:
         LAUNCH(element_gradients<1>, size, COLUMNS * SLICES, 0, device->compute, *launch);
+        break;
+    }
     return check_launch(error, "gradients of weight and bias");
 }
 
 enum status group_norm_gradients(struct error *error, struct device *device,
                                  const struct norm_args *norms, int count) {
-    for (int i = 0; i < count;) {
-        const struct division kind = group_norm_division(device, &norms[i]);
-        struct division next = kind;
+    for (int kernel = 0; kernel < KERNEL_COUNT; kernel++) {
         struct norm_launch launch = {};
         int taken = 0;
-        do {
-            launch.norms[taken] = next.n;
-            launch.first[taken + 1] = launch.first[taken] + norm_size(next);
-            taken++, i++;
-            if (i < count)
-                next = group_norm_division(device, &norms[i]);
-        } while (i < count && taken < MOST_NORMS && alike(kind, next));
-        if (launch_norms(error, device, &launch, kind, taken) != STATUS_OK)
+        for (int i = 0; i < count; i++) {
+            const struct division d = group_norm_division(device, &norms[i]);
+            if (kernel_for(d) != kernel)
+                continue;
+            launch.norms[taken] = d.n;
+            launch.first[taken + 1] = launch.first[taken] + size_of(d);
+            if (++taken < MOST_NORMS)
+                continue;
+            if (launch_norms(error, device, (enum kernel)kernel, &launch, taken) != STATUS_OK)
+                return error->status;
+            taken = 0;
+        }
+        if (launch_norms(error, device, (enum kernel)kernel, &launch, taken) != STATUS_OK)
             return error->status;
     }
     return STATUS_OK;
