@@ -556,6 +556,21 @@ void shared_scratch_run_once() {
     shared_scratch();
 }
 
+// The missing event is one between early work of the first stream and late work of the second.
+void late_on_the_side() {
+    cudasim_set_reverse(0);
+    branches b = begin_branches();
+    const step *s = &b.s;
+    begin_capture(&b);
+    order(b.forked, s->compute, b.side);
+    add_on(s->compute, s->x, s->y, 1);
+    add_on(b.side, b.w, s->y, 1);
+    add_on(b.side, b.z, s->x, 1);
+    order(b.joined, b.side, s->compute);
+    NEED(launch_twice(&b, end_capture(&b), b.z) == (1 + 1) + (2 + 1));
+    end_branches(&b);
+}
+
 // Calls whose memory is known are compared before anything runs.
 void branches_write_the_same() {
     branches b = begin_branches();
@@ -823,6 +838,7 @@ const program programs[] = {
     WRONG(join_too_late_run_once, "not so: launch_twice(&b, exec, s->y) == 28", ORDERS_ANY),
     WRONG(side_streams_race_run_once, "not so: launch_twice(&b, exec, b.w)", ORDERS_ANY),
     WRONG(shared_scratch_run_once, "not so: launch_twice(&b, end_capture(&b), b.z)", ORDERS_ANY),
+    WRONG(late_on_the_side, "not so: launch_twice(&b, end_capture(&b), b.z)", OTHER),
     WRONG(branches_write_the_same,
           "cudaMemsetAsync (the target) and cudaMemcpyAsync (the target) are captured in streams "
           "that no event orders, and use the same memory: device allocation 5 (4000 bytes)",
