@@ -412,11 +412,125 @@ static void captured(void **unused) {
     conv_drop(&v);
 }
 
+/* The gradients of a convolution, as branches of a graph: the filter's on a stream that joined the
+ * capture. */
+struct gradients {
+    cudnnHandle_t handle;
+    cublasHandle_t blas;
+    struct conv_data d;
+    cudaStream_t side;
+    cudaEvent_t event;
+    float *dx, *dw, *product;
+    void *workspaces[2];
+    size_t bytes[2];
+};
+
+static struct gradients gradients_make(int filter_algo) {
+    struct gradients g = {.handle = make_handle(), .blas = make_blas()};
+    g.d = conv_data_make((int[]){3, 4, 8, 7, 5, 3, 1}, CUDNN_FMA_MATH);
+    CUDA(cudaStreamCreateWithFlags(&g.side, cudaStreamNonBlocking));
+    CUDA(cudaEventCreateWithFlags(&g.event, cudaEventDisableTiming));
+    CUDNN(conv_workspace_bytes(g.handle, &g.d.v, BACKWARD_DATA, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1,
+                               &g.bytes[0]));
+    CUDNN(conv_workspace_bytes(g.handle, &g.d.v, BACKWARD_FILTER, filter_algo, &g.bytes[1]));
+    for (int i = 0; i < 2; i++)
+        g.workspaces[i] = device_room(g.bytes[i] + 256);
+    g.dx = device_blank(g.d.v.x_count);
+    g.dw = device_blank(g.d.v.w_count);
+    g.product = device_blank(1);
+    return g;
+}
+
+static void gradients_drop(const struct gradients *g) {
+    CUDA(cudaStreamDestroy(g->side));
+    CUDA(cudaEventDestroy(g->event));
+    CUBLAS(cublasDestroy(g->blas));
+    CUDNN(cudnnDestroy(g->handle));
+    conv_drop(&g->d.v);
+}
+
+static void on_side(const struct gradients *g, int filter_algo, void *workspace) {
+    CUDA(cudaEventRecord(g->event, stream));
+    CUDA(cudaStreamWaitEvent(g->side, g->event, 0));
+    CUDNN(cudnnSetStream(g->handle, g->side));
+    CUDNN(conv_run(g->handle, &g->d, BACKWARD_FILTER, filter_algo, workspace, g->bytes[1], g->dw, 1,
+                   0));
+    CUDNN(cudnnSetStream(g->handle, stream));
+}
+
+static void gradients_run(const struct gradients *g, int filter_algo, void *side_workspace) {
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    CUBLAS(cublasSetStream(g->blas, g->side));
+    CUBLAS(cublasSetWorkspace(g->blas, device_room(4096), 4096));
+    CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    on_side(g, filter_algo, side_workspace);
+    CUBLAS(cublasSgemm(g->blas, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, g->d.dev_x, 1, g->d.dev_x,
+                       1, &zero, g->product, 1));
+    CUDNN(conv_run(g->handle, &g->d, BACKWARD_DATA, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1,
+                   g->workspaces[0], g->bytes[0], g->dx, 1, 0));
+    CUDA(cudaEventRecord(g->event, g->side));
+    CUDA(cudaStreamWaitEvent(stream, g->event, 0));
+    CUDA(cudaStreamEndCapture(stream, &graph));
+    CUDA(cudaGraphInstantiate(&exec, graph, 0));
+    CUDA(cudaGraphDestroy(graph));
+    assert_int_equal(cudasim_counts().graph_nodes, 3);
+    assert_int_equal(cudasim_counts().graph_chain, 2);
+    CUDA(cudaGraphLaunch(exec, stream));
+    CUDA(cudaStreamSynchronize(stream));
+    CUDA(cudaGraphExecDestroy(exec));
+}
+
+/* ALGO_0 sums in another order each time, which is no fault of the branches. */
+static void captured_on_two_streams(void **state) {
+    static const int algos[] = {CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1,
+                                CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0};
+    for (int order = CUDASIM_LATEST; order <= CUDASIM_OTHER; order++)
+        for (int i = 0; i < 2; i++) {
+            case_name("order %d, algorithm %d", order, algos[i]);
+            cudasim_set_order((enum cudasim_order)order);
+            struct gradients g = gradients_make(algos[i]);
+            const double square = (double)(float)g.d.x[0] * (float)g.d.x[0];
+            for (int run = 0; run < 2; run++)
+                gradients_run(&g, algos[i], g.workspaces[1]);
+            check_array("dx", g.dx, g.d.dx, g.d.v.x_count, sum_tolerance(36));
+            check_array("dw", g.dw, g.d.dw, g.d.v.w_count, sum_tolerance(168));
+            check_array("product", g.product, &square, 1, 1e-6);
+            gradients_drop(&g);
+            free_arrays(state);
+        }
+    cudasim_set_order(CUDASIM_LATEST);
+}
+
+static void share_workspace(void *argument) {
+    const struct gradients *g = argument;
+    gradients_run(g, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1, g->workspaces[0]);
+}
+
+static void two_streams_with_one_workspace(void **unused) {
+    (void)unused;
+    case_name("one workspace");
+    struct gradients g = gradients_make(CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1);
+    assert_in_range(g.bytes[1], 1, g.bytes[0] + 256);
+    assert_aborts(share_workspace, &g,
+                  "cudnnConvolutionBackwardFilter (the workspace) and cudnnConvolutionBackwardData "
+                  "(the workspace) are captured in streams that no event orders, and use the same "
+                  "memory: device allocation");
+    gradients_drop(&g);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_teardown(name, free_arrays)
     const struct CMUnitTest tests[] = {
-        TEST(convolution), TEST(results_that_vary), TEST(tf32),     TEST(workspace_is_overwritten),
-        TEST(batch_norm),  TEST(asynchronous),      TEST(captured),
+        TEST(convolution),
+        TEST(results_that_vary),
+        TEST(tf32),
+        TEST(workspace_is_overwritten),
+        TEST(batch_norm),
+        TEST(asynchronous),
+        TEST(captured),
+        TEST(captured_on_two_streams),
+        TEST(two_streams_with_one_workspace),
     };
     return cmocka_run_group_tests(tests, stream_make, stream_drop);
 }

@@ -556,6 +556,21 @@ void shared_scratch_run_once() {
     shared_scratch();
 }
 
+// The missing event is one between early work of the first stream and late work of the second.
+void late_on_the_side() {
+    cudasim_set_reverse(0);
+    branches b = begin_branches();
+    const step *s = &b.s;
+    begin_capture(&b);
+    order(b.forked, s->compute, b.side);
+    add_on(s->compute, s->x, s->y, 1);
+    add_on(b.side, b.w, s->y, 1);
+    add_on(b.side, b.z, s->x, 1);
+    order(b.joined, b.side, s->compute);
+    NEED(launch_twice(&b, end_capture(&b), b.z) == (1 + 1) + (2 + 1));
+    end_branches(&b);
+}
+
 // Calls whose memory is known are compared before anything runs.
 void branches_write_the_same() {
     branches b = begin_branches();
@@ -574,7 +589,8 @@ void branches_of_copies() {
     OK(cudaMemcpyAsync(b.z, b.w, BYTES / 2, cudaMemcpyDeviceToDevice, b.s.compute));
     OK(cudaMemcpyAsync(b.z + N / 2, b.w, BYTES / 2, cudaMemcpyDeviceToDevice, b.side));
     order(b.joined, b.side, b.s.compute);
-    OK(cudaMemsetAsync(b.w, 0, BYTES, b.s.compute));
+    OK(cudaMemsetAsync(b.z, 0, BYTES, b.s.compute));
+    OK(cudaMemsetAsync(b.w, 0, BYTES, b.s.compute)); // after both, through the one before
     NEED(launch_twice(&b, end_capture(&b), b.z) == 0);
     end_branches(&b);
 }
@@ -662,6 +678,33 @@ void captured_event_outside() {
     NEED(cudaGetLastError() == cudaErrorCapturedEvent);
     order(b.forked, b.s.compute, b.side); // recorded again
     end_branches(&b);
+}
+
+// A second capture knows nothing of the first one's nodes.
+void captured_twice() {
+    branches b = begin_branches();
+    for (int i = 0; i < 2; i++) {
+        begin_capture(&b);
+        order(b.forked, b.s.compute, b.side);
+        add_on(b.s.compute, b.s.y, b.s.x, 1);
+        add_on(b.side, b.z, b.s.x, 1);
+        order(b.joined, b.side, b.s.compute);
+        cudaGraphExec_t exec = end_capture(&b);
+        NEED(cudasim_counts().graph_nodes == 2 && cudasim_counts().graph_chain == 1);
+        NEED(launch_twice(&b, exec, b.z) == 2 * (float)(i + 1));
+    }
+    end_branches(&b);
+}
+
+// A copy reads what a kernel of the other branch writes.
+void copied_too_early() {
+    branches b = begin_branches();
+    begin_capture(&b);
+    order(b.forked, b.s.compute, b.side);
+    add_on(b.s.compute, b.s.x, b.s.y, 1);
+    OK(cudaMemcpyAsync(b.z, b.s.x, BYTES, cudaMemcpyDeviceToDevice, b.side));
+    order(b.joined, b.side, b.s.compute);
+    (void)launch_twice(&b, end_capture(&b), b.z);
 }
 
 void side_stream_destroyed_in_capture() {
@@ -781,6 +824,7 @@ const program programs[] = {
     RIGHT(branches_of_copies),
     RIGHT(branches_that_fail),
     RIGHT(captured_event_outside),
+    RIGHT(captured_twice),
     RIGHT(injected_errors),
     RIGHT(injected_launch_failure),
     RIGHT(limited_memory),
@@ -823,6 +867,8 @@ const program programs[] = {
     WRONG(join_too_late_run_once, "not so: launch_twice(&b, exec, s->y) == 28", ORDERS_ANY),
     WRONG(side_streams_race_run_once, "not so: launch_twice(&b, exec, b.w)", ORDERS_ANY),
     WRONG(shared_scratch_run_once, "not so: launch_twice(&b, end_capture(&b), b.z)", ORDERS_ANY),
+    WRONG(copied_too_early, "last written by cudaMemcpyAsync: device allocation 5", EACH_ORDER),
+    WRONG(late_on_the_side, "not so: launch_twice(&b, end_capture(&b), b.z)", OTHER),
     WRONG(branches_write_the_same,
           "cudaMemsetAsync (the target) and cudaMemcpyAsync (the target) are captured in streams "
           "that no event orders, and use the same memory: device allocation 5 (4000 bytes)",
