@@ -154,10 +154,10 @@ static void filters_beside(void **state) {
     struct fixture *f = fixture_of(state);
     const size_t map = (size_t)BATCH * CHANNELS * SIDE * SIDE, weights = CHANNELS * CHANNELS * 9;
     struct block block;
-    float *dweight[2][CONVOLUTIONS], *gradients[CONVOLUTIONS], *sum[2],
-        *first = zeroed_bytes(map * sizeof(float));
+    float *dweight[2][CONVOLUTIONS], *gradients[CONVOLUTIONS], *sum[2];
     case_begin(f, "a branch of convolutions");
     block_open(f, &block, (size_t)4 << 20);
+    float *first = zeroed_bytes(map * sizeof(float));
     const float *x = take_random(f, &block, map), *weight = take_random(f, &block, weights);
     for (int i = 0; i < CONVOLUTIONS; i++)
         gradients[i] = take_random(f, &block, map);
