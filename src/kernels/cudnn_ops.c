@@ -137,7 +137,7 @@ enum status cuda_conv_backward(struct error *error, struct device *device,
     const struct conv_choice *choice = begin(error, device->cudnn, a);
     if (choice == NULL ||
         (a->dx != NULL && backward_data(error, device->cudnn, choice, a) != STATUS_OK) ||
-        backward_filter(error, device->cudnn, choice, a) != STATUS_OK)
+        (a->dweight != NULL && backward_filter(error, device->cudnn, choice, a) != STATUS_OK))
         return error->status;
     return STATUS_OK;
 }
