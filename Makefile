@@ -191,7 +191,7 @@ coverage: ## the share of src that the tests run, by folder; line by line in bui
 
 bench: setup ## benchmarks of layers, kernels and steps on this machine, on the GPU if it has one
 	@$(MAKE) $(JOBS) --no-print-directory MODE=release OUT=build/release $(BENCHMARKS:%=build/release/bench/%)
-	@for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference || exit; done
+	@for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference --device auto || exit; done
 	@build/release/bench/bench_kernels
 	@build/release/bench/bench_step --batch 128 --samples 5
 

@@ -148,6 +148,22 @@ enum status layer_backward(struct error *error, struct device *device, const str
     return STATUS_OK;
 }
 
+enum status layer_data_gradient(struct error *error, struct device *device,
+                                const struct operations *op, const struct layer_buffers *b,
+                                const struct layer *layer) {
+    struct conv_args conv = conv_args(b, layer);
+    conv.dweight = NULL;
+    return op->conv_backward(error, device, &conv);
+}
+
+enum status layer_filter_gradient(struct error *error, struct device *device,
+                                  const struct operations *op, const struct layer_buffers *b,
+                                  const struct layer *layer) {
+    struct conv_args conv = conv_args(b, layer);
+    conv.dx = NULL;
+    return op->conv_backward(error, device, &conv);
+}
+
 size_t layer_workspace(struct device *device, const struct operations *op,
                        const struct layer *layer, int batch) {
     const struct layer_buffers none = {.batch = batch};

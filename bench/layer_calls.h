@@ -24,6 +24,14 @@ enum status layer_forward(struct error *error, struct device *device, const stru
 enum status layer_backward(struct error *error, struct device *device, const struct operations *op,
                            const struct layer_buffers *buffers, const struct layer *layer);
 
+/* One of the two gradients of a convolution, which cost as much as its forward pass. */
+enum status layer_data_gradient(struct error *error, struct device *device,
+                                const struct operations *op, const struct layer_buffers *buffers,
+                                const struct layer *layer);
+enum status layer_filter_gradient(struct error *error, struct device *device,
+                                  const struct operations *op, const struct layer_buffers *buffers,
+                                  const struct layer *layer);
+
 /* Floats of a norm's statistics, 0 for other layers; bytes of workspace. */
 size_t layer_statistics(const struct layer *layer, int batch);
 size_t layer_workspace(struct device *device, const struct operations *op,

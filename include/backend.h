@@ -69,7 +69,7 @@ struct input_args {
 /* Convolution, stride 1, square kernel of size 1 or 3, `padding` < kernel zeros on each side, no
  * bias; anything else is refused.
  * Output height and width: height + 2 * padding - kernel + 1.
- * Backward: dx (+)= conv_transpose(dy, weight), dweight = sum over images; dx is not computed when
+ * Backward: dx (+)= conv_transpose(dy, weight), dweight = sum over images; each is not computed when
  * NULL. With a `filter_workspace`, dweight may be left to finish_gradients. */
 struct conv_args {
     int batch, in_channels, height, width, out_channels, kernel, padding;

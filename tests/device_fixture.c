@@ -153,6 +153,15 @@ struct fixture *fixture_of(void **state) {
     return NULL;
 }
 
+bool device_is_exact(const struct fixture *f) {
+    static const char stand_in[] = "stand-in for a GPU";
+    const char *cudnn = getenv("CUDASIM_CUDNN");
+    if (f->backend == &cpu_backend)
+        return true;
+    return strncmp(f->backend->describe(f->device), stand_in, sizeof stand_in - 1) == 0 &&
+           (cudnn == NULL || strcmp(cudnn, "rough") != 0);
+}
+
 void fixture_open(struct fixture *f, const struct backend *backend,
                   const struct device_options *options) {
     must(f, "open", open_device(f, backend, options));

@@ -45,6 +45,12 @@ int run_on_backends(const struct CMUnitTest *tests, size_t count);
 /* The fixture of a test started by run_on_backends; skips the test when there is no device. */
 struct fixture *fixture_of(void **state);
 
+/* Whether the device computes as exactly as the CPU backend, from memory of any alignment. The
+ * libraries of a GPU need not: cuDNN may choose Winograd's convolutions, may take a variance as
+ * E[x^2] - E[x]^2, and the networks give it addresses of at least 16 bytes' alignment only. The
+ * stand-in is exact unless CUDASIM_CUDNN=rough. */
+bool device_is_exact(const struct fixture *f);
+
 /* Opens a device for a test that wants options of its own; any failure fails the test. */
 void fixture_open(struct fixture *f, const struct backend *backend,
                   const struct device_options *options);

@@ -5,12 +5,14 @@
 #include "reference_ops.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 /* The rounding error of a sum of `terms` products of numbers in [-1, 1]: errors of 2^-24 that grow
- * like a random walk, with room for other orders of summation (Winograd on a GPU). One term left
- * out is 0.1. */
+ * like a random walk, and for a sum in one long row, whose partial sums grow too, like the number of
+ * terms: of 3,000 such sums of 8,192 terms one was off by 3.7e-4. One term left out is 0.1. */
 static double sum_tolerance(double terms) {
-    return 2e-6 * sqrt(terms) + 1e-6;
+    return 2e-6 * sqrt(terms) + 5e-8 * terms + 1e-6;
 }
 
 /* ---- convolution ----------------------------------------------------------------------------- */
@@ -28,6 +30,44 @@ static struct conv_sizes conv_sizes(const struct conv_args *a) {
         (size_t)a->batch * (size_t)a->out_channels * out_pixels};
 }
 
+/* The passes, as a line of a backend's `choice` calls them. */
+static const char *const forward_pass = ": forward ", *const data_pass = ", backward data ",
+                         *const filter_pass = ", backward filter ";
+
+/* The name of the algorithm that the device chose, and more text; "" on a device without a
+ * choice. */
+static const char *algorithm_of(struct fixture *f, const struct conv_args *a, const char *pass) {
+    char start[128];
+    int shrink = a->kernel - 1 - 2 * a->padding;
+    snprintf(start, sizeof start, "conv %dx%dx%d -> %dx%dx%d, %dx%d, batch %d:", a->in_channels,
+             a->height, a->width, a->out_channels, a->height - shrink, a->width - shrink, a->kernel,
+             a->kernel, a->batch);
+    const char *line = NULL;
+    for (int i = 0; (line = f->backend->choice(f->device, i)) != NULL; i++) {
+        const char *name = strstr(line, pass);
+        if (strncmp(line, start, strlen(start)) == 0 && name != NULL)
+            return name + strlen(pass);
+    }
+    return "";
+}
+
+/* sum_tolerance of a pass with the algorithm that the device chose for it.
+ *
+ * Winograd's minimal filtering multiplies transformed tiles, whose numbers are larger than the
+ * result and cancel. Lavin and Gray 2015 (arXiv:1509.09308) find F(4x4, 3x3), the largest tiles in
+ * common use, an order of magnitude less accurate in float32 than direct sums. The stand-in's stay
+ * within 6 times the tolerance; cuDNN's tiles and their scale are not documented.
+ *
+ * The error of an FFT, relative to the L2 norm of a tile, grows with the logarithm of its size
+ * (Higham 2002, Accuracy and Stability of Numerical Algorithms, chapter 24): ten roundings for
+ * tiles of 32 x 32, both ways. */
+static double conv_tolerance(struct fixture *f, const struct conv_args *a, const char *pass,
+                             double terms) {
+    const char *name = algorithm_of(f, a, pass);
+    double factor = strncmp(name, "WINOGRAD", 8) == 0 ? 20 : strncmp(name, "FFT", 3) == 0 ? 5 : 1;
+    return factor * sum_tolerance(terms);
+}
+
 static void check_conv_forward(struct fixture *f, struct conv_args a, const double *x,
                                const double *weight) {
     struct conv_sizes size = conv_sizes(&a);
@@ -38,7 +78,8 @@ static void check_conv_forward(struct fixture *f, struct conv_args a, const doub
     a.y = device_output(f, size.y);
     a.workspace = device_workspace(f, f->ops->conv_workspace(f->device, &a));
     RUN(f, conv_forward, &a);
-    check_device(f, "y", a.y, y, 1e-5, sum_tolerance(a.in_channels * a.kernel * a.kernel));
+    check_device(f, "y", a.y, y, 1e-5,
+                 conv_tolerance(f, &a, forward_pass, a.in_channels * a.kernel * a.kernel));
 }
 
 /* batch, in channels, height, width, out channels, kernel, padding */
@@ -52,7 +93,8 @@ static struct conv_args conv_of(const int s[7]) {
                               .padding = s[6]};
 }
 
-enum dx_kind { DX_NONE, DX_OVERWRITE, DX_ACCUMULATE };
+/* DX_ALONE: overwritten, and dweight is not computed. */
+enum dx_kind { DX_NONE, DX_OVERWRITE, DX_ACCUMULATE, DX_ALONE, DX_KINDS };
 
 static void check_conv_backward(struct fixture *f, struct conv_args a, const double *x,
                                 const double *weight, enum dx_kind kind) {
@@ -63,18 +105,22 @@ static void check_conv_backward(struct fixture *f, struct conv_args a, const dou
     a.x = device_floats(f, x, size.x);
     a.weight = device_floats(f, weight, size.weight);
     a.dy = device_floats(f, dy, size.y);
-    a.dweight = device_output(f, size.weight);
+    if (kind != DX_ALONE)
+        a.dweight = device_output(f, size.weight);
     if (kind == DX_ACCUMULATE)
         a.dx = device_in_out(f, dx, size.x);
-    if (kind == DX_OVERWRITE)
+    if (kind == DX_OVERWRITE || kind == DX_ALONE)
         a.dx = device_output(f, size.x);
     a.workspace = device_workspace(f, f->ops->conv_workspace(f->device, &a));
     reference_conv_backward(dx, dweight, &a, x, weight, dy);
     RUN(f, conv_backward, &a);
     double terms = (double)size.y / a.out_channels;
-    check_device(f, "dweight", a.dweight, dweight, 1e-5, sum_tolerance(terms));
+    if (a.dweight != NULL)
+        check_device(f, "dweight", a.dweight, dweight, 1e-5,
+                     conv_tolerance(f, &a, filter_pass, terms));
     if (a.dx != NULL)
-        check_device(f, "dx", a.dx, dx, 1e-5, sum_tolerance(a.out_channels * a.kernel * a.kernel));
+        check_device(f, "dx", a.dx, dx, 1e-5,
+                     conv_tolerance(f, &a, data_pass, a.out_channels * a.kernel * a.kernel));
 }
 
 static void check_conv(struct fixture *f, struct conv_args a, enum dx_kind kind) {
@@ -103,7 +149,7 @@ static void conv_of_the_networks(void **state) {
     };
     struct fixture *f = fixture_of(state);
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-        check_conv(f, conv_of(shapes[i]), shapes[i][1] == 3 ? DX_NONE : (enum dx_kind)(1 + i % 2));
+        check_conv(f, conv_of(shapes[i]), shapes[i][1] == 3 ? DX_NONE : (enum dx_kind)(1 + i % 3));
 }
 
 /* Every width up to 40, so that every remainder of a vector, a tile or a warp occurs. */
@@ -114,7 +160,7 @@ static void conv_of_every_width(void **state) {
             int padding = kernel == 3 && (width < 3 || width % 3 > 0) ? 1 : 0;
             int height = 3 + width % 5, in = 1 + width % 4, out = 1 + (width * 7) % 13;
             int shape[7] = {1 + width % 3, in, height, width, out, kernel, padding};
-            check_conv(f, conv_of(shape), (enum dx_kind)((width + kernel) % 3));
+            check_conv(f, conv_of(shape), (enum dx_kind)((width + kernel) % DX_KINDS));
         }
 }
 
@@ -138,7 +184,7 @@ static void conv_of_odd_shapes(void **state) {
     };
     struct fixture *f = fixture_of(state);
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-        for (int kind = DX_NONE; kind <= DX_ACCUMULATE; kind++)
+        for (int kind = DX_NONE; kind < DX_KINDS; kind++)
             check_conv(f, conv_of(shapes[i]), (enum dx_kind)kind);
 }
 

@@ -300,15 +300,17 @@ architectures() {
     whole
     find_cuda
     says 'CUDA_GENCODE=-gencode=arch=compute_75,code=sm_75|-gencode=arch=compute_80,code=sm_80|' \
-        'compute_120,code=sm_120|-gencode=arch=compute_120,code=compute_120'
-    says_not sm_87 sm_103
+        'compute_120,code=sm_120|-gencode=arch=compute_75,code=compute_75|-gencode=arch=compute_120,code=compute_120'
+    says_not sm_87 sm_103 code=compute_90
     find_cuda CUDA_ARCH=90
     says 'CUDA_GENCODE=-gencode=arch=compute_90,code=sm_90|-gencode=arch=compute_90,code=compute_90' -DCUDA_LOWEST_ARCH=90
+    [ "$(grep -o code=compute_ "$log" | wc -l)" -eq 1 ]
     says_not sm_80
     for words in '90 80' 80,90 ' 90  80 '; do
         find_cuda CUDA_ARCH="$words"
-        says compute_80,code=sm_80 compute_90,code=sm_90 '|-gencode=arch=compute_90,code=compute_90' -DCUDA_LOWEST_ARCH=80
-        says_not sm_75 code=compute_80
+        says compute_80,code=sm_80 compute_90,code=sm_90 -DCUDA_LOWEST_ARCH=80 \
+            '|-gencode=arch=compute_80,code=compute_80|-gencode=arch=compute_90,code=compute_90'
+        says_not sm_75 code=compute_75
     done
     find_cuda CUDA_ARCH=87 # not among ours, but nvcc's
     says compute_87,code=sm_87
@@ -320,7 +322,7 @@ architectures() {
 architectures_of_an_older_nvcc() {
     whole 12.4 70 75 80 86 89 90
     find_cuda
-    says 'code=sm_90|-gencode=arch=compute_90,code=compute_90'
+    says 'code=sm_90|-gencode=arch=compute_75,code=compute_75|-gencode=arch=compute_90,code=compute_90'
     says_not sm_70 sm_100 sm_120
 }
 

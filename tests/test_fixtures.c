@@ -22,8 +22,11 @@
 enum { FEATURES = 64, STEPS = 5, NAME_CAPACITY = 64 };
 enum { COARSE = 0x400, FINE, LABELS, SIGNS }; /* Philox streams, beside the state's, from 0 on */
 
-/* Bounds on relative errors: of the first step, and of the changes after STEPS steps. */
-static const double first_bound = 1e-4, change_bound = 1e-3;
+/* Bounds on relative errors: of the first step, and of the changes after STEPS steps. Rounding can
+ * change which element of a pool wins, or what passes a ReLU, and later steps make that larger: up
+ * to 0.054 with cuDNN's rounding as the stand-in has it with CUDASIM_CUDNN=rough. The other kind of
+ * momentum makes 0.28 or more. */
+static const double first_bound = 1e-4, change_bound = 1e-3, rough_change_bound = 0.15;
 
 /* ---- expected values ------------------------------------------------------------------------- */
 
@@ -308,6 +311,7 @@ static double check_steps(struct fixture *f, const struct recipe *recipe, bool n
     open_trial(&trial, f, recipe, &file, nesterov);
     const struct model *model = trial.model;
     size_t parameters = model->plan.parameter_count, running = model->plan.statistics_count;
+    const double bound = device_is_exact(f) ? change_bound : rough_change_bound;
     const float *weights_before = copy_of(&trial, model->weights, parameters);
     const float *running_before = copy_of(&trial, model->statistics, running);
     begin_pass(&trial);
@@ -317,10 +321,9 @@ static double check_steps(struct fixture *f, const struct recipe *recipe, bool n
     float *statistics = copy_of(&trial, model->statistics, running);
     subtract(weights, weights_before, parameters);
     subtract(statistics, running_before, running);
-    check_parameters(&file, model, "change", weights, change_bound);
-    check_statistics(&file, model, "change", statistics, change_bound);
-    check_parameters(&file, model, "velocity", copy_of(&trial, model->velocity, parameters),
-                     change_bound);
+    check_parameters(&file, model, "change", weights, bound);
+    check_statistics(&file, model, "change", statistics, bound);
+    check_parameters(&file, model, "velocity", copy_of(&trial, model->velocity, parameters), bound);
     close_trial(&trial);
     expected_close(&file);
     return file.largest;

@@ -59,10 +59,32 @@ static void make_numbers(struct norm_case *c) {
         c->host.bias = doubles(c->weights);
 }
 
-/* The rounding error of xhat: a mean that is off by 2^-23 of its size counts rstd times. */
-static double xhat_error(const struct norm_case *c) {
+/* Whether cuDNN normalizes, on a GPU or a stand-in that is as inaccurate. */
+static bool rough_norm(const struct fixture *f, const struct norm_case *c) {
+    return c->kind == NORM_BATCH && c->a.training && !device_is_exact(f);
+}
+
+/* The relative error of rstd: exact, or with the variance as E[x^2] - E[x]^2 of float32 sums. The
+ * error of such a variance is 1e-6 of E[x^2] at most: partial sums of up to 128 terms are off by
+ * some roundings of 2^-24. */
+static double rstd_error(const struct fixture *f, const struct norm_case *c) {
+    double largest = 0;
+    if (!rough_norm(f, c))
+        return 0;
+    for (size_t i = 0; i < c->sets; i++) { /* E[x^2] / (variance + epsilon) */
+        double ratio = c->host.mean[i] * c->host.rstd[i];
+        largest = fmax(largest, ratio * ratio + 1);
+    }
+    return 1e-6 * largest;
+}
+
+/* The rounding error of xhat. A mean that is off by 2^-23 of its size counts rstd times; an error of
+ * rstd counts as often as the largest xhat says. */
+static double xhat_error(const struct fixture *f, const struct norm_case *c) {
     double rstd = largest_magnitude(c->host.rstd, c->sets);
-    return 3e-6 + 4e-7 * largest_magnitude(c->host.mean, c->sets) * rstd;
+    double mean = largest_magnitude(c->host.mean, c->sets);
+    double xhat = fmin(2 * c->spread * rstd, sqrt((double)c->count / (double)c->sets));
+    return 3e-6 + 4e-7 * mean * rstd + rstd_error(f, c) * xhat;
 }
 
 static void upload_common(struct fixture *f, const struct norm_case *c, struct norm_args *a) {
@@ -88,7 +110,7 @@ static void check_forward(struct fixture *f, const struct norm_case *c, struct n
     a->y = offset_output(f, c->count, c->start.y);
     reference_norm_forward(&c->host, c->kind, a, c->step);
     must(f, "norm forward", f->ops->norm[c->kind].forward(&f->error, f->device, a));
-    double error = xhat_error(c), relative = 1e-5 + 0.1 * error;
+    double error = xhat_error(f, c), relative = 1e-5 + 0.1 * error + 2 * rstd_error(f, c);
     check_offset(f, "y", a->y, c->start.y, c->host.y, 1e-5, error * 1.5 / (1 - (double)a->dropout));
     if (!a->training)
         return; /* mean and rstd are not read then */
@@ -125,7 +147,7 @@ static void check_backward(struct fixture *f, struct norm_case *c, struct norm_a
         a->dy = offset_floats(f, dy, c->count, c->start.y);
     }
     must(f, "norm backward", f->ops->norm[c->kind].backward(&f->error, f->device, a));
-    double error = xhat_error(c), terms = (double)c->count / (double)c->weights;
+    double error = xhat_error(f, c), terms = (double)c->count / (double)c->weights;
     check_offset(f, "dx", a->dx, dx_start, c->host.dx, 1e-4,
                  (3e-6 + 2 * error) * largest_magnitude(c->host.dx, c->count) +
                      5e-7 * largest_magnitude(c->host.rstd, c->sets));
@@ -148,7 +170,17 @@ static void begin_norm_case(struct fixture *f, const struct norm_case *c) {
                c->in_place ? ", in place" : "", c->start.x, c->start.y, c->start.weight);
 }
 
+/* Up to a multiple of 16 bytes. */
+static void align(size_t *start) {
+    *start = (*start + 3) / 4 * 4;
+}
+
 static void check_norm(struct fixture *f, struct norm_case c) {
+    if (rough_norm(f, &c)) {
+        align(&c.start.x);
+        align(&c.start.y);
+        align(&c.start.weight);
+    }
     begin_norm_case(f, &c);
     make_numbers(&c);
     struct norm_args a = c.a;
@@ -394,7 +426,7 @@ static void norms_with_dropout(void **state) {
 }
 
 /* Variance 0 exactly: v is the bias, and dx has no component along the sum. Mean 1000: E[x^2] -
- * mean^2 in float would be off by a tenth. Tiny and huge numbers. */
+ * mean^2 in float would be off by a tenth, so cuDNN is not asked. Tiny and huge numbers. */
 static void norms_of_hard_numbers(void **state) {
     static const double offsets[] = {0.5, 1000, -1000, 0, 30};
     static const double spreads[] = {0, 1.7, 1.7, 1e-4, 1e4};
@@ -406,11 +438,13 @@ static void norms_of_hard_numbers(void **state) {
                 c.a.relu_place = (enum relu_place)place;
                 c.offset = offsets[i];
                 c.spread = spreads[i];
-                check_norm(f, c);
+                if (fabs(c.offset) < 100 || !rough_norm(f, &c))
+                    check_norm(f, c);
             }
 }
 
-/* The gradient of a ReLU after the norm is 0 at v = 0: with constant x and bias 0, all of it. */
+/* The gradient of a ReLU after the norm is 0 at v = 0: with constant x and bias 0, all of it. cuDNN
+ * may compute v as x * (rstd * weight) + (bias - mean * rstd * weight), which is not 0 exactly. */
 static void norms_at_the_kink(void **state) {
     struct fixture *f = fixture_of(state);
     for (int kind = 0; kind < NORM_COUNT; kind++)
@@ -422,7 +456,8 @@ static void norms_at_the_kink(void **state) {
             c.offset = 0.5;
             c.spread = 0;
             c.at_the_kink = true;
-            check_norm(f, c);
+            if (!rough_norm(f, &c))
+                check_norm(f, c);
         }
 }
 

@@ -9,6 +9,10 @@
 /* More than cuDNN has: each of up to 8 algorithms with 2 kinds of arithmetic. */
 enum { MAX_CANDIDATES = 32 };
 
+/* Bytes. The fastest algorithm may want gigabytes, for which a smaller GPU has no room; the next
+ * one in the list then costs little time. */
+static const size_t most_workspace = (size_t)256 << 20;
+
 /* An entry of cuDNN's lists, which have a type for each pass. */
 struct candidate {
     int number;
@@ -234,10 +238,11 @@ static enum status choose(struct error *error, struct conv_algorithm *out,
         }
     return error_set(error, STATUS_FAILED,
                      "cuDNN has no %salgorithm for the %s pass of a %dx%d convolution of %dx%dx%d "
-                     "to %d channels, batch %d, with at most %zu bytes of workspace",
+                     "to %d channels, batch %d, with at most %zu bytes of workspace%s",
                      state->fast_algorithms ? "" : "reproducible ", pass_names[pass], shape->kernel,
                      shape->kernel, shape->in_channels, shape->height, shape->width,
-                     shape->out_channels, shape->batch, wish->limit);
+                     shape->out_channels, shape->batch, wish->limit,
+                     wish->limit > 0 ? "; a smaller batch needs less" : "");
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -319,7 +324,7 @@ static struct conv_choice *make_choice(struct error *error, struct cudnn_state *
             .timed = granted && state->fast_algorithms && larger == NULL,
             .preferred = larger == NULL ? -1 : larger->algorithm[pass].number,
             .limit = larger != NULL ? larger->granted_bytes
-                     : granted      ? SIZE_MAX
+                     : granted      ? most_workspace
                                     : 0,
         };
         if (choose(error, &choice.algorithm[pass], state, shape, (enum conv_pass)pass, &wish) !=

@@ -3,8 +3,8 @@
  *
  * cuDNN has several algorithms for each of the three passes of a convolution. Which one is best
  * depends on the shape and on the GPU; cuDNN's heuristics rank them, or all are timed. The first
- * algorithm in cuDNN's list that the options allow is chosen, once for each shape, and kept in a
- * table. */
+ * algorithm in cuDNN's list that the options allow and that needs no more than 256 MiB of workspace
+ * is chosen, once for each shape, and kept in a table. */
 #ifndef KERNELS_CUDNN_CHOICES_H
 #define KERNELS_CUDNN_CHOICES_H
 
@@ -55,8 +55,8 @@ struct cudnn_state {
 };
 
 /* The choice of a shape, made at its first use; NULL: the error says why there is none. `granted`
- * says that the caller is conv_workspace: then any workspace is allowed. Otherwise the limit is
- * what conv_workspace granted for the next larger batch of the shape, and the algorithms of that
+ * says that the caller is conv_workspace: then up to 256 MiB of workspace are allowed. Otherwise the
+ * limit is what conv_workspace granted for the next larger batch of the shape, and the algorithms of that
  * batch are preferred; without such a batch there is no workspace. */
 const struct conv_choice *conv_choice_for(struct error *error, struct cudnn_state *state,
                                           const struct conv_args *a, bool granted);

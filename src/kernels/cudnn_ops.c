@@ -133,7 +133,7 @@ static enum status backward_filter(struct error *error, struct cudnn_state *s,
                             algorithm->bytes, &zero, s->weight, a->dweight));
 }
 
-/* On the side stream, beside later operations. */
+/* On the side stream, beside later operations. cuDNN returns to its stream after a failure, too. */
 static enum status backward_filter_beside(struct error *error, struct device *device,
                                           const struct conv_choice *choice,
                                           const struct conv_args *a) {
@@ -143,24 +143,25 @@ static enum status backward_filter_beside(struct error *error, struct device *de
         CUDNN(error, cudnnSetStream(s->handle, device->side)) != STATUS_OK)
         return error->status;
     enum status status = backward_filter(error, s, choice, a, a->filter_workspace);
-    /* cuDNN returns to its stream after a failure, too. */
-    return CUDNN(status == STATUS_OK ? error : &unheard,
-                 cudnnSetStream(s->handle, device->compute)) == STATUS_OK
-               ? status
-               : STATUS_FAILED;
+    enum status back =
+        CUDNN(status == STATUS_OK ? error : &unheard, cudnnSetStream(s->handle, device->compute));
+    return status == STATUS_OK ? back : status;
 }
 
-/* dx may be the dy of a filter gradient on the side stream only where it is added to. */
+/* What `accumulate` adds to may be the dy of a filter gradient on the side stream. */
 enum status cuda_conv_backward(struct error *error, struct device *device,
                                const struct conv_args *a) {
     const struct conv_choice *choice = begin(error, device->cudnn, a);
     if (choice == NULL || (a->accumulate && side_join(error, device) != STATUS_OK))
         return error->status;
-    enum status status = a->filter_workspace != NULL
-                             ? backward_filter_beside(error, device, choice, a)
-                             : backward_filter(error, device->cudnn, choice, a, a->workspace);
-    return status == STATUS_OK && a->dx != NULL ? backward_data(error, device->cudnn, choice, a)
-                                                : status;
+    enum status status = STATUS_OK;
+    if (a->dweight != NULL && a->filter_workspace != NULL)
+        status = backward_filter_beside(error, device, choice, a);
+    else if (a->dweight != NULL)
+        status = backward_filter(error, device->cudnn, choice, a, a->workspace);
+    if (status != STATUS_OK || a->dx == NULL)
+        return status;
+    return backward_data(error, device->cudnn, choice, a);
 }
 
 /* ---- batch norm ------------------------------------------------------------------------------ */

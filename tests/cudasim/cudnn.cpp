@@ -7,6 +7,7 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 
@@ -25,6 +26,11 @@ static const char *const HANDLE = "cuDNN handle", *const TENSOR = "cuDNN tensor 
                          *const CONVOLUTION = "cuDNN convolution descriptor";
 
 enum { SCRATCH_BYTES = 1 << 16 };
+
+bool cudasim::rough_cudnn() {
+    const char *text = getenv("CUDASIM_CUDNN");
+    return text != nullptr && strcmp(text, "rough") == 0;
+}
 
 // ---- errors -------------------------------------------------------------------------------------
 

@@ -100,19 +100,25 @@ static size_t workspace_floats(method method, const problem &p) {
     return 0;
 }
 
+// Winograd's transforms have no TF32 form.
+static bool is_winograd(method method) {
+    return method == WINOGRAD || method == WINOGRAD_NONFUSED;
+}
+
 static algorithm describe(method method, const problem &p) {
     bool deterministic = method != ATOMIC && method != ATOMIC_INDEXED;
     if (const char *reason = unsupported(method, p))
-        return {CUDNN_STATUS_NOT_SUPPORTED, reason, 0, deterministic};
+        return {CUDNN_STATUS_NOT_SUPPORTED, reason, 0, deterministic, false};
     size_t floats = workspace_floats(method, p);
     if (floats > 0 && p.tf32())
         floats += p.w_count(); // where converted filters would lie
-    return {CUDNN_STATUS_SUCCESS, nullptr, floats * sizeof(float), deterministic};
+    bool winograd = is_winograd(method) && p.r == 3 && !p.tf32();
+    return {CUDNN_STATUS_SUCCESS, nullptr, floats * sizeof(float), deterministic, winograd};
 }
 
 template <typename number> static algorithm describe_if(int algo, int count, const problem &p) {
     if (algo < 0 || algo >= count)
-        return {CUDNN_STATUS_BAD_PARAM, "there is no such algorithm", 0, true};
+        return {CUDNN_STATUS_BAD_PARAM, "there is no such algorithm", 0, true, false};
     return describe(method_of((number)algo), p);
 }
 
@@ -187,22 +193,27 @@ cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithmMaxCount(cudnnHandle_t h
                      BACKWARD_FILTER_COUNT);
 }
 
-// The algorithm's math type: Winograd's transforms have no TF32 form, so that a list made for TF32
-// holds both kinds.
+// The algorithm's math type: a list made for TF32 holds both kinds.
 static cudnnMathType_t math_of(method method, const problem &p) {
-    return method == WINOGRAD || method == WINOGRAD_NONFUSED ? CUDNN_FMA_MATH : p.math;
+    return is_winograd(method) ? CUDNN_FMA_MATH : p.math;
 }
 
-// The first `requested` algorithms of the ranking. The memory of each is for its own math type.
+// The first `requested` algorithms of the ranking; those of Winograd lead it where cuDNN is to be
+// rough. The memory of each is for its own math type.
 template <typename perf, typename number, int count>
 static void list(perf *results, int *returned, int requested, const problem &p,
                  const number (&rank)[count]) {
+    number ranked[count];
+    std::copy(rank, rank + count, ranked);
+    if (rough_cudnn())
+        std::stable_partition(ranked, ranked + count,
+                              [](number n) { return is_winograd(method_of(n)); });
     *returned = std::min(requested, count);
     for (int i = 0; i < *returned; i++) {
         problem own = p;
-        own.math = math_of(method_of(rank[i]), p);
-        algorithm a = describe(method_of(rank[i]), own);
-        results[i] = {rank[i], a.status, -1, a.workspace, CUDNN_NON_DETERMINISTIC, own.math, {0}};
+        own.math = math_of(method_of(ranked[i]), p);
+        algorithm a = describe(method_of(ranked[i]), own);
+        results[i] = {ranked[i], a.status, -1, a.workspace, CUDNN_NON_DETERMINISTIC, own.math, {0}};
         if (a.deterministic)
             results[i].determinism = CUDNN_DETERMINISTIC;
     }

@@ -69,7 +69,7 @@ cudnnStatus_t cudasim::problem_of(problem *p, const char *call, const cudnnTenso
             y->w);
     if (cudnnStatus_t status = check_kind(call, *w, c))
         return status;
-    *p = {x->n, x->c, x->h, x->w, w->n, w->h, w->w, c.pad_h, c.pad_w, out_h, out_w, c.math};
+    *p = {x->n, x->c, x->h, x->w, w->n, w->h, w->w, c.pad_h, c.pad_w, out_h, out_w, c.math, false};
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -191,6 +191,7 @@ static cudnnStatus_t begin(operation *op, const void *alpha, const void *beta,
         return refuse(CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT,
                       "%s: algorithm %d needs %zu bytes of workspace, not %zu", op->call, op->algo,
                       op->a.workspace, op->workspace == nullptr ? 0 : op->workspace_bytes);
+    op->p.winograd = op->a.winograd;
     op->scale = {*(const float *)alpha, *(const float *)beta};
     return CUDNN_STATUS_SUCCESS;
 }

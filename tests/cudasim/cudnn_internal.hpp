@@ -59,6 +59,7 @@ enum direction { FORWARD, BACKWARD_DATA, BACKWARD_FILTER };
 struct problem {
     int n, c, h, w, k, r, s, pad_h, pad_w, out_h, out_w;
     cudnnMathType_t math;
+    bool winograd; // computed by Winograd's minimal filtering, not as direct sums
 
     size_t x_count() const {
         return (size_t)n * (size_t)c * (size_t)h * (size_t)w;
@@ -85,6 +86,7 @@ struct algorithm {
     const char *reason;   // why not
     size_t workspace;     // bytes
     bool deterministic;
+    bool winograd;
 };
 // CUDNN_STATUS_BAD_PARAM for a number that is not an algorithm.
 algorithm algorithm_for(const problem &p, direction direction, int algo);
@@ -99,6 +101,14 @@ void convolve_backward_data(float *dx, const float *w, const float *dy, const pr
                             blend blend, unsigned order);
 void convolve_backward_filter(float *dw, const float *x, const float *dy, const problem &p,
                               blend blend, unsigned order);
+
+// The same for filters of 3 x 3 by Winograd's minimal filtering.
+void winograd(float *y, const float *x, const float *w, const problem &p, blend blend);
+void winograd_backward_filter(float *dw, const float *x, const float *dy, const problem &p,
+                              blend blend);
+
+// CUDASIM_CUDNN=rough: the library is as inaccurate as the real one may be.
+bool rough_cudnn();
 
 inline float blended(float value, float old, blend b) {
     return b.beta == 0 ? b.alpha * value : b.alpha * value + b.beta * old;

@@ -92,6 +92,8 @@ static void correlate(float *y, int h, int w, const planes &x, int channels, con
 }
 
 void cudasim::convolve(float *y, const float *x, const float *w, const problem &p, blend blend) {
+    if (p.winograd)
+        return winograd(y, x, w, p, blend);
     planes image(p.c, p.h, p.w, p.pad_h, p.pad_w, p.pad_h, p.pad_w);
     std::vector<float> filters = rounded(w, p.w_count(), p.tf32());
     size_t map = (size_t)p.out_h * (size_t)p.out_w, filter = (size_t)(p.c * p.r * p.s);
@@ -118,6 +120,12 @@ static std::vector<float> transposed(const std::vector<float> &w, const problem 
 void cudasim::convolve_backward_data(float *dx, const float *w, const float *dy, const problem &p,
                                      blend blend, unsigned order) {
     int pad_h = p.r - 1 - p.pad_h, pad_w = p.s - 1 - p.pad_w;
+    if (p.winograd) {
+        std::vector<float> turned = transposed(rounded(w, p.w_count(), false), p);
+        const problem back = {p.n,   p.k,   p.out_h, p.out_w, p.c,    p.r, p.s,
+                              pad_h, pad_w, p.h,     p.w,     p.math, true};
+        return winograd(dx, dy, turned.data(), back, blend);
+    }
     planes image(p.k, p.out_h, p.out_w, pad_h, pad_w, pad_h, pad_w);
     std::vector<float> filters = transposed(rounded(w, p.w_count(), p.tf32()), p);
     size_t map = (size_t)p.h * (size_t)p.w, filter = (size_t)(p.k * p.r * p.s);
@@ -161,6 +169,8 @@ static void add_image(float *sums, const planes &x, const planes &dy, const prob
 
 void cudasim::convolve_backward_filter(float *dw, const float *x, const float *dy, const problem &p,
                                        blend blend, unsigned order) {
+    if (p.winograd)
+        return winograd_backward_filter(dw, x, dy, p, blend);
     planes image(p.c, p.h, p.w, p.pad_h, p.pad_w, p.pad_h, p.pad_w);
     planes gradient(p.k, p.out_h, p.out_w, 0, 0, 0, p.s - 1);
     std::vector<float> sums(p.w_count());

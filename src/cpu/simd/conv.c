@@ -203,7 +203,8 @@ enum status NAME(conv_backward)(struct error *error, struct device *device,
         return error->status;
     struct geometry g = geometry_of(a->height, a->width, a->kernel, a->padding);
     struct layout l = layout_of(device, a);
-    NAME(conv_weight_gradient)(a, &g, &l, device->threads);
+    if (a->dweight != NULL)
+        NAME(conv_weight_gradient)(a, &g, &l, device->threads);
     if (a->dx == NULL)
         return STATUS_OK;
     struct geometry back = transposed_geometry(&g);

@@ -457,6 +457,49 @@ static void fast_choice(void **state) {
     fixture_close(&f);
 }
 
+/* An algorithm that wants more than 256 MiB of workspace is passed over, however high its rank. */
+static void workspace_is_capped(void **state) {
+    static const char *const chosen[] = {
+        ": forward IMPLICIT_PRECOMP_GEMM, backward data ALGO_1, backward filter ALGO_1, workspace ",
+        ": forward IMPLICIT_PRECOMP_GEMM, backward data ALGO_0, backward filter ALGO_1, "
+        "workspace "};
+    (void)state;
+    for (int fast = 0; fast < 2; fast++) {
+        struct fixture f;
+        const struct device_options options = {.fast_algorithms = fast};
+        struct conv_args a = example;
+        char megabytes[64];
+        fixture_open(&f, &cuda_backend, &options);
+        a.height = a.width = 32;
+        a.batch = 128;
+        (void)f.ops->conv_workspace(f.device, &a);
+        assert_non_null(strstr(last_choice(&f), "backward data WINOGRAD_NONFUSED"));
+        a.batch = 1 << 15;
+        size_t bytes = f.ops->conv_workspace(f.device, &a);
+        assert_in_range(bytes, 1, 256 << 20);
+        snprintf(megabytes, sizeof megabytes, "workspace %.1f MiB", (double)bytes / (1 << 20));
+        if (strstr(last_choice(&f), chosen[fast]) == NULL ||
+            strstr(last_choice(&f), megabytes) == NULL)
+            fail_msg("%s", last_choice(&f));
+        fixture_close(&f);
+    }
+}
+
+/* If all algorithms want more, the convolution says so. */
+static void no_workspace_is_small_enough(void **state) {
+    (void)state;
+    struct fixture f;
+    struct conv_args a = example;
+    fixture_open(&f, &cuda_backend, &defaults);
+    a.height = a.width = 32;
+    a.batch = 1 << 17;
+    assert_int_equal(f.ops->conv_workspace(f.device, &a), 0);
+    FAILED(f.ops->conv_backward(&f.error, f.device, &a), STATUS_FAILED, &f.error,
+           "no reproducible algorithm", "backward filter pass",
+           "with at most 268435456 bytes of workspace; a smaller batch needs less");
+    fixture_close(&f);
+}
+
 struct conv_case {
     struct conv_args args;
     size_t x, weight, y;
@@ -483,7 +526,10 @@ static struct conv_case conv_case_of(struct fixture *f, const struct conv_args *
     return c;
 }
 
-/* Sums of up to 252 products of numbers in [-1, 1]: float32 is accurate to 1e-5, TF32 is not. */
+/* Sums of up to 252 products of numbers in [-1, 1]: float32 is accurate to 1e-5 in direct sums and
+ * to 5e-5 with Winograd's algorithms; TF32 is not. */
+static const double float32_error = 5e-5, tf32_error = 2e-2;
+
 static void check_conv_case(struct fixture *f, struct conv_case *c, double tolerance) {
     double *y = doubles(c->y), *dx = doubles(c->x), *dweight = doubles(c->weight);
     RUN(f, conv_forward, &c->args);
@@ -501,7 +547,7 @@ static void check_options(const struct device_options *options) {
     fixture_open(&f, &cuda_backend, options);
     case_begin(&f, "precision %d, fast %d", (int)options->precision, options->fast_algorithms);
     struct conv_case c = conv_case_of(&f, &example, f.ops->conv_workspace(f.device, &example));
-    check_conv_case(&f, &c, options->precision == PRECISION_TF32 ? 2e-2 : 1e-5);
+    check_conv_case(&f, &c, options->precision == PRECISION_TF32 ? tf32_error : float32_error);
     case_end(&f);
     fixture_close(&f);
 }
@@ -569,7 +615,7 @@ static void smaller_batches(void **state) {
             shape.batch = batch;
             case_begin(&f, "batch %d in the workspace of 17", batch);
             struct conv_case c = conv_case_of(&f, &shape, granted);
-            check_conv_case(&f, &c, 1e-5);
+            check_conv_case(&f, &c, float32_error);
             case_end(&f);
             const char *others = strchr(last_choice(&f), ':');
             assert_int_equal(strncmp(others, algorithms, length), 0);
@@ -596,7 +642,7 @@ static void shape_never_asked_for(void **state) {
     case_begin(&f, "no workspace");
     struct conv_case c = conv_case_of(&f, &example, 0);
     c.args.workspace = NULL;
-    check_conv_case(&f, &c, 1e-5);
+    check_conv_case(&f, &c, float32_error);
     assert_non_null(strstr(last_choice(&f), "IMPLICIT_GEMM"));
     assert_non_null(strstr(last_choice(&f), ", no workspace"));
     case_end(&f);
@@ -790,6 +836,8 @@ int main(void) {
         cmocka_unit_test(close_fails_at_each_call),
         cmocka_unit_test(reproducible_choice),
         cmocka_unit_test(fast_choice),
+        cmocka_unit_test(workspace_is_capped),
+        cmocka_unit_test(no_workspace_is_small_enough),
         cmocka_unit_test(conv_of_all_options),
         cmocka_unit_test(precision_is_what_was_asked_for),
         cmocka_unit_test(smaller_batches),
