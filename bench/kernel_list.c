@@ -66,7 +66,7 @@ static enum status append_layer(struct error *error, struct kernel_list *list,
 static enum status append_ends(struct error *error, struct kernel_list *list,
                                const struct network *network, const struct recipe *recipe) {
     struct plan plan;
-    plan_make(&plan, network, 1);
+    plan_make(&plan, network, 1, 1);
     struct kernel input = {.kind = KERNEL_INPUT, .augment = recipe->augment == AUGMENT_FLIP_CROP};
     struct kernel loss = {.kind = KERNEL_LOSS}, sgd = {.kind = KERNEL_SGD};
     sgd.count = plan.parameter_count;

@@ -273,7 +273,9 @@ struct device_options {
 };
 
 struct backend {
-    const char *name; /* "cpu", "cuda" */
+    const char *name;     /* "cpu", "cuda" */
+    int evaluation_batch; /* the images of a batch that keep the device busy in evaluation; 0: any
+                           * number does */
 
     /* Opens a device. Errors: STATUS_NO_DEVICE with the remedy. */
     enum status (*open)(struct error *, struct device **out, const struct device_options *);

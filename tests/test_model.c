@@ -328,7 +328,7 @@ static void check_walk(enum recipe_kind kind, enum norm_kind norm,
     recipe.dropout = 0.05f;
     backend.operations = spy_operations;
     assert_succeeded(network_build(&error, &network, &recipe), &error);
-    plan_make(&plan, &network, BATCH);
+    plan_make(&plan, &network, BATCH, BATCH);
     assert_succeeded(cpu_backend.open(&error, &device, &device_options), &error);
     assert_succeeded(model_create(&error, &model, &backend, device, &network, options), &error);
 

@@ -3,6 +3,10 @@
 #include "network/plan.h"
 #include "support.h"
 
+#include "memory.h"
+
+#include <string.h>
+
 enum { MAX_SPANS = 256 };
 
 /* A tensor's place in an arena, and when it holds something: forward runs over the steps 0 ...
@@ -199,20 +203,143 @@ static void check_activations(const struct plan *plan, const struct network *net
     check_accumulate(plan, network);
 }
 
+/* ---- evaluation ------------------------------------------------------------------------------ */
+
+enum { UNIT = 64 }; /* bytes */
+
+/* The arena in units, each with the number of the tensor that was last written there, and the
+ * tensors by number. */
+struct arena {
+    unsigned char *owner;
+    size_t units;
+    int count;
+    struct place {
+        size_t begin, end; /* units */
+    } tensors[4 * MAX_LAYERS];
+};
+
+/* Writes a tensor: its units are its own from now on. Returns its number. */
+static int write_tensor(struct arena *arena, size_t offset, size_t bytes) {
+    int number = ++arena->count;
+    struct place place = {offset / UNIT, (offset + bytes + UNIT - 1) / UNIT};
+    assert_true(offset % UNIT == 0 && place.end <= arena->units && number < 4 * MAX_LAYERS);
+    memset(arena->owner + place.begin, number, place.end - place.begin);
+    arena->tensors[number] = place;
+    return number;
+}
+
+/* Reads a tensor: all of its units must still be its own. */
+static void read_tensor(const struct arena *arena, int number, const char *reader) {
+    const struct place *place = &arena->tensors[number];
+    for (size_t i = place->begin; i < place->end; i++)
+        if (arena->owner[i] != number)
+            fail_msg("%s reads tensor %d, but tensor %d was written over it", reader, number,
+                     arena->owner[i]);
+}
+
+/* One layer: reads and writes its tensors at once, so that none may lie on another. */
+static void evaluate_layer(struct arena *arena, int outputs[MAX_LAYERS],
+                           const int filters[MAX_LAYERS], int image, const struct plan *plan,
+                           const struct network *network, int i) {
+    const struct layer *layer = &network->layers[i];
+    const struct layer_plan *place = &plan->layers[i];
+    size_t batch = (size_t)plan->evaluation_batch;
+    int input = layer->input == LAYER_NONE ? image : outputs[layer->input];
+    outputs[i] = write_tensor(arena, place->evaluation_output,
+                              batch * (size_t)shape_elements(layer->out) * 4);
+    if (layer->kind == LAYER_NORM) {
+        size_t sets =
+            layer->norm == NORM_BATCH ? (size_t)layer->out.channels : batch * (size_t)layer->groups;
+        int mean = write_tensor(arena, place->evaluation_mean, sets * 4);
+        read_tensor(arena, write_tensor(arena, place->evaluation_rstd, sets * 4), layer->name);
+        read_tensor(arena, mean, layer->name);
+    }
+    read_tensor(arena, outputs[i], layer->name);
+    read_tensor(arena, input, layer->name);
+    if (layer->skip != LAYER_NONE)
+        read_tensor(arena, outputs[layer->skip], layer->name);
+    if (filters[i] != 0)
+        read_tensor(arena, filters[i], layer->name);
+}
+
+/* Walks two batches as the model does, with the filters of the first. */
+static void check_evaluation(const struct plan *plan, const struct network *network) {
+    struct error error;
+    struct arena arena = {.units = plan->activation_bytes / UNIT};
+    int filters[MAX_LAYERS] = {0}, outputs[MAX_LAYERS], layers = network->layer_count;
+    assert_succeeded(memory_alloc(&error, &arena.owner, arena.units, 1, "the owners"), &error);
+    for (int i = 0; i < layers; i++)
+        if (network->layers[i].filter_norm > 0)
+            filters[i] = write_tensor(&arena, plan->layers[i].filter,
+                                      (size_t)network->layers[i].weight_count * 4);
+    int first = arena.count;
+    for (int batch = 0; batch < 2; batch++, arena.count = first) {
+        int image = write_tensor(&arena, plan->evaluation_input,
+                                 (size_t)plan->evaluation_batch * 3 * 32 * 32 * 4);
+        for (int i = 0; i < layers; i++)
+            evaluate_layer(&arena, outputs, filters, image, plan, network, i);
+        read_tensor(&arena, outputs[layers - 1], "the host");
+    }
+    /* model_logits needs not know what ran last */
+    assert_true(plan->layers[layers - 1].output == plan->layers[layers - 1].evaluation_output);
+    memory_free(arena.owner);
+}
+
+/* Whether layer `reader` reads the output of layer `index`, or the images for LAYER_NONE. */
+static bool reads(const struct network *network, int reader, int index) {
+    const struct layer *layer = &network->layers[reader];
+    return layer->input == index || (index != LAYER_NONE && layer->skip == index);
+}
+
+/* The most bytes of outputs and images that hold something at once, for one image. */
+static size_t most_at_once(const struct network *network) {
+    size_t most = 0;
+    for (int now = 0; now < network->layer_count; now++) {
+        size_t bytes = 0;
+        for (int i = LAYER_NONE; i <= now; i++) {
+            bool needed = i == now;
+            for (int reader = now; reader < network->layer_count; reader++)
+                needed = needed || reads(network, reader, i);
+            if (needed)
+                bytes += i == LAYER_NONE ? (size_t)3 * 32 * 32 * 4
+                                         : (size_t)shape_elements(network->layers[i].out) * 4;
+        }
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+/* An evaluation in batches as large as those of training fits into the memory of training. A larger
+ * one takes little more than what it needs at once. */
+static void check_evaluation_size(const struct network *network) {
+    struct plan training, both, larger;
+    plan_make(&training, network, 128, 1);
+    plan_make(&both, network, 128, 128);
+    plan_make(&larger, network, 1, 1000);
+    assert_int_equal(both.activation_bytes, training.activation_bytes);
+    size_t least = 1000 * most_at_once(network);
+    if (larger.activation_bytes > least + least / 100)
+        fail_msg("an evaluation of 1000 images takes %zu bytes, but needs %zu",
+                 larger.activation_bytes, least);
+}
+
 /* ---- the plans of every network -------------------------------------------------------------- */
 
 static void check_plans(enum recipe_kind kind, enum norm_kind norm) {
-    static const int batches[] = {1, 2, 3, 128, 1000};
+    static const int batches[][2] = {{1, 1}, {2, 3}, {3, 2}, {128, 128}, {7, 300}, {1000, 1}};
     struct network network;
     struct error error = {0};
     assert_int_equal(network_build(&error, &network, recipe_find(kind, norm)), STATUS_OK);
     for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++) {
         struct plan plan;
-        plan_make(&plan, &network, batches[i]);
-        assert_int_equal(plan.batch, batches[i]);
+        plan_make(&plan, &network, batches[i][0], batches[i][1]);
+        assert_int_equal(plan.batch, batches[i][0]);
+        assert_int_equal(plan.evaluation_batch, batches[i][1]);
         check_parameters(&plan, &network);
         check_activations(&plan, &network);
+        check_evaluation(&plan, &network);
     }
+    check_evaluation_size(&network);
 }
 
 static void plans_of_reference(void **state) {
@@ -235,7 +362,7 @@ static void plan_of_a_huge_batch(void **state) {
     struct plan plan;
     const struct recipe *recipe = recipe_find(RECIPE_REFERENCE, NORM_BATCH);
     assert_int_equal(network_build(&error, &network, recipe), STATUS_OK);
-    plan_make(&plan, &network, 262144);
+    plan_make(&plan, &network, 262144, 262144);
     assert_true(plan.activation_bytes >
                 (size_t)262144 * (size_t)network_activation_bytes(&network));
     check_activations(&plan, &network);

@@ -1,4 +1,5 @@
-/* test_predict.c: from images to logits on each backend, and from logits to probabilities. */
+/* test_predict.c: from images to logits on each backend, in batches of different sizes, and from
+ * logits to probabilities. */
 #include "compare.h"
 #include "device_fixture.h"
 #include "memory.h"
@@ -115,6 +116,120 @@ static void logits(void **state) {
     check_network(f, RECIPE_REFERENCE, NORM_LAYER);
 }
 
+/* ---- the batches of an evaluation ------------------------------------------------------------ */
+
+static size_t memory_told; /* by a backend that knows how much is free; 0: it does not */
+
+static size_t tell_memory(struct device *device) {
+    (void)device;
+    return memory_told;
+}
+
+static struct model *model_for(struct fixture *f, const struct backend *backend,
+                               const struct network *network, int images) {
+    const struct model_options options = {.batch = 2, .evaluation_images = images, .replay = true};
+    struct model *model;
+    must(f, "model_create", model_create(&f->error, &model, backend, f->device, network, &options));
+    return model;
+}
+
+/* The batch in which a model for batches of two would evaluate. */
+static int evaluation_batch(struct fixture *f, const struct backend *backend,
+                            const struct network *network, int images) {
+    struct model *model = model_for(f, backend, network, images);
+    int batch = model_evaluation_batch(model);
+    model_destroy(model);
+    return batch;
+}
+
+/* The backend says which batch keeps it busy; there may be fewer images, or less memory. */
+static void evaluation_batches(void **state) {
+    struct fixture *f = fixture_of(state);
+    struct backend backend = *f->backend;
+    struct network network;
+    const size_t plenty = (size_t)1 << 40;
+    assert_succeeded(network_build(&f->error, &network, recipe_find(RECIPE_TUNED, NORM_GROUP)),
+                     &f->error);
+    backend.memory_left = tell_memory;
+    memory_told = plenty;
+    backend.evaluation_batch = 60;
+    assert_int_equal(evaluation_batch(f, &backend, &network, 100), 60);
+    assert_int_equal(evaluation_batch(f, &backend, &network, 50), 50);
+    assert_int_equal(evaluation_batch(f, &backend, &network, 1), 1); /* a feed takes no more */
+    /* 60 images need 360,448 * 60 bytes at once, 20.6 MiB; training needs less than 8 MiB */
+    memory_told = (size_t)20 << 20;
+    assert_int_equal(evaluation_batch(f, &backend, &network, 100), 2);
+    memory_told = 0;
+    assert_int_equal(evaluation_batch(f, &backend, &network, 100), 2);
+    memory_told = plenty;
+    backend.evaluation_batch = 0;
+    assert_int_equal(evaluation_batch(f, &backend, &network, 100), 2);
+    backend.evaluation_batch = 1;
+    assert_int_equal(evaluation_batch(f, &backend, &network, 100), 2);
+    int own = f->backend->evaluation_batch; /* 10,000 images: all batches have one size */
+    assert_true(own == 0 || (own >= 1000 && 10000 % own == 0));
+}
+
+/* Evaluates after a training step, whose memory the evaluation uses. */
+static struct score score_of_batch(struct fixture *f, float out[][CLASS_COUNT],
+                                   const struct network *network, const struct image_set *set,
+                                   int batch) {
+    struct backend backend = *f->backend;
+    const struct step_state state = {.learning_rate = 0.01f};
+    const struct loader_options two = {.batch_size = 2};
+    struct error *error = &f->error;
+    struct feed *feeds[2];
+    struct device_batch step;
+    struct score score = {0};
+    backend.memory_left = tell_memory;
+    memory_told = (size_t)1 << 40;
+    backend.evaluation_batch = batch;
+    struct model *model = model_for(f, &backend, network, set->count);
+    const struct loader_options order = {.batch_size = model_evaluation_batch(model)};
+    assert_int_equal(order.batch_size, batch);
+    must(f, "model_initialize", model_initialize(error, model, 1));
+    must(f, "feed_create", feed_create(error, &feeds[0], f->backend, f->device, set, &two));
+    must(f, "feed_create", feed_create(error, &feeds[1], f->backend, f->device, set, &order));
+    for (int epoch = 0; epoch < 3; epoch++) { /* called, recorded, replayed */
+        must(f, "feed_begin", feed_begin(error, feeds[0], epoch, 0));
+        must(f, "feed_next", feed_next(error, feeds[0], &step, &state));
+        must(f, "step", model_step(error, model, &step, true));
+        must(f, "feed_release", feed_release(error, feeds[0]));
+        must(f, "evaluate", evaluate(error, &score, out[0], model, feeds[1]));
+    }
+    feed_destroy(feeds[1]);
+    feed_destroy(feeds[0]);
+    model_destroy(model);
+    return score;
+}
+
+/* Loss, number right and logits do not depend on the batch, but for rounding. */
+static void check_scores(struct fixture *f, enum recipe_kind kind, enum norm_kind norm) {
+    float expected[IMAGES][CLASS_COUNT], actual[IMAGES][CLASS_COUNT];
+    struct network network;
+    struct image_set set;
+    case_name("%s, %s", recipe_option(kind), norm_option(norm));
+    assert_succeeded(network_build(&f->error, &network, recipe_find(kind, norm)), &f->error);
+    assert_succeeded(synthetic_fill(&f->error, &set, 5, 0, IMAGES), &f->error);
+    struct score first = score_of_batch(f, expected, &network, &set, 2);
+    for (int batch = 5; batch <= IMAGES; batch += 2) {
+        struct score score = score_of_batch(f, actual, &network, &set, batch);
+        check_close("loss", score.loss, first.loss, 1e-5, 0);
+        assert_true(score.images == IMAGES && score.correct == first.correct);
+        for (int i = 0; i < IMAGES; i++)
+            check_alike(f, actual[i], expected[i]);
+    }
+    memory_free(set.images);
+    memory_free(set.labels);
+}
+
+static void scores(void **state) {
+    struct fixture *f = fixture_of(state);
+    check_scores(f, RECIPE_REFERENCE, NORM_BATCH);
+    check_scores(f, RECIPE_TUNED, NORM_GROUP);
+    check_scores(f, RECIPE_REFERENCE, NORM_LAYER);
+}
+
 /* ---- probabilities --------------------------------------------------------------------------- */
 
 static void probabilities(void **state) {
@@ -140,8 +255,9 @@ static void probabilities(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest everywhere[] = {cmocka_unit_test(logits)};
+    const struct CMUnitTest everywhere[] = {
+        cmocka_unit_test(logits), cmocka_unit_test(evaluation_batches), cmocka_unit_test(scores)};
     const struct CMUnitTest here[] = {cmocka_unit_test(probabilities)};
-    int failed = run_on_backends(everywhere, 1);
+    int failed = run_on_backends(everywhere, 3);
     return failed + cmocka_run_group_tests_name("predict", here, NULL, NULL);
 }

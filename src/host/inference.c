@@ -10,8 +10,8 @@ enum status inference_open(struct error *error, struct inference *out,
                            const struct options *options, const struct image_set *set,
                            const struct dataset *dataset) {
     int asked = options->recipe.batch_size, batch = asked < set->count ? asked : set->count;
-    const struct model_options model_options = {.batch = batch, .replay = !options->no_graph};
-    const struct loader_options loader_options = {.batch_size = batch};
+    const struct model_options model_options = {
+        .batch = batch, .evaluation_images = set->count, .replay = !options->no_graph};
     const struct weights_origin use = {&options->recipe, dataset};
     *out = (struct inference){.options = options};
     if (network_build(error, &out->network, &options->recipe) != STATUS_OK ||
@@ -20,6 +20,7 @@ enum status inference_open(struct error *error, struct inference *out,
             STATUS_OK ||
         weights_load(error, out->model, &out->metadata, options->weights, &use) != STATUS_OK)
         return error->status;
+    const struct loader_options loader_options = {.batch_size = model_evaluation_batch(out->model)};
     return feed_create(error, &out->feed, out->device.backend, out->device.device, set,
                        &loader_options);
 }

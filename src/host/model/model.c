@@ -8,15 +8,20 @@ static float *activation(const struct model *model, size_t offset) {
     return (float *)(void *)(model->activations + offset);
 }
 
-/* Input of layer i: another layer's output, or the images. */
-static float *layer_input(const struct model *model, int i) {
-    int input = model->network.layers[i].input;
-    return activation(model,
-                      input == LAYER_NONE ? model->plan.input : model->plan.layers[input].output);
+static float *layer_output(const struct model *model, int i, bool training) {
+    const struct layer_plan *place = &model->plan.layers[i];
+    return activation(model, training ? place->output : place->evaluation_output);
 }
 
-static float *layer_output(const struct model *model, int i) {
-    return activation(model, model->plan.layers[i].output);
+static float *normalized_images(const struct model *model, bool training) {
+    return activation(model, training ? model->plan.input : model->plan.evaluation_input);
+}
+
+/* Input of layer i: another layer's output, or the images. */
+static float *layer_input(const struct model *model, int i, bool training) {
+    int input = model->network.layers[i].input;
+    return input == LAYER_NONE ? normalized_images(model, training)
+                               : layer_output(model, input, training);
 }
 
 static float *layer_gradient(const struct model *model, int i) {
@@ -24,7 +29,7 @@ static float *layer_gradient(const struct model *model, int i) {
 }
 
 const float *model_output(const struct model *model) {
-    return layer_output(model, model->network.layer_count - 1);
+    return layer_output(model, model->network.layer_count - 1, true);
 }
 
 struct conv_args conv_shape_args(const struct layer *layer, int batch) {
@@ -44,21 +49,21 @@ static struct input_args input_args(const struct model *model, const struct devi
     return (struct input_args){
         .batch = batch->count,
         .images = batch->images,
-        .y = activation(model, model->plan.input),
+        .y = normalized_images(model, training),
         .augment = training && model->options.augment,
         .seed = model->options.seed,
         .state = batch->state,
     };
 }
 
-struct conv_args model_conv_args(const struct model *model, int i, int batch) {
+struct conv_args model_conv_args(const struct model *model, int i, int batch, bool training) {
     const struct layer *layer = &model->network.layers[i];
     const struct layer_plan *place = &model->plan.layers[i];
     struct conv_args args = conv_shape_args(layer, batch);
-    args.x = layer_input(model, i);
+    args.x = layer_input(model, i, training);
     args.weight =
         layer->filter_norm > 0 ? activation(model, place->filter) : model->weights + place->weight;
-    args.y = layer_output(model, i);
+    args.y = layer_output(model, i, training);
     args.dy = layer_gradient(model, i);
     args.dx = layer_gradient(model, layer->input);
     args.dweight = model->gradients + place->weight;
@@ -111,12 +116,12 @@ struct norm_args model_norm_args(const struct model *model, int i, const struct 
         .seed = model->options.seed,
         .layer = i,
         .state = batch->state,
-        .x = layer_input(model, i),
+        .x = layer_input(model, i, training),
         .weight = model->weights + place->weight,
         .bias = model->weights + place->bias,
-        .y = layer_output(model, i),
-        .mean = activation(model, place->mean),
-        .rstd = activation(model, place->rstd),
+        .y = layer_output(model, i, training),
+        .mean = activation(model, training ? place->mean : place->evaluation_mean),
+        .rstd = activation(model, training ? place->rstd : place->evaluation_rstd),
         .running_mean = running ? model->statistics + place->running_mean : NULL,
         .running_var = running ? model->statistics + place->running_var : NULL,
         .dy = layer_gradient(model, i),
@@ -134,38 +139,39 @@ static struct pool_args pool_args(const struct model *model, int i, int batch, b
         .channels = layer->in.channels,
         .height = layer->in.height,
         .width = layer->in.width,
-        .x = layer_input(model, i),
-        .skip = layer->skip == LAYER_NONE ? NULL : layer_output(model, layer->skip),
-        .y = layer_output(model, i),
+        .x = layer_input(model, i, training),
+        .skip = layer->skip == LAYER_NONE ? NULL : layer_output(model, layer->skip, training),
+        .y = layer_output(model, i, training),
         .code = training ? model->activations + model->plan.layers[i].code : NULL,
         .dy = layer_gradient(model, i),
         .ds = layer_gradient(model, layer->input),
     };
 }
 
-static struct average_args average_args(const struct model *model, int i, int batch) {
+static struct average_args average_args(const struct model *model, int i, int batch,
+                                        bool training) {
     const struct layer *layer = &model->network.layers[i];
     return (struct average_args){
         .batch = batch,
         .channels = layer->in.channels,
         .pixels = layer->in.height * layer->in.width,
-        .x = layer_input(model, i),
-        .y = layer_output(model, i),
+        .x = layer_input(model, i, training),
+        .y = layer_output(model, i, training),
         .dy = layer_gradient(model, i),
         .dx = layer_gradient(model, layer->input),
     };
 }
 
-static struct linear_args linear_args(const struct model *model, int i, int batch) {
+static struct linear_args linear_args(const struct model *model, int i, int batch, bool training) {
     const struct layer *layer = &model->network.layers[i];
     const struct layer_plan *place = &model->plan.layers[i];
     return (struct linear_args){
         .batch = batch,
         .inputs = layer->in.channels,
         .outputs = layer->out.channels,
-        .x = layer_input(model, i),
+        .x = layer_input(model, i, training),
         .weight = model->weights + place->weight,
-        .y = layer_output(model, i),
+        .y = layer_output(model, i, training),
         .dy = layer_gradient(model, i),
         .dx = layer_gradient(model, layer->input),
         .dweight = model->gradients + place->weight,
@@ -178,7 +184,7 @@ static struct loss_args loss_args(const struct model *model, const struct device
     return (struct loss_args){
         .batch = batch->count,
         .classes = model->network.layers[last].out.channels,
-        .logits = layer_output(model, last),
+        .logits = layer_output(model, last, training),
         .labels = batch->labels,
         .dlogits = training ? layer_gradient(model, last) : NULL,
         .counters = model->counters,
@@ -207,7 +213,7 @@ static enum status layer_forward(struct error *error, struct model *model, int i
     const struct layer *layer = &model->network.layers[i];
     switch (layer->kind) {
     case LAYER_CONV: {
-        struct conv_args conv = model_conv_args(model, i, batch->count);
+        struct conv_args conv = model_conv_args(model, i, batch->count, training);
         return op->conv_forward(error, model->device, &conv);
     }
     case LAYER_NORM: {
@@ -219,11 +225,11 @@ static enum status layer_forward(struct error *error, struct model *model, int i
         return op->pool_forward(error, model->device, &pool);
     }
     case LAYER_AVERAGE: {
-        struct average_args average = average_args(model, i, batch->count);
+        struct average_args average = average_args(model, i, batch->count, training);
         return op->average_forward(error, model->device, &average);
     }
     case LAYER_LINEAR: {
-        struct linear_args linear = linear_args(model, i, batch->count);
+        struct linear_args linear = linear_args(model, i, batch->count, training);
         return op->linear_forward(error, model->device, &linear);
     }
     }
@@ -236,7 +242,7 @@ static enum status layer_backward(struct error *error, struct model *model, int 
     const struct layer *layer = &model->network.layers[i];
     switch (layer->kind) {
     case LAYER_CONV: {
-        struct conv_args conv = model_conv_args(model, i, batch->count);
+        struct conv_args conv = model_conv_args(model, i, batch->count, true);
         return op->conv_backward(error, model->device, &conv);
     }
     case LAYER_NORM: {
@@ -248,11 +254,11 @@ static enum status layer_backward(struct error *error, struct model *model, int 
         return op->pool_backward(error, model->device, &pool);
     }
     case LAYER_AVERAGE: {
-        struct average_args average = average_args(model, i, batch->count);
+        struct average_args average = average_args(model, i, batch->count, true);
         return op->average_backward(error, model->device, &average);
     }
     case LAYER_LINEAR: {
-        struct linear_args linear = linear_args(model, i, batch->count);
+        struct linear_args linear = linear_args(model, i, batch->count, true);
         return op->linear_backward(error, model->device, &linear);
     }
     }

@@ -10,8 +10,9 @@
 struct model;
 
 struct model_options {
-    int batch;     /* size of the largest batch */
-    uint64_t seed; /* of dropout and augmentation */
+    int batch;             /* size of the largest batch */
+    int evaluation_images; /* how many images an evaluation has; 0: batches of `batch` will do */
+    uint64_t seed;         /* of dropout and augmentation */
     bool augment;
     float momentum, weight_decay;
     bool nesterov;
@@ -26,13 +27,19 @@ struct device_batch {
     const struct step_state *state;
 };
 
-/* Allocates all memory. `network` is copied. The device must outlive the model. Errors:
+/* Allocates all memory. `network` is copied. The device must outlive the model. Evaluation gets
+ * memory for batches of backend->evaluation_batch images if that is more than `batch`, the images
+ * are so many, and the device's free memory is known to suffice. Errors:
  * STATUS_FAILED: the device's memory is too small; the error says how much is needed and free, and
  * about which batch would fit, or names the block that could not be allocated. */
 enum status model_create(struct error *error, struct model **out, const struct backend *backend,
                          struct device *device, const struct network *network,
                          const struct model_options *options);
 void model_destroy(struct model *model);
+
+/* The batch size for an evaluation: the largest one that the model takes, or all of
+ * options.evaluation_images. */
+int model_evaluation_batch(const struct model *model);
 
 /* The arguments of a convolution with its shapes alone; all pointers are NULL. */
 struct conv_args conv_shape_args(const struct layer *layer, int batch);

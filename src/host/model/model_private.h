@@ -35,7 +35,7 @@ struct model {
     struct counters *counters;
 
     struct counters *counters_host; /* pinned */
-    float *logits_host;             /* pinned, [plan.batch][CLASS_COUNT] */
+    float *logits_host;             /* pinned, [plan.evaluation_batch][CLASS_COUNT] */
     float *staging; /* pinned: weights, statistics, velocity, laid out as on the device */
     struct event *done;
 
@@ -75,7 +75,7 @@ const float *model_output(const struct model *model);
 void model_replay_clear(struct model *model);
 
 /* The arguments of layer i's operations, with all pointers (model.c). */
-struct conv_args model_conv_args(const struct model *model, int i, int batch);
+struct conv_args model_conv_args(const struct model *model, int i, int batch, bool training);
 struct norm_args model_norm_args(const struct model *model, int i, const struct device_batch *batch,
                                  bool training);
 

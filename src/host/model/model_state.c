@@ -21,11 +21,12 @@ static size_t reserve(size_t *end, size_t bytes) {
     return offset;
 }
 
-static struct workspaces find_workspaces(const struct model *model) {
+/* For training, and for an evaluation whose operations need `evaluation` bytes. */
+static struct workspaces find_workspaces(const struct model *model, size_t evaluation) {
     const struct operations *op = model->operations;
     const struct device_batch batch = {.count = model->plan.batch};
     struct workspaces places = {0};
-    size_t convolutions = 1, shared = 1, norms[MAX_LAYERS] = {0};
+    size_t convolutions = 1, shared = evaluation, norms[MAX_LAYERS] = {0};
     for (int i = 0; i < model->network.layer_count; i++) {
         const struct layer *layer = &model->network.layers[i];
         if (layer->kind == LAYER_CONV) {
@@ -65,15 +66,26 @@ static enum status allocate_workspaces(struct error *error, struct model *model,
     return STATUS_OK;
 }
 
-/* Bytes of device memory needed for batches of up to `batch`, given the workspace for
- * model->plan.batch: no operation's workspace grows faster than the batch. Includes the four slots
- * of two feeds. */
+/* Bytes of device memory that the plan needs beside the workspace, with the slots of two feeds, two
+ * slots each. */
+static size_t plan_bytes(const struct plan *plan) {
+    size_t images = (size_t)plan->batch + (size_t)plan->evaluation_batch;
+    return 3 * plan->parameter_count * sizeof(float) + plan->statistics_count * sizeof(float) +
+           plan->activation_bytes + 2 * images * IMAGE_BYTES;
+}
+
+/* The same with the workspace, for batches of up to `batch`, given the workspace for
+ * model->plan.batch: no operation's workspace grows faster than the batch. */
 static size_t bytes_needed(const struct model *model, size_t workspace, int batch) {
     struct plan plan;
-    plan_make(&plan, &model->network, batch);
+    plan_make(&plan, &model->network, batch, batch);
     size_t share = workspace / (size_t)model->plan.batch + 1;
-    return 3 * plan.parameter_count * sizeof(float) + plan.statistics_count * sizeof(float) +
-           plan.activation_bytes + share * (size_t)batch + (size_t)4 * (size_t)batch * IMAGE_BYTES;
+    return plan_bytes(&plan) + share * (size_t)batch;
+}
+
+/* Of `left` bytes: allocations are rounded up, and libraries load kernels. */
+static size_t usable_bytes(size_t left) {
+    return left - left / 16;
 }
 
 /* Checks that the model fits before anything is allocated. If the backend does not know how much
@@ -82,7 +94,7 @@ static enum status check_memory(struct error *error, struct model *model, size_t
     const double mebibyte = 1024.0 * 1024;
     size_t left = model->backend->memory_left(model->device);
     size_t needed = bytes_needed(model, workspace, model->plan.batch);
-    size_t usable = left - left / 16; /* allocations are rounded up, and libraries load kernels */
+    size_t usable = usable_bytes(left);
     if (left == 0 || needed <= usable)
         return STATUS_OK;
     int fits = 0;
@@ -102,15 +114,46 @@ static enum status check_memory(struct error *error, struct model *model, size_t
                      model->plan.batch, (double)needed / mebibyte, (double)left / mebibyte, fits);
 }
 
+/* The largest workspace of an evaluation: only convolutions use one. */
+static size_t evaluation_workspace(const struct model *model, int batch) {
+    size_t most = 0;
+    for (int i = 0; i < model->network.layer_count; i++) {
+        struct conv_args conv = conv_shape_args(&model->network.layers[i], batch);
+        size_t bytes = model->network.layers[i].kind == LAYER_CONV
+                           ? model->operations->conv_workspace(model->device, &conv)
+                           : 0;
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+/* Plans for larger batches in evaluation than in training, where the backend gains by them and
+ * there is memory for them. */
+static void widen_evaluation(struct model *model, struct workspaces *workspaces) {
+    int images = model->options.evaluation_images, busy = model->backend->evaluation_batch;
+    int batch = images < busy ? images : busy;
+    size_t left = model->backend->memory_left(model->device);
+    struct plan plan;
+    if (batch <= model->plan.batch)
+        return;
+    const struct workspaces wider = find_workspaces(model, evaluation_workspace(model, batch));
+    plan_make(&plan, &model->network, model->plan.batch, batch);
+    if (plan_bytes(&plan) + wider.bytes > usable_bytes(left))
+        return;
+    model->plan = plan;
+    *workspaces = wider;
+}
+
 static enum status allocate(struct error *error, struct model *model) {
     const struct backend *backend = model->backend;
-    const struct workspaces workspaces = find_workspaces(model);
+    struct workspaces workspaces = find_workspaces(model, 0);
     if (check_memory(error, model, workspaces.bytes) != STATUS_OK)
         return error->status;
+    widen_evaluation(model, &workspaces);
     struct device *device = model->device;
     size_t parameters = model->plan.parameter_count * sizeof(float);
     size_t statistics = model->plan.statistics_count * sizeof(float);
-    size_t logits = (size_t)model->plan.batch * CLASS_COUNT * sizeof(float);
+    size_t logits = (size_t)model->plan.evaluation_batch * CLASS_COUNT * sizeof(float);
     if (backend->alloc(error, device, &model->weights, parameters, "the weights") ||
         backend->alloc(error, device, &model->gradients, parameters, "the gradients") ||
         backend->alloc(error, device, &model->velocity, parameters, "the momentum") ||
@@ -141,7 +184,7 @@ enum status model_create(struct error *error, struct model **out, const struct b
     model->operations = backend->operations(device);
     model->network = *network;
     model->options = *options;
-    plan_make(&model->plan, network, options->batch);
+    plan_make(&model->plan, network, options->batch, options->batch);
     if (allocate(error, model) != STATUS_OK) {
         model_destroy(model);
         return error->status;
@@ -168,6 +211,11 @@ void model_destroy(struct model *model) {
     if (model->done != NULL)
         model->backend->event_destroy(model->device, model->done);
     memory_free(model);
+}
+
+int model_evaluation_batch(const struct model *model) {
+    int images = model->options.evaluation_images, most = model->plan.evaluation_batch;
+    return images < most ? images : most;
 }
 
 enum status model_wait(struct error *error, struct model *model) {

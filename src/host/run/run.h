@@ -17,6 +17,7 @@ struct run_description {
     const struct network *network;
     const struct device_choice *device;
     int steps_per_epoch;
+    int evaluation_batch;
 };
 
 /* The state of a run between two steps; with the model's state, all that is needed to resume. */

@@ -74,12 +74,13 @@ static json_t *algorithms_json(const struct device_choice *device) {
     return algorithms;
 }
 
-/* The settings of a GPU's arithmetic, on which the last bits of a run depend. */
+/* On what the last bits of a run depend: the settings of a GPU's arithmetic and the batches in which
+ * it evaluates. */
 static json_t *arithmetic_json(const struct run_description *run) {
     const struct device_choice *device = run->device;
-    return json_pack("{s:s, s:b, s:b, s:o}", "precision",
-                     precision_option(run->options->device.precision), "fast_algorithms",
-                     run->options->device.fast_algorithms, "graph",
+    return json_pack("{s:i, s:s, s:b, s:b, s:o}", "evaluation_batch", run->evaluation_batch,
+                     "precision", precision_option(run->options->device.precision),
+                     "fast_algorithms", run->options->device.fast_algorithms, "graph",
                      device->backend->replay != NULL && !run->options->no_graph, "algorithms",
                      algorithms_json(device));
 }
@@ -134,6 +135,19 @@ static bool put_devices(json_t *config, const json_t *earlier, const struct run_
                                json_string(device != NULL ? device : run->device->text)) == 0;
 }
 
+/* Warns that a resumed run evaluates in other batches, which happens when another amount of memory
+ * is free. */
+static void check_evaluation(const json_t *earlier, const struct run_description *run,
+                             const struct run_state *state) {
+    const json_t *before = json_object_get(earlier, "evaluation_batch");
+    if (json_is_integer(before) && json_integer_value(before) != run->evaluation_batch &&
+        !run_ended(state, run->options))
+        output_warning("the run in '%s' goes on with evaluations in batches of %d after %d, since "
+                       "the device has another amount of free memory: the last bits of the test "
+                       "loss may differ from those of an uninterrupted run",
+                       run->options->out, run->evaluation_batch, (int)json_integer_value(before));
+}
+
 /* ---- the file -------------------------------------------------------------------------------- */
 
 /* All settings as one flat object; NULL: no memory. */
@@ -159,6 +173,7 @@ enum status run_config_write(struct error *error, const char *path,
     json_t *earlier = NULL;
     if (run->options->resume && read_earlier(error, &earlier, path) != STATUS_OK)
         return error->status;
+    check_evaluation(earlier, run, state);
     json_t *config = config_json(run);
     char *text = config != NULL && put_devices(config, earlier, run, state)
                      ? text_of_json(config, JSON_INDENT(2) | JSON_REAL_PRECISION(9))

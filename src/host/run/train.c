@@ -93,6 +93,7 @@ static enum status create_model(struct error *error, struct training *training,
     const struct recipe *recipe = &options->recipe;
     const struct model_options model_options = {
         .batch = recipe->batch_size,
+        .evaluation_images = training->run.dataset->test.count,
         .seed = options->seed,
         .augment = recipe->augment == AUGMENT_FLIP_CROP,
         .momentum = recipe->momentum,
@@ -113,13 +114,11 @@ static enum status create_model(struct error *error, struct training *training,
 }
 
 static enum status create_feed(struct error *error, struct training *training, struct feed **out,
-                               const struct image_set *set, bool shuffle) {
-    const struct options *options = training->run.options;
-    int batch = options->recipe.batch_size;
+                               const struct image_set *set, int batch, bool shuffle) {
     const struct loader_options loader_options = {
-        .batch_size = batch < set->count ? batch : set->count, /* the test set may be smaller */
+        .batch_size = batch,
         .shuffle = shuffle,
-        .seed = options->seed,
+        .seed = training->run.options->seed,
     };
     return feed_create(error, out, training->device.backend, training->device.device, set,
                        &loader_options);
@@ -157,10 +156,13 @@ static enum status set_up(struct error *error, struct training *training,
     };
     if (run_folder_weights_path(error, training->checkpoint, options->out, WEIGHTS_CHECKPOINT) !=
             STATUS_OK ||
-        create_model(error, training, options) != STATUS_OK ||
-        create_feed(error, training, &training->train_feed, &dataset->train,
-                    !options->no_shuffle) != STATUS_OK ||
-        create_feed(error, training, &training->test_feed, &dataset->test, false) != STATUS_OK)
+        create_model(error, training, options) != STATUS_OK)
+        return error->status;
+    training->run.evaluation_batch = model_evaluation_batch(training->model);
+    if (create_feed(error, training, &training->train_feed, &dataset->train,
+                    options->recipe.batch_size, !options->no_shuffle) != STATUS_OK ||
+        create_feed(error, training, &training->test_feed, &dataset->test,
+                    training->run.evaluation_batch, false) != STATUS_OK)
         return error->status;
     console_header(&training->run, options->resume ? &training->at : NULL, unfinished);
     progress_open(&training->progress, !options->quiet && !options->no_progress);
