@@ -314,8 +314,10 @@ rehearsal() {
     [ -x "$root/build/sim/bench/bench_step" ] || { echo "# build/sim is not built" && return 1; }
     build=$root/build/sim
     gpu_check 0 CUDASIM_REVERSE=0 OMP_NUM_THREADS=1 TESTS='device sgd_input' PYTHON="${python:-python3}" \
-        repeat tests step profile epochs pytorch sanitize kernels accuracy
-    results_say 'all(parts[name]["status"] == "passed" for name in ("tests", "step", "profile", "kernels"))' "$tmp/results/gpu-check.json"
+        repeat tests step layers profile epochs pytorch sanitize kernels accuracy
+    results_say 'all(parts[name]["status"] == "passed" for name in ("tests", "step", "layers", "profile", "kernels"))' "$tmp/results/gpu-check.json"
+    results_say '{line["pass"] for line in parts["layers"]["gn tuned"]["layers"]} >= {"forward", "data gradient", "filter gradient"}' \
+        "$tmp/results/gpu-check.json"
     results_say 'parts["step"]["cases"][0]["batch"] == 2 and parts["profile"]["gn tuned"]["batch"] == 2' "$tmp/results/gpu-check.json"
 }
 
