@@ -147,8 +147,8 @@ TSAN_CC    ?= clang
 TSAN_TESTS := loader feed conv norm pool_loss sgd_input model threads
 
 .DEFAULT_GOAL := all
-.PHONY: all help run parts setup test test-long test-python tests sim debug tsan coverage cuda-toolkit gpu-check bench fuzz
-.PHONY: fuzzers data readme-figures lint format compile_commands.json install uninstall clean
+.PHONY: all help run parts setup test test-long test-python tests sim debug tsan coverage cuda-toolkit gpu-check gpu-bundle
+.PHONY: bench fuzz fuzzers data readme-figures lint format compile_commands.json install uninstall clean
 .SECONDARY:
 
 ## ---- targets ---------------------------------------------------------------------------------
@@ -203,8 +203,11 @@ fuzz: ## fuzzes the readers of weights, images, data files and finished runs, 60
 cuda-toolkit: ## fetches the missing parts of CUDA and cuDNN into build/cuda (up to 2 GB), without root
 	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" tools/cuda-toolkit
 
-gpu-check: ## tests, sanitizers and benchmarks on this machine's GPU: make gpu-check PARTS="tests step"
+gpu-check: ## tests, sanitizers, profiles and benchmarks on this machine's GPU: make gpu-check PARTS="tests step"
 	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/gpu-check $(PARTS)
+
+gpu-bundle: setup ## build/gpu-bundle: a build for one GPU architecture, to carry to a machine with a GPU alone
+	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/gpu-bundle
 
 data: ## puts CIFAR-10 into data/cifar-10-batches-bin
 	@tools/fetch-cifar10

@@ -42,7 +42,7 @@ isolated() { # [NAME=VALUE...] COMMAND...
     env -i HOME="$here/home" PATH="$bin:$tmp/tools" FIND_CUDA_ROOT="$system" "$@"
 }
 
-find_cuda() { # [NAME=VALUE...] [-- OPTION]: its output goes to the log
+find_cuda() { # [NAME=VALUE...] [-- OPTION...]: its output goes to the log
     local settings=()
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         settings+=("$1")
@@ -237,6 +237,31 @@ wheels_of_12() {
         "-Wl,-rpath,$site/nvidia/cuda_runtime/lib|" WITH_CUDA=1
 }
 
+# As a machine with PyTorch has them: no nvcc, and perhaps no headers.
+libraries_alone() {
+    local site=$here/venv/lib/python3.12/site-packages lib
+    touch_all "$here/venv/bin/python3" "$site/nvidia/cu13/lib/libcublas.so.13" "$site/nvidia/cu13/lib/libnvrtc.so.13" \
+        "$site/nvidia/cudnn/lib/libcudnn.so.9" "$site/nvidia_cudnn_cu13-9.28.0.42.dist-info/METADATA"
+    chmod +x "$here/venv/bin/python3"
+    bin=$here/venv/bin
+    for lib in 13 ''; do
+        find_cuda -- --libraries "$lib"
+        [ "$(<"$log")" = "$site/nvidia/cu13/lib:$site/nvidia/cudnn/lib" ] || return 1
+    done
+    find_cuda -- --libraries 12
+    says_not cudnn cu13
+}
+
+libraries_of_12_alone() {
+    local site=$here/elsewhere
+    touch_all "$site/nvidia/cublas/lib/libcublas.so.12" "$site/nvidia/cudnn/lib/libcudnn.so.9" \
+        "$site/nvidia/cuda_nvrtc/lib/libnvrtc.so.12" "$site/nvidia_cudnn_cu12-9.10.2.21.dist-info/METADATA"
+    printf '#!/bin/sh\ncase "$*" in *"import nvidia"*) echo "%s" ;; esac\n' "$site/nvidia" >"$bin/mine"
+    chmod +x "$bin/mine"
+    find_cuda PYTHON="$bin/mine" -- --libraries 12
+    [ "$(<"$log")" = "$site/nvidia/cublas/lib:$site/nvidia/cudnn/lib:$site/nvidia/cuda_nvrtc/lib" ]
+}
+
 other_versions_are_left() {
     local site=$system/usr/local/lib/python3.11/dist-packages
     touch_all "$bin/python3"
@@ -397,6 +422,8 @@ check "libraries in build/cuda beside a toolkit" fetched_libraries_beside_a_tool
 check "wheels beside the python3 on the PATH" wheels_of_python
 check "wheels of a pyenv" wheels_of_pyenv
 check "wheels for CUDA 12" wheels_of_12
+check "libraries of Python alone, without nvcc and headers" libraries_alone
+check "libraries for CUDA 12, of a Python that is named" libraries_of_12_alone
 check "libraries for another CUDA are left alone" other_versions_are_left
 check "Debian's folders" debian
 check "a toolkit that is too old" too_old
