@@ -7,7 +7,10 @@
 
 #include <math.h>
 
-enum { CHUNK = 8 }; /* images whose per-element weight gradients one thread adds up */
+enum {
+    CHUNK = 8,   /* images whose per-element weight gradients one thread adds up */
+    BLOCK = 256, /* elements of weight whose partial sums are added up at once */
+};
 
 /* Images whose gradients share a partial sum, and the elements of weight (and of bias) in it. */
 static int images_per_partial(const struct norm_args *a) {
@@ -94,6 +97,18 @@ static void group_backward(float *partial, const struct norm_args *a, int group)
     }
 }
 
+/* The sums of all partials for up to BLOCK elements: to[i] = sum of sums[partial * stride + i], in
+ * the order of the partials. */
+static void join_partials(float *restrict to, const float *restrict sums, int count, int partials,
+                          size_t stride) {
+    double total[BLOCK] = {0};
+    for (int partial = 0; partial < partials; partial++, sums += stride)
+        for (int i = 0; i < count; i++)
+            total[i] += (double)sums[i];
+    for (int i = 0; i < count; i++)
+        to[i] = (float)total[i];
+}
+
 enum status NAME(group_norm_backward)(struct error *error, struct device *device,
                                       const struct norm_args *a) {
     (void)error;
@@ -109,14 +124,11 @@ enum status NAME(group_norm_backward)(struct error *error, struct device *device
             group_backward(sum, a, group);
     }
 #pragma omp parallel for num_threads(device->threads) schedule(static)
-    for (int i = 0; i < 2 * affine; i++) {
-        double total = 0;
-        for (int partial = 0; partial < partials; partial++)
-            total += (double)sums[(size_t)partial * 2 * (size_t)affine + (size_t)i];
-        if (i < affine)
-            a->dweight[i] = (float)total;
-        else
-            a->dbias[i - affine] = (float)total;
+    for (int first = 0; first < affine; first += BLOCK) {
+        int count = affine - first < BLOCK ? affine - first : BLOCK;
+        size_t stride = 2 * (size_t)affine;
+        join_partials(a->dweight + first, sums + first, count, partials, stride);
+        join_partials(a->dbias + first, sums + affine + first, count, partials, stride);
     }
     return STATUS_OK;
 }

@@ -89,12 +89,14 @@ static void pool_row_gradient(float *restrict top, float *restrict bottom,
     for (int i = 0; i < outputs; i++)
         place[i] = code[i];
     for (int i = 0; i < outputs; i++) {
-        top[2 * i] = place[i] == 0 ? dy[i] : 0;
-        top[2 * i + 1] = place[i] == 1 ? dy[i] : 0;
+        const float d = dy[i]; /* read whether used or not: a read under a condition is a branch */
+        top[2 * i] = place[i] == 0 ? d : 0;
+        top[2 * i + 1] = place[i] == 1 ? d : 0;
     }
     for (int i = 0; i < outputs; i++) {
-        bottom[2 * i] = place[i] == 2 ? dy[i] : 0;
-        bottom[2 * i + 1] = place[i] == 3 ? dy[i] : 0;
+        const float d = dy[i];
+        bottom[2 * i] = place[i] == 2 ? d : 0;
+        bottom[2 * i + 1] = place[i] == 3 ? d : 0;
     }
 }
 
