@@ -294,8 +294,9 @@ struct backend {
     /* Roughly how many bytes alloc can still give; 0: unknown. */
     size_t (*memory_left)(struct device *);
 
-    /* Zeroed device memory and zeroed pinned host memory. `what` names the memory in the message if
-     * this fails. */
+    /* Device memory, whose content nothing may rely on, and zeroed pinned host memory. `what` names
+     * the memory in the message if this fails. (Device memory holds zeros, so that a mistake has
+     * the same effect in each run, or NaN: poison.h.) */
     enum status (*alloc)(struct error *, struct device *, void *out, size_t bytes,
                          const char *what);
     void (*release)(struct device *, void *memory);

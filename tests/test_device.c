@@ -4,6 +4,7 @@
 #include "device_fixture.h"
 #include "model/device_choice.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void backends_are_listed(void **state) {
@@ -54,22 +55,22 @@ static void open_twice(void **state) {
     case_end(f);
 }
 
-static void memory_is_zeroed(void **state) {
+static void check_new_memory(struct fixture *f, uint8_t byte) {
     static const size_t sizes[] = {1, 63, 64, 1000, 1 << 20};
-    struct fixture *f = fixture_of(state);
     const struct backend *b = f->backend;
     for (int round = 0; round < 2; round++) /* the second may get memory that the first dirtied */
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-            case_begin(f, "zeroed memory of %zu bytes", sizes[i]);
+            case_begin(f, "new memory of %zu bytes, each %u", sizes[i], byte);
             size_t bytes = sizes[i];
             uint8_t *device = NULL, *pinned = NULL, *zeros = zeroed_bytes(bytes);
-            uint8_t *copy = zeroed_bytes(bytes);
+            uint8_t *copy = zeroed_bytes(bytes), *expected = zeroed_bytes(bytes);
+            memset(expected, byte, bytes);
             must(f, "alloc", b->alloc(&f->error, f->device, &device, bytes, "a test"));
             must(f, "alloc_pinned",
                  b->alloc_pinned(&f->error, f->device, &pinned, bytes, "a test"));
             assert_int_equal((uintptr_t)device % 64, 0);
             download_now(f, copy, device, bytes);
-            check_bytes("device memory", copy, zeros, bytes);
+            check_bytes("device memory", copy, expected, bytes);
             check_bytes("pinned memory", pinned, zeros, bytes);
             memset(pinned, 0xAB, bytes);
             upload_now(f, device, pinned, bytes);
@@ -79,6 +80,29 @@ static void memory_is_zeroed(void **state) {
         }
     b->release(f->device, NULL);
     b->release_pinned(f->device, NULL);
+}
+
+/* Zeros, or NaN with TRAIN_GPU_POISON=1 when the device is opened. */
+static void new_memory(void **state) {
+    static const char *const settings[] = {NULL, "0", "1"};
+    struct fixture *f = fixture_of(state);
+    static const struct device_options options = {0};
+    const char *before = getenv("TRAIN_GPU_POISON");
+    char *kept = before == NULL ? NULL : strdup(before);
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        struct fixture own;
+        if (settings[i] == NULL)
+            unsetenv("TRAIN_GPU_POISON");
+        else
+            setenv("TRAIN_GPU_POISON", settings[i], 1);
+        fixture_open(&own, f->backend, &options);
+        check_new_memory(&own, i == 2 ? 0xFF : 0);
+        fixture_close(&own);
+    }
+    unsetenv("TRAIN_GPU_POISON");
+    if (kept != NULL)
+        setenv("TRAIN_GPU_POISON", kept, 1);
+    free(kept);
 }
 
 static void too_much_memory(void **state) {
@@ -163,7 +187,7 @@ int main(void) {
         cmocka_unit_test(device_describes_itself),
         cmocka_unit_test(open_a_device_that_does_not_exist),
         cmocka_unit_test(open_twice),
-        cmocka_unit_test(memory_is_zeroed),
+        cmocka_unit_test(new_memory),
         cmocka_unit_test(too_much_memory),
         cmocka_unit_test(clear_within_a_buffer),
         cmocka_unit_test(events_order_the_streams),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test_learning.sh: whole runs that must learn: the synthetic set with every norm and, if CIFAR-10 is here, a hundred
 # steps on it. With TEST_LONG=1, 20 epochs of every network on CIFAR-10, as the README reports them. Prints TAP.
-# TRAIN_GPU is the program.
+# TRAIN_GPU is the program. TEST_BACKEND=cuda trains on the GPU, and fails where there is none.
 set -u
 export LC_ALL=C
 program=${TRAIN_GPU:?the program to test}
@@ -22,7 +22,7 @@ reaches() { # NAME LOW HIGH OPTIONS...
     shift 3
     count=$((count + 1))
     rm -rf "$scratch/run"
-    "$program" --quiet --out "$scratch/run" "$@" >"$scratch/log" 2>&1 || cat "$scratch/log"
+    "$program" --quiet --device "${TEST_BACKEND:-auto}" --out "$scratch/run" "$@" >"$scratch/log" 2>&1 || cat "$scratch/log"
     reached=$(accuracy "$scratch/run")
     if awk -v a="${reached:-none}" -v low="$low" -v high="$high" \
         'BEGIN { exit !(a ~ /^[0-9.]+$/ && a + 0 >= low && a + 0 <= high) }'; then

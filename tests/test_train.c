@@ -298,6 +298,35 @@ static void metrics_into_a_pipe(void **state) {
     assert_true(lstat(path, &found) == 0 && S_ISFIFO(found.st_mode));
 }
 
+/* Two steps in memory of zeros, then in memory of NaN. */
+static void train_poisoned(const char *parent, enum recipe_kind kind, enum norm_kind norm) {
+    char folder[PATH_CAPACITY];
+    snprintf(folder, sizeof folder, "%s/%s-%s", parent, recipe_option(kind), norm_option(norm));
+    assert_int_equal(mkdir(folder, 0777), 0);
+    struct options options = small_run(folder, kind, norm);
+    options.max_steps = 2;
+    options.recipe.dropout = 0.1f;
+    run_ok(&options);
+    setenv("TRAIN_GPU_POISON", "1", 1);
+    bool same = same_weights_as(&options, options, "poisoned");
+    unsetenv("TRAIN_GPU_POISON");
+    assert_true(same);
+    struct metrics_file first = read_metrics(options.out),
+                        second = read_metrics(in_folder(options.out, "poisoned"));
+    assert_true(number(first.lines[0], "test_loss") == number(second.lines[0], "test_loss"));
+    assert_true(number(first.lines[0], "train_loss") == number(second.lines[0], "train_loss"));
+    free_metrics(&first);
+    free_metrics(&second);
+}
+
+/* Nothing relies on what new device memory holds. On the slow stand-in, one recipe for each norm. */
+static void poisoned_memory(void **state) {
+    for (int norm = 0; norm < NORM_COUNT; norm++)
+        for (int kind = 0; kind < RECIPE_COUNT; kind++)
+            if (!on_cuda() || kind == norm % RECIPE_COUNT)
+                train_poisoned(*state, (enum recipe_kind)kind, (enum norm_kind)norm);
+}
+
 /* A step at a rate too small to change anything returns the weights it started from. */
 static void start_from_weights(void **state) {
     struct options options = small_run(*state, RECIPE_REFERENCE, NORM_GROUP), second = options;
@@ -352,6 +381,7 @@ int main(void) {
         IN_FOLDER(diverged),
         IN_FOLDER(folder_below_a_file),
         IN_FOLDER(metrics_into_a_pipe),
+        IN_FOLDER(poisoned_memory),
         IN_FOLDER(start_from_weights),
         IN_FOLDER(weights_of_another_network),
     };

@@ -4,6 +4,7 @@
  * All work is done when a call returns, so streams and events do nothing. */
 #include "cpu/device.h"
 #include "memory.h"
+#include "poison.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -113,6 +114,7 @@ static enum status cpu_open(struct error *error, struct device **out,
     if (threads < wanted)
         snprintf(limit, sizeof limit, " (%d requested, but OpenMP allows no more)", wanted);
     (*out)->threads = threads;
+    (*out)->poison = poison_wanted();
     (*out)->operations = variant.operations;
     (*out)->instructions = variant.title;
     snprintf((*out)->description, sizeof(*out)->description, "CPU, %d thread%s%s, %s", threads,
@@ -155,6 +157,16 @@ static size_t cpu_memory_left(struct device *device) {
 
 static enum status cpu_alloc(struct error *error, struct device *device, void *out, size_t bytes,
                              const char *what) {
+    void *memory = NULL;
+    enum status status = memory_alloc(error, &memory, bytes, 1, what);
+    memcpy(out, &memory, sizeof memory);
+    if (status == STATUS_OK && device->poison)
+        memset(memory, POISON_BYTE, bytes);
+    return status;
+}
+
+static enum status cpu_alloc_pinned(struct error *error, struct device *device, void *out,
+                                    size_t bytes, const char *what) {
     (void)device;
     return memory_alloc(error, out, bytes, 1, what);
 }
@@ -222,7 +234,7 @@ const struct backend cpu_backend = {
     .memory_left = cpu_memory_left,
     .alloc = cpu_alloc,
     .release = cpu_release,
-    .alloc_pinned = cpu_alloc,
+    .alloc_pinned = cpu_alloc_pinned,
     .release_pinned = cpu_release,
     .upload = cpu_copy,
     .download = cpu_copy,

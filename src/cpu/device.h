@@ -6,6 +6,7 @@
 
 struct device {
     int threads;
+    bool poison;                         /* poison.h */
     const struct operations *operations; /* those of the best instruction set that this CPU has */
     const char *instructions;            /* the name of that set */
     char description[128];

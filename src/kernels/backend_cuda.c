@@ -6,6 +6,7 @@
 #include "kernels/check.h"
 #include "kernels/cudnn_ops.h"
 #include "kernels/device.h"
+#include "poison.h"
 
 #include <string.h>
 
@@ -39,11 +40,12 @@ static size_t memory_left(struct device *device) {
     return CUDA(&unheard, cudaMemGetInfo(&left, &total)) == STATUS_OK ? left : 0;
 }
 
-/* Writes zeros on the compute stream and waits: neither stream is ordered after the legacy stream,
- * which cudaMemset would use. */
-static enum status clear_and_wait(struct error *error, struct device *device, void *memory,
-                                  size_t bytes) {
-    if (CUDA(error, cudaMemsetAsync(memory, 0, bytes, device->compute)) != STATUS_OK)
+/* Writes zeros or poison on the compute stream and waits: neither stream is ordered after the legacy
+ * stream, which cudaMemset would use. */
+static enum status fill_and_wait(struct error *error, struct device *device, void *memory,
+                                 size_t bytes) {
+    int byte = device->poison ? POISON_BYTE : 0;
+    if (CUDA(error, cudaMemsetAsync(memory, byte, bytes, device->compute)) != STATUS_OK)
         return error->status;
     return CUDA(error, cudaStreamSynchronize(device->compute));
 }
@@ -69,7 +71,7 @@ static enum status alloc(struct error *error, struct device *device, void *out, 
                          bytes, what, memory_left(device));
     if (status != STATUS_OK)
         return status;
-    if (clear_and_wait(error, device, memory, needed) != STATUS_OK) {
+    if (fill_and_wait(error, device, memory, needed) != STATUS_OK) {
         release(device, memory);
         return error->status;
     }

@@ -21,6 +21,7 @@ struct device {
     int multiprocessors;
     int shared_bytes; /* dynamic shared memory that a block may have, after opting in */
     struct device_options options;
+    bool poison; /* poison.h */
     char description[256];
 };
 

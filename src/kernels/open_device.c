@@ -3,6 +3,7 @@
 #include "kernels/cudnn_ops.h"
 #include "kernels/device.h"
 #include "memory.h"
+#include "poison.h"
 
 #include <stdio.h>
 
@@ -155,6 +156,7 @@ enum status cuda_open(struct error *error, struct device **out,
     if (memory_alloc(error, &device, 1, sizeof *device, "the CUDA device") != STATUS_OK)
         return error->status;
     device->options = *options;
+    device->poison = poison_wanted();
     if (open_device(error, device) != STATUS_OK) {
         cuda_close(device);
         return error->status = STATUS_NO_DEVICE;

@@ -167,7 +167,8 @@ static enum status allocate(struct error *error, struct model *model) {
         backend->alloc_pinned(error, device, &model->logits_host, logits, "logits on the host") ||
         backend->alloc_pinned(error, device, &model->staging, 2 * parameters + statistics,
                               "the weights on the host") ||
-        backend->event_create(error, device, &model->done))
+        backend->event_create(error, device, &model->done) ||
+        backend->clear(error, device, STREAM_COMPUTE, model->counters, sizeof *model->counters))
         return error->status;
     return STATUS_OK;
 }
