@@ -147,7 +147,7 @@ FUZZ_SOURCES := $(filter-out %/main.c %/info.c,$(wildcard src/host/*.c src/host/
 
 # ThreadSanitizer understands OpenMP with clang's library alone: it brings a tool (archer) that reports its barriers.
 TSAN_CC    ?= clang
-TSAN_TESTS := loader feed conv norm pool_loss sgd_input model threads
+TSAN_TESTS := loader feed checkpoint_writer conv norm pool_loss sgd_input model threads
 
 .DEFAULT_GOAL := all
 .PHONY: all help run parts setup test test-long test-python tests sim debug tsan coverage cuda-toolkit gpu-check gpu-bundle

@@ -1,6 +1,7 @@
 /* faults.c: replacements of the wrapped calls. --wrap=NAME turns each call of NAME into one of
- * __wrap_NAME; the original is __real_NAME. Only the main thread makes these calls: the loader's
- * thread allocates nothing and opens nothing. */
+ * __wrap_NAME; the original is __real_NAME. Only one thread at a time makes these calls: the loader's
+ * thread allocates nothing and opens nothing, and the main thread does neither while a checkpoint is
+ * being written by its thread. */
 #include "faults.h"
 
 #include <errno.h>

@@ -89,37 +89,47 @@ static json_t *describe(const struct run_state *state, const struct run_descript
     return object;
 }
 
-static enum status write_state(struct error *error, const char *path,
-                               const struct tensor_list *tensors, const struct run_state *state,
-                               const struct run_description *run) {
-    const struct weights_origin origin = {&run->options->recipe, run->dataset};
-    const struct tensor *bad = tensor_list_not_finite(tensors);
-    if (bad != NULL && state->step == 0) /* from a file: initial weights are finite */
+static enum status check_finite(struct error *error, const struct checkpoint *checkpoint) {
+    const struct tensor *bad = tensor_list_not_finite(&checkpoint->tensors);
+    if (bad == NULL)
+        return STATUS_OK;
+    const struct run_state *state = &checkpoint->state;
+    if (state->step == 0) /* from a file: initial weights are finite */
         return error_set(error, STATUS_BAD_DATA,
                          "weights file '%s': tensor '%s' holds a value that is not finite; "
                          "training cannot start from it, use other weights",
-                         run->options->weights, bad->name);
-    if (bad != NULL)
-        return error_set(error, STATUS_DIVERGED,
-                         "training diverged: after step %" PRId64 ", at learning rate %g, '%s' "
-                         "holds a value that is not finite; try a smaller --lr",
-                         state->step, (double)state->learning_rate, bad->name);
-    json_t *more = describe(state, run);
+                         checkpoint->run->options->weights, bad->name);
+    return error_set(error, STATUS_DIVERGED,
+                     "training diverged: after step %" PRId64 ", at learning rate %g, '%s' "
+                     "holds a value that is not finite; try a smaller --lr",
+                     state->step, (double)state->learning_rate, bad->name);
+}
+
+enum status checkpoint_take(struct error *error, struct checkpoint *out, struct model *model,
+                            const struct run_state *state, const struct run_description *run) {
+    *out = (struct checkpoint){.state = *state, .run = run};
+    enum status status = model_save_state(error, model, &out->tensors);
+    if (status == STATUS_OK)
+        status = check_finite(error, out);
+    if (status != STATUS_OK)
+        checkpoint_free(out);
+    return status;
+}
+
+enum status checkpoint_put(struct error *error, const char *path,
+                           const struct checkpoint *checkpoint) {
+    const struct run_description *run = checkpoint->run;
+    const struct weights_origin origin = {&run->options->recipe, run->dataset};
+    json_t *more = describe(&checkpoint->state, run);
     if (more == NULL)
         return error_set(error, STATUS_FAILED, "out of memory for the header of '%s'", path);
-    enum status status = weights_write(error, path, tensors, &origin, more);
+    enum status status = weights_write(error, path, &checkpoint->tensors, &origin, more);
     json_decref(more);
     return status;
 }
 
-enum status checkpoint_write(struct error *error, const char *path, struct model *model,
-                             const struct run_state *state, const struct run_description *run) {
-    struct tensor_list tensors = {0};
-    enum status status = model_save_state(error, model, &tensors);
-    if (status == STATUS_OK)
-        status = write_state(error, path, &tensors, state, run);
-    tensor_list_free(&tensors);
-    return status;
+void checkpoint_free(struct checkpoint *checkpoint) {
+    tensor_list_free(&checkpoint->tensors);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -8,11 +8,25 @@
 #include "model/model.h"
 #include "run/run.h"
 
-/* Writes the model's state and `state` to `path`, whole or not at all. Waits for the device.
- * Errors: STATUS_DIVERGED: a value is not finite; before the first step STATUS_BAD_DATA instead,
- * because the value comes from --weights; STATUS_FAILED. On failure an older file is untouched. */
-enum status checkpoint_write(struct error *error, const char *path, struct model *model,
-                             const struct run_state *state, const struct run_description *run);
+/* The state of a run in host memory. */
+struct checkpoint {
+    struct tensor_list tensors;
+    struct run_state state;
+    const struct run_description *run;
+};
+
+/* Copies the model's state and `state`. Waits for the device. Release with checkpoint_free. Errors:
+ * STATUS_DIVERGED: a value is not finite; before the first step STATUS_BAD_DATA instead, because
+ * the value comes from --weights; STATUS_FAILED. On failure *out is empty. */
+enum status checkpoint_take(struct error *error, struct checkpoint *out, struct model *model,
+                            const struct run_state *state, const struct run_description *run);
+
+/* Writes it to `path`, whole or not at all. Errors: STATUS_FAILED, with an older file untouched. */
+enum status checkpoint_put(struct error *error, const char *path,
+                           const struct checkpoint *checkpoint);
+
+/* Frees the copy; an empty one is fine. */
+void checkpoint_free(struct checkpoint *checkpoint);
 
 /* Checks that the file exists. Errors: STATUS_BAD_DATA. */
 enum status checkpoint_find(struct error *error, const char *path);

@@ -16,7 +16,7 @@
 #include "model/model.h"
 #include "model/weights.h"
 #include "network/schedule.h"
-#include "run/checkpoint.h"
+#include "run/checkpoint_writer.h"
 #include "run/console.h"
 #include "run/device_setup.h"
 #include "run/progress.h"
@@ -34,6 +34,7 @@ struct training {
     struct run_description run;
     struct run_folder folder;
     struct progress progress;
+    struct checkpoint_writer writer;
     struct run_state at;
     struct epoch_metrics now;       /* of the current epoch */
     char checkpoint[PATH_CAPACITY]; /* its path */
@@ -124,6 +125,11 @@ static enum status create_feed(struct error *error, struct training *training, s
                        &loader_options);
 }
 
+static enum status start_checkpoint(struct error *error, struct training *training) {
+    return checkpoint_writer_start(error, &training->writer, training->checkpoint, training->model,
+                                   &training->at, &training->run);
+}
+
 /* A new run writes its first checkpoint before it changes anything else in the folder; from then on
  * it can be resumed. */
 static enum status open_folder(struct error *error, struct training *training) {
@@ -133,8 +139,8 @@ static enum status open_folder(struct error *error, struct training *training) {
     training->saved_step = training->at.step;
     if (run_folder_make(error, &training->folder, run->options->out) != STATUS_OK)
         return error->status;
-    if (!run->options->resume && checkpoint_write(error, training->checkpoint, training->model,
-                                                  &training->at, run) != STATUS_OK)
+    if (!run->options->resume && (start_checkpoint(error, training) != STATUS_OK ||
+                                  checkpoint_writer_wait(error, &training->writer) != STATUS_OK))
         return error->status;
     if (!run_ended(&training->at, run->options) &&
         report_remove(error, run->options->out) != STATUS_OK)
@@ -180,10 +186,12 @@ static void tear_down(struct training *training) {
 
 /* ---- checkpoints, stops, divergence ---------------------------------------------------------- */
 
-static enum status check_loss(struct error *error, const struct training *training,
-                              const char *which, double loss) {
+static enum status check_loss(struct error *error, struct training *training, const char *which,
+                              double loss) {
     if (isfinite(loss))
         return STATUS_OK;
+    if (checkpoint_writer_wait(error, &training->writer) != STATUS_OK) /* is it there? */
+        return error->status;
     return error_set(error, STATUS_DIVERGED,
                      "training diverged: the %s loss is %s in epoch %d, found after step %" PRId64
                      " at learning rate %g; try a smaller --lr (the checkpoint of step %" PRId64
@@ -201,17 +209,17 @@ static enum status read_counters(struct error *error, struct training *training)
     return check_loss(error, training, "training", sum->loss);
 }
 
+/* Starts to write a checkpoint; training may go on. */
 static enum status save_checkpoint(struct error *error, struct training *training) {
     training->at.elapsed = clock_seconds() - training->run_began;
-    if (checkpoint_write(error, training->checkpoint, training->model, &training->at,
-                         &training->run) != STATUS_OK)
+    if (start_checkpoint(error, training) != STATUS_OK)
         return error->status;
     training->saved = clock_seconds();
     training->saved_step = training->at.step;
     return STATUS_OK;
 }
 
-/* Writes a checkpoint within an epoch. */
+/* The same within an epoch. */
 static enum status save_here(struct error *error, struct training *training) {
     training->at.seconds = clock_seconds() - training->epoch_began;
     if (read_counters(error, training) != STATUS_OK)
@@ -231,7 +239,8 @@ static enum status check_stop(struct error *error, struct training *training) {
     enum status stop = stop_requested();
     if (stop == STATUS_OK)
         return STATUS_OK;
-    if (save_here(error, training) != STATUS_OK)
+    if (save_here(error, training) != STATUS_OK ||
+        checkpoint_writer_wait(error, &training->writer) != STATUS_OK)
         return error->status;
     return error_set(
         error, stop, "stopped by %s in epoch %d after step %" PRId64 ", which is saved in '%s'",
@@ -321,14 +330,16 @@ static enum status save_weights(struct error *error, struct training *training,
     return status;
 }
 
-/* Records the epoch: its line, its weights if they are the best, and last the checkpoint, which
- * relies on both. */
+/* Records the epoch once the checkpoint before is in its place: its line, its weights if they are
+ * the best, and last the checkpoint, which relies on both. That one is written while the next epoch
+ * begins. */
 static enum status record_epoch(struct error *error, struct training *training) {
     const struct epoch_metrics *now = &training->now;
     struct run_state *at = &training->at;
     bool best = at->best_epoch == 0 || now->test.accuracy > at->best_accuracy;
     progress_clear(&training->progress);
-    if (run_folder_add(error, &training->folder, now) != STATUS_OK ||
+    if (checkpoint_writer_wait(error, &training->writer) != STATUS_OK ||
+        run_folder_add(error, &training->folder, now) != STATUS_OK ||
         (best && save_weights(error, training, WEIGHTS_BEST) != STATUS_OK))
         return error->status;
     at->last_accuracy = now->test.accuracy;
@@ -367,7 +378,8 @@ static enum status run_epochs(struct error *error, struct training *training) {
             record_epoch(error, training) != STATUS_OK)
             return error->status;
     }
-    if (save_weights(error, training, WEIGHTS_FINAL) != STATUS_OK)
+    if (checkpoint_writer_wait(error, &training->writer) != STATUS_OK ||
+        save_weights(error, training, WEIGHTS_FINAL) != STATUS_OK)
         return error->status;
     if (!options->no_report && write_report(error, training) != STATUS_OK)
         return error->status;
@@ -386,6 +398,7 @@ enum status train_on(struct error *error, const struct options *options,
     progress_clear(&training.progress);
     if (status != STATUS_OK) {
         struct error ignored; /* the first error is reported */
+        (void)checkpoint_writer_wait(&ignored, &training.writer);
         (void)run_folder_close(&ignored, &training.folder);
     }
     tear_down(&training);
