@@ -107,8 +107,6 @@ static void goes_on(void **state) {
     strcpy(first, in_folder(*state, "first"));
     strcpy(expected, in_folder(*state, "expected"));
     open_scene(&s, *state);
-    assert_succeeded(start(&error, &s, expected), &error);
-    assert_succeeded(checkpoint_writer_wait(&error, &s.writer), &error);
     assert_int_equal(mkfifo(pipe, 0600), 0);
     assert_int_equal(threads_without_stops(), 0);
     assert_succeeded(start(&error, &s, pipe), &error);
@@ -116,10 +114,14 @@ static void goes_on(void **state) {
     assert_succeeded(model_initialize(&error, s.model, 2), &error);
     int end = open(pipe, O_RDONLY); /* waits until the thread has opened the other end */
     assert_true(end >= 0);
-    assert_int_equal(threads_without_stops(), 1); /* the pipe does not hold all */
+    /* the thread is still there, since the pipe does not hold all; ThreadSanitizer has another */
+    assert_true(threads_without_stops() > 0);
     drain(first, end);
     assert_succeeded(checkpoint_writer_wait(&error, &s.writer), &error);
-    assert_int_equal(threads_without_stops(), 0);
+    s.state.step = 0;
+    assert_succeeded(model_initialize(&error, s.model, 1), &error);
+    assert_succeeded(start(&error, &s, expected), &error);
+    assert_succeeded(checkpoint_writer_wait(&error, &s.writer), &error);
     assert_true(same_files(first, expected));
     close_scene(&s);
 }
