@@ -77,8 +77,9 @@ static json_t *algorithms_json(const struct device_choice *device) {
 /* The settings of a GPU's arithmetic, on which the last bits of a run depend. */
 static json_t *arithmetic_json(const struct run_description *run) {
     const struct device_choice *device = run->device;
-    return json_pack("{s:s, s:b, s:b, s:o}", "precision",
-                     precision_option(run->options->device.precision), "fast_algorithms",
+    return json_pack("{s:s, s:s, s:b, s:b, s:o}", "precision",
+                     precision_option(run->options->device.precision), "batch_norm",
+                     batch_norm_option(run->options->device.batch_norm), "fast_algorithms",
                      run->options->device.fast_algorithms, "graph",
                      device->backend->replay != NULL && !run->options->no_graph, "algorithms",
                      algorithms_json(device));
