@@ -558,7 +558,7 @@ int main(void) {
         cmocka_unit_test(batch_norm_per_element),
     };
     const struct device_options own = {.batch_norm = BATCH_NORM_OWN};
-    return run_on_backends(tests, sizeof tests / sizeof tests[0]) +
-           run_on_gpus(of_batch_norm, sizeof of_batch_norm / sizeof of_batch_norm[0], &own,
-                       "own batch norm");
+    int failed = run_on_gpus(of_batch_norm, sizeof of_batch_norm / sizeof of_batch_norm[0], &own,
+                             "own batch norm");
+    return failed + run_on_backends(tests, sizeof tests / sizeof tests[0]);
 }
