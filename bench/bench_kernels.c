@@ -36,11 +36,12 @@ struct bench {
     const struct backend *backend;
     struct device *device;
     const struct operations *operations;
+    enum batch_norm batch_norm; /* of the device */
     struct event *event;
     struct step_state *state; /* in device memory */
     uint8_t *arena;           /* device memory that all kernels' sets are carved out of */
     size_t arena_bytes;
-    double copy_rate; /* bytes a second, read and written */
+    double copy_rate; /* bytes a second, read and written; 0: not measured yet */
     json_t *results;
 };
 
@@ -142,7 +143,7 @@ static void report(const struct bench *bench, const struct run *run, double seco
     const struct kernel *kernel = run->kernel;
     double bytes = kernel_bytes(kernel, bench->request->batch), rate = bytes / seconds;
     bool cached = (size_t)run->sets * run->set_bytes < (size_t)bench->request->cache * MIB;
-    printf("%-21s %-42s %10.2f us %9.3f MB %8.1f GB/s %5.1f %%%s\n", kernel->operation,
+    printf("%-23s %-42s %10.2f us %9.3f MB %8.1f GB/s %5.1f %%%s\n", kernel->operation,
            kernel->shape, 1e6 * seconds, 1e-6 * bytes, 1e-9 * rate, 100 * rate / bench->copy_rate,
            cached ? "  cached" : "");
     fflush(stdout);
@@ -249,11 +250,14 @@ static enum status bench_all(struct error *error, struct bench *bench,
     const struct backend *b = bench->backend;
     if (b->event_create(error, bench->device, &bench->event) != STATUS_OK ||
         b->alloc(error, bench->device, &bench->state, sizeof *bench->state, "a step's state") ||
-        size_arena(error, bench, list) != STATUS_OK || fill_arena(error, bench) != STATUS_OK ||
-        bench_copy(error, bench) != STATUS_OK || fill_arena(error, bench) != STATUS_OK)
+        size_arena(error, bench, list) != STATUS_OK || fill_arena(error, bench) != STATUS_OK)
+        return error->status;
+    if (bench->copy_rate == 0 &&
+        (bench_copy(error, bench) != STATUS_OK || fill_arena(error, bench) != STATUS_OK))
         return error->status;
     for (int i = 0; i < list->count; i++)
-        if (strstr(list->kernels[i].operation, bench->request->only) != NULL &&
+        if (list->kernels[i].batch_norm == bench->batch_norm &&
+            strstr(list->kernels[i].operation, bench->request->only) != NULL &&
             bench_kernel(error, bench, &list->kernels[i]) != STATUS_OK)
             return error->status;
     return STATUS_OK;
@@ -264,31 +268,54 @@ static void tear_down(struct bench *bench) {
     bench->backend->release(bench->device, bench->state);
     if (bench->event != NULL)
         bench->backend->event_destroy(bench->device, bench->event);
-    json_decref(bench->results);
+    bench->arena = NULL;
+    bench->state = NULL;
+    bench->event = NULL;
+}
+
+/* The settings of the run, and an empty list of kernels. */
+static json_t *new_results(const struct bench *bench) {
+    const struct request *request = bench->request;
+    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:b, s:[]}", "device",
+                     bench->backend->describe(bench->device), "backend", bench->backend->name,
+                     "batch", request->batch, "samples", request->samples, "cache_mib",
+                     request->cache, "replayed", bench->backend->record_begin != NULL, "kernels");
+}
+
+/* Which batch norm it uses is a property of an open device; the CPU has only one. */
+static enum status run_device(struct error *error, struct bench *bench,
+                              const struct kernel_list *list, enum batch_norm batch_norm) {
+    struct device_request device = bench->request->device;
+    struct device_choice choice;
+    device.batch_norm = bench->batch_norm = batch_norm;
+    if (device_choose(error, &choice, backends, &device) != STATUS_OK)
+        return error->status;
+    bench->backend = choice.backend;
+    bench->device = choice.device;
+    bench->operations = choice.backend->operations(choice.device);
+    if (bench->results == NULL) {
+        bench->results = new_results(bench);
+        printf("%s, batch %d, %s\n", choice.text, bench->request->batch,
+               choice.backend->record_begin != NULL ? "replayed" : "called");
+    }
+    enum status status = bench_all(error, bench, list);
+    tear_down(bench);
+    device_close(&choice);
+    return status;
 }
 
 static enum status run_request(struct error *error, const struct request *request) {
     static struct kernel_list list;
-    struct device_choice choice;
-    if (kernel_list_make(error, &list) != STATUS_OK ||
-        device_choose(error, &choice, backends, &request->device) != STATUS_OK)
+    struct bench bench = {.request = request};
+    if (kernel_list_make(error, &list) != STATUS_OK)
         return error->status;
-    struct bench bench = {.request = request,
-                          .backend = choice.backend,
-                          .device = choice.device,
-                          .operations = choice.backend->operations(choice.device)};
-    bool replays = choice.backend->record_begin != NULL;
-    bench.results = json_pack(
-        "{s:s, s:s, s:i, s:i, s:i, s:b, s:[]}", "device", choice.backend->describe(choice.device),
-        "backend", choice.backend->name, "batch", request->batch, "samples", request->samples,
-        "cache_mib", request->cache, "replayed", replays, "kernels");
-    printf("%s, batch %d, %s\n", choice.text, request->batch, replays ? "replayed" : "called");
-    enum status status = bench_all(error, &bench, &list);
+    enum status status = run_device(error, &bench, &list, BATCH_NORM_CUDNN);
+    if (status == STATUS_OK && bench.backend != &cpu_backend)
+        status = run_device(error, &bench, &list, BATCH_NORM_OWN);
     if (status == STATUS_OK && request->json[0] != '\0' &&
         json_dump_file(bench.results, request->json, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) != 0)
         status = error_set(error, STATUS_FAILED, "%s: cannot be written", request->json);
-    tear_down(&bench);
-    device_close(&choice);
+    json_decref(bench.results);
     return status;
 }
 

@@ -263,8 +263,9 @@ static enum status run_precision(struct error *error, json_t *result, const stru
 
 static enum status run_all(struct error *error, const struct request *request) {
     json_t *result =
-        json_pack("{s:i, s:i, s:b, s:[], s:{}}", "samples", request->samples, "steps",
-                  request->steps, "fast_algorithms", request->fast, "cases", "choices");
+        json_pack("{s:i, s:i, s:b, s:s, s:[], s:{}}", "samples", request->samples, "steps",
+                  request->steps, "fast_algorithms", request->fast, "batch_norm",
+                  batch_norm_option(request->device.batch_norm), "cases", "choices");
     enum status status = STATUS_OK;
     for (int p = 0; p < ALL_PRECISIONS && status == STATUS_OK; p++)
         if (wanted(request->precision, p, ALL_PRECISIONS))
@@ -282,6 +283,7 @@ static enum status run_all(struct error *error, const struct request *request) {
 static const char *const norm_choices[] = {NORM_LIST(NORM_WORD) "all", NULL};
 static const char *const recipe_choices[] = {"tuned", "reference", "all", NULL}; /* recipe_kind */
 static const char *const precision_choices[] = {"fp32", "tf32", "all", NULL};    /* precision */
+static const char *const batch_norm_words[] = {"cudnn", "own", NULL}; /* enum batch_norm */
 static const char *const replay_words[] = {"off", "on", "all", NULL};
 static const char *const switch_words[] = {"off", "on", NULL};
 
@@ -295,6 +297,8 @@ static const struct option options[] = {
     OPTION("recipe", NULL, "only this (all)", VALUE_WORD, recipe, recipe_choices, 0),
     OPTION("precision", NULL, "only this (all that the device has)", VALUE_WORD, precision,
            precision_choices, 0),
+    OPTION("batch-norm", NULL, "GPU: what trains batch norm (cudnn)", VALUE_WORD, device.batch_norm,
+           batch_norm_words, 0),
     OPTION("replay", NULL, "steps replayed, or called (all)", VALUE_WORD, replay, replay_words, 0),
     OPTION("fast", NULL, "the fastest algorithms, as timed on the device (off)", VALUE_WORD, fast,
            switch_words, 0),

@@ -33,7 +33,8 @@ static void name_layer(struct kernel *kernel) {
         snprintf(groups, sizeof groups, ", %d groups", layer->groups);
     if (norm && layer->dropout > 0)
         snprintf(dropout, sizeof dropout, ", dropout");
-    snprintf(kernel->operation, sizeof kernel->operation, "%s_%s", layer_type(layer),
+    snprintf(kernel->operation, sizeof kernel->operation, "%s%s_%s",
+             kernel->batch_norm == BATCH_NORM_OWN ? "own_" : "", layer_type(layer),
              kernel->backward ? "backward" : "forward");
     snprintf(kernel->shape, sizeof kernel->shape, "%dx%dx%d%s%s%s%s%s", in.channels, in.height,
              in.width, groups, layer->per_element ? ", per element" : "", skip, order, dropout);
@@ -41,13 +42,14 @@ static void name_layer(struct kernel *kernel) {
 
 /* A layer's operations: its own, or for a convolution those on its filters. */
 static enum status append_layer(struct error *error, struct kernel_list *list,
-                                const struct layer *layer) {
+                                const struct layer *layer, enum batch_norm batch_norm) {
     bool filters = layer->kind == LAYER_CONV && layer->filter_norm > 0;
     if (layer->kind == LAYER_LINEAR || (layer->kind == LAYER_CONV && !filters))
         return STATUS_OK;
     for (int backward = 0; backward < 2; backward++) {
         struct kernel kernel = {.kind = filters ? KERNEL_FILTER : KERNEL_LAYER,
                                 .backward = backward == 1,
+                                .batch_norm = batch_norm,
                                 .layer = *layer};
         name_layer(&kernel);
         if (filters) {
@@ -93,9 +95,13 @@ enum status kernel_list_make(struct error *error, struct kernel_list *out) {
             if (network_build(error, &network, recipe) != STATUS_OK ||
                 append_ends(error, out, &network, recipe) != STATUS_OK)
                 return error->status;
-            for (int i = 0; i < network.layer_count; i++)
-                if (append_layer(error, out, &network.layers[i]) != STATUS_OK)
+            for (int i = 0; i < network.layer_count; i++) {
+                const struct layer *layer = &network.layers[i];
+                bool batch_norm = layer->kind == LAYER_NORM && layer->norm == NORM_BATCH;
+                if (append_layer(error, out, layer, BATCH_NORM_CUDNN) != STATUS_OK ||
+                    (batch_norm && append_layer(error, out, layer, BATCH_NORM_OWN) != STATUS_OK))
                     return error->status;
+            }
         }
     return STATUS_OK;
 }

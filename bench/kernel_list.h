@@ -11,12 +11,13 @@ enum kernel_kind { KERNEL_INPUT, KERNEL_FILTER, KERNEL_LAYER, KERNEL_LOSS, KERNE
 
 struct kernel {
     enum kernel_kind kind;
-    bool backward;         /* KERNEL_FILTER, KERNEL_LAYER */
-    bool augment;          /* KERNEL_INPUT */
-    struct layer layer;    /* KERNEL_FILTER, KERNEL_LAYER */
-    size_t count, decayed; /* KERNEL_SGD: floats of the parameter arena */
-    char operation[32];    /* "group_norm_forward" */
-    char shape[128];       /* of one image, and other settings that matter */
+    bool backward;              /* KERNEL_FILTER, KERNEL_LAYER */
+    bool augment;               /* KERNEL_INPUT */
+    enum batch_norm batch_norm; /* of the device; the other one only for a batch norm */
+    struct layer layer;         /* KERNEL_FILTER, KERNEL_LAYER */
+    size_t count, decayed;      /* KERNEL_SGD: floats of the parameter arena */
+    char operation[32];         /* "group_norm_forward" */
+    char shape[128];            /* of one image, and other settings that matter */
 };
 
 struct kernel_list {

@@ -264,10 +264,14 @@ struct operations {
  * mantissa) if the GPU supports it. */
 enum precision { PRECISION_FP32, PRECISION_TF32 };
 
+/* What a GPU trains batch norm with: cuDNN and our kernels around it, or our kernels alone. */
+enum batch_norm { BATCH_NORM_CUDNN, BATCH_NORM_OWN };
+
 struct device_options {
     int index;   /* which device of the backend; the CPU has 0 only */
     int threads; /* CPU: how many; 0: OMP_NUM_THREADS, or one per core; other backends ignore it */
     enum precision precision;
+    enum batch_norm batch_norm;
     bool fast_algorithms; /* the fastest algorithms as timed on the device, even if their results
                            * differ from run to run in the last bits */
 };

@@ -32,7 +32,7 @@ bool gpu_required(void) {
 /* Opens the device and fetches what every test needs of it. */
 static enum status open_device(struct fixture *f, const struct backend *backend,
                                const struct device_options *options) {
-    *f = (struct fixture){.backend = backend};
+    *f = (struct fixture){.backend = backend, .options = *options};
     enum status status = backend->open(&f->error, &f->device, options);
     if (status != STATUS_OK) {
         f->device = NULL;
@@ -42,16 +42,16 @@ static enum status open_device(struct fixture *f, const struct backend *backend,
     return backend->event_create(&f->error, f->device, &f->event);
 }
 
-/* The group of tests about to run: a backend, and the prefix of its tests' names. */
+/* The group of tests about to run: a backend, its options, and the prefix of its tests' names. */
 static const struct backend *group_backend;
+static struct device_options group_options;
 static char group_name[32];
 static struct fixture group_fixture;
 
 /* Opens the device for all tests of the group; without one, fixture_of skips or fails them. */
 static int group_setup(void **state) {
-    static const struct device_options options = {0};
     *state = &group_fixture;
-    enum status status = open_device(&group_fixture, group_backend, &options);
+    enum status status = open_device(&group_fixture, group_backend, &group_options);
     if (status == STATUS_NO_DEVICE && !gpu_required())
         print_message("skip: %s: %s\n", group_name, group_fixture.error.text);
     return 0;
@@ -140,6 +140,21 @@ int run_on_backends(const struct CMUnitTest *tests, size_t count) {
     }
     if (gpu_required() && !gpu_seen)
         failed += _cmocka_run_group_tests("gpu", &refusal, 1, NULL, NULL);
+    return failed;
+}
+
+int run_on_gpus(const struct CMUnitTest *tests, size_t count, const struct device_options *options,
+                const char *name) {
+    int failed = 0;
+    for (const struct backend *const *backend = backends; *backend != NULL; backend++) {
+        if (*backend == &cpu_backend || !is_wanted(*backend))
+            continue;
+        group_backend = *backend;
+        group_options = *options;
+        snprintf(group_name, sizeof group_name, "%s, %s", (*backend)->name, name);
+        failed += run_group(tests, count);
+    }
+    group_options = (struct device_options){0};
     return failed;
 }
 

@@ -23,6 +23,7 @@ struct device_buffer {
 struct fixture {
     const struct backend *backend;
     struct device *device; /* NULL: there is none */
+    struct device_options options;
     const struct operations *ops;
     struct event *event;
     struct error error;
@@ -42,7 +43,11 @@ bool gpu_required(void);
  * backend's tests. Returns the number of failures. */
 int run_on_backends(const struct CMUnitTest *tests, size_t count);
 
-/* The fixture of a test started by run_on_backends; skips the test when there is no device. */
+/* The same on GPUs only, opened with other options; `name` says which, in the names of the tests. */
+int run_on_gpus(const struct CMUnitTest *tests, size_t count, const struct device_options *options,
+                const char *name);
+
+/* The fixture of a test started by one of these; skips the test when there is no device. */
 struct fixture *fixture_of(void **state);
 
 /* Whether the device computes as exactly as the CPU backend, from memory of any alignment. The

@@ -102,7 +102,7 @@ static void check_losses(const double losses[STEPS], const double expected[STEPS
 }
 
 static void train_on_both(const struct backend *backend, struct device *device,
-                          enum recipe_kind kind, enum norm_kind norm) {
+                          enum recipe_kind kind, enum norm_kind norm, enum batch_norm batch_norm) {
     struct error error;
     struct image_set set;
     double losses[STEPS], expected[STEPS];
@@ -117,24 +117,25 @@ static void train_on_both(const struct backend *backend, struct device *device,
     run_open(&other, &recipe, &set);
     train(losses, &other, &recipe);
     run_close(&other);
-    case_name("%s, %s, %s", backend->name, recipe_option(kind), norm_option(norm));
+    case_name("%s, %s, %s, --batch-norm %s", backend->name, recipe_option(kind), norm_option(norm),
+              batch_norm_option(batch_norm));
     check_losses(losses, expected);
     memory_free(set.images);
     memory_free(set.labels);
 }
 
 /* On every backend except the CPU's. */
-static void agree(enum recipe_kind kind, enum norm_kind norm) {
+static void agree(enum recipe_kind kind, enum norm_kind norm, enum batch_norm batch_norm) {
     int tried = 0;
     for (const struct backend *const *backend = backends; *backend != &cpu_backend; backend++) {
         struct error error;
         struct device *device;
-        const struct device_options options = {0};
+        const struct device_options options = {.batch_norm = batch_norm};
         enum status status = (*backend)->open(&error, &device, &options);
         if (status == STATUS_NO_DEVICE && !gpu_required())
             continue;
         assert_succeeded(status, &error);
-        train_on_both(*backend, device, kind, norm);
+        train_on_both(*backend, device, kind, norm, batch_norm);
         tried++;
     }
     if (tried > 0)
@@ -144,23 +145,26 @@ static void agree(enum recipe_kind kind, enum norm_kind norm) {
     skip_because("only the CPU backend has a device here");
 }
 
-#define TEST(name, kind, norm)                                                                     \
+#define TEST(name, kind, norm, batch_norm)                                                         \
     static void name(void **state) {                                                               \
         (void)state;                                                                               \
-        agree(kind, norm);                                                                         \
+        agree(kind, norm, batch_norm);                                                             \
     }
-TEST(reference_batch_norm, RECIPE_REFERENCE, NORM_BATCH)
-TEST(reference_group_norm, RECIPE_REFERENCE, NORM_GROUP)
-TEST(reference_layer_norm, RECIPE_REFERENCE, NORM_LAYER)
-TEST(tuned_batch_norm, RECIPE_TUNED, NORM_BATCH)
-TEST(tuned_group_norm, RECIPE_TUNED, NORM_GROUP)
-TEST(tuned_layer_norm, RECIPE_TUNED, NORM_LAYER)
+TEST(reference_batch_norm, RECIPE_REFERENCE, NORM_BATCH, BATCH_NORM_CUDNN)
+TEST(reference_group_norm, RECIPE_REFERENCE, NORM_GROUP, BATCH_NORM_CUDNN)
+TEST(reference_layer_norm, RECIPE_REFERENCE, NORM_LAYER, BATCH_NORM_CUDNN)
+TEST(reference_own_batch_norm, RECIPE_REFERENCE, NORM_BATCH, BATCH_NORM_OWN)
+TEST(tuned_own_batch_norm, RECIPE_TUNED, NORM_BATCH, BATCH_NORM_OWN)
+TEST(tuned_batch_norm, RECIPE_TUNED, NORM_BATCH, BATCH_NORM_CUDNN)
+TEST(tuned_group_norm, RECIPE_TUNED, NORM_GROUP, BATCH_NORM_CUDNN)
+TEST(tuned_layer_norm, RECIPE_TUNED, NORM_LAYER, BATCH_NORM_CUDNN)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_batch_norm), cmocka_unit_test(reference_group_norm),
-        cmocka_unit_test(reference_layer_norm), cmocka_unit_test(tuned_batch_norm),
-        cmocka_unit_test(tuned_group_norm),     cmocka_unit_test(tuned_layer_norm),
+        cmocka_unit_test(reference_batch_norm),     cmocka_unit_test(reference_group_norm),
+        cmocka_unit_test(reference_layer_norm),     cmocka_unit_test(tuned_batch_norm),
+        cmocka_unit_test(reference_own_batch_norm), cmocka_unit_test(tuned_own_batch_norm),
+        cmocka_unit_test(tuned_group_norm),         cmocka_unit_test(tuned_layer_norm),
     };
     return cmocka_run_group_tests_name("agreement", tests, NULL, NULL);
 }

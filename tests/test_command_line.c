@@ -126,7 +126,9 @@ static void every_option(void **state) {
     options = parse_ok("--no-shuffle --force --tensorboard --quiet --no-progress");
     assert_true(options.no_shuffle && options.force && options.tensorboard && options.quiet &&
                 options.no_progress);
-    options = parse_ok("--precision tf32 --fast-algorithms --no-graph --device cuda");
+    options = parse_ok("--precision tf32 --fast-algorithms --no-graph --device cuda "
+                       "--batch-norm own");
+    assert_int_equal(options.device.batch_norm, BATCH_NORM_OWN);
     assert_int_equal(options.device.precision, PRECISION_TF32);
     assert_true(options.device.fast_algorithms && options.no_graph);
     assert_int_equal(parse_ok("info --norm bn --recipe reference --batch-size 9 --precision fp32")
@@ -176,6 +178,10 @@ static void words_of_the_enums(void **state) {
         snprintf(line, sizeof line, "--precision %s", precision_option((enum precision)p));
         assert_int_equal(parse_ok(line).device.precision, p);
     }
+    for (int b = 0; b < 2; b++) {
+        snprintf(line, sizeof line, "--batch-norm %s", batch_norm_option((enum batch_norm)b));
+        assert_int_equal(parse_ok(line).device.batch_norm, b);
+    }
     for (int a = 0; a < 2; a++) {
         snprintf(line, sizeof line, "--augment %s", augment_option(augments[a]));
         assert_int_equal(parse_ok(line).recipe.augment, augments[a]);
@@ -193,6 +199,8 @@ static void devices(void **state) {
     assert_int_equal(options.device.index, 12);
     assert_int_equal(options.device.threads, 2);
     REJECTS("--precision fp16", "--precision", "'fp16'", "fp32 or tf32");
+    REJECTS("--batch-norm mine", "--batch-norm", "'mine'", "cudnn or own");
+    REJECTS("eval --batch-norm own", "eval", "does not take --batch-norm");
     REJECTS("--device gpu", "--device", "'gpu'", "auto, cpu, cuda or cuda:N");
     REJECTS("--device cuda:", "--device", "'cuda:'");
     REJECTS("--device cuda:x", "--device", "'cuda:x'");

@@ -54,6 +54,8 @@ mutant "a missing fork" src/kernels/side_stream.c 'CUDA(error, cudaStreamWaitEve
     'false' test_deferred 'deferred, it has other bits'
 mutant "a missing join" src/kernels/cudnn_ops.c '(a->accumulate && side_join(error, device) != STATUS_OK)' 'false' \
     test_deferred 'deferred, it has other bits'
+mutant "a missing barrier of the grid" src/kernels/fused_batch_norm.cu \
+    'cooperative_groups::this_grid().sync();' '' test_norm 'cudasim: .*depends on the order of blocks|y: .* are wrong'
 mutant "dropout without its scale" src/kernels/dropout.cuh '1 / (1 - a->dropout)' '1' test_norm 'y: .* are wrong'
 echo "1..$count"
 [ "$bad" -eq 0 ]

@@ -61,7 +61,8 @@ static void make_numbers(struct norm_case *c) {
 
 /* Whether cuDNN normalizes, on a GPU or a stand-in that is as inaccurate. */
 static bool rough_norm(const struct fixture *f, const struct norm_case *c) {
-    return c->kind == NORM_BATCH && c->a.training && !device_is_exact(f);
+    return c->kind == NORM_BATCH && f->options.batch_norm == BATCH_NORM_CUDNN && c->a.training &&
+           !device_is_exact(f);
 }
 
 /* The relative error of rstd: exact, or with the variance as E[x^2] - E[x]^2 of float32 sums. The
@@ -176,6 +177,8 @@ static void align(size_t *start) {
 }
 
 static void check_norm(struct fixture *f, struct norm_case c) {
+    if (f->options.batch_norm == BATCH_NORM_OWN && c.kind != NORM_BATCH)
+        return; /* the option changes nothing else */
     if (rough_norm(f, &c)) {
         align(&c.start.x);
         align(&c.start.y);
@@ -269,6 +272,24 @@ static void layer_norm_of_the_networks(void **state) {
         const int *s = network_shapes[i];
         check_shape(f, norm_of(NORM_LAYER, s[0], s[1], s[2], 1));
     }
+}
+
+/* A channel for all warps of a GPU, and more channels than it has warps; more numbers than it keeps
+ * on chip: an H200 has room for 4.3 million. */
+static void batch_norm_of_odd_divisions(void **state) {
+    struct fixture *f = fixture_of(state);
+    check_training(f, norm_of(NORM_BATCH, 64, 1, 1024, 1));
+    check_training(f, norm_of(NORM_BATCH, 3, 1, 1023, 1));
+    check_training(f, norm_of(NORM_BATCH, 1, 3, 1000, 1));
+    check_training(f, norm_of(NORM_BATCH, 2, 70, 12, 1));
+    check_training(f, norm_of(NORM_BATCH, 2, 2200, 3, 1));
+    check_training(f, norm_of(NORM_BATCH, 130, 33, 68, 1));
+    check_training(f, norm_of(NORM_BATCH, 131, 33, 65, 1));
+    struct norm_case c = norm_of(NORM_BATCH, 130, 33, 68, 1);
+    c.a.dropout = 0.2f;
+    check_training(f, c);
+    if (f->options.batch_norm == BATCH_NORM_OWN)
+        check_norm(f, norm_of(NORM_BATCH, 150, 32, 1024, 1));
 }
 
 /* Groups from the networks' largest to those too large for a block of threads: a GPU block keeps at
@@ -489,6 +510,34 @@ static void norms_of_nan(void **state) {
         }
 }
 
+/* Twice the same arguments give twice the same bits. */
+static void norms_repeat(void **state) {
+    struct fixture *f = fixture_of(state);
+    for (int kind = 0; kind < NORM_COUNT; kind++) {
+        struct norm_case c = norm_of((enum norm_kind)kind, 65, 12, 64, kind == NORM_GROUP ? 4 : 1);
+        begin_norm_case(f, &c);
+        make_numbers(&c);
+        struct norm_args a = c.a;
+        upload_common(f, &c, &a);
+        a.dy = device_floats(f, random_doubles(c.count, -1, 1), c.count);
+        float *outputs[2][4];
+        for (int round = 0; round < 2; round++) {
+            float **out = outputs[round];
+            a.y = out[0] = device_output(f, c.count);
+            a.dx = out[1] = device_output(f, c.count);
+            a.dweight = out[2] = device_output(f, c.weights);
+            a.dbias = out[3] = device_output(f, c.weights);
+            must(f, "norm forward", f->ops->norm[kind].forward(&f->error, f->device, &a));
+            must(f, "norm backward", f->ops->norm[kind].backward(&f->error, f->device, &a));
+            device_poison(f, a.workspace);
+        }
+        for (int i = 0; i < 4; i++)
+            check_bytes("the second time", device_read(f, outputs[1][i]),
+                        device_read(f, outputs[0][i]), device_size(f, outputs[0][i]));
+        case_end(f);
+    }
+}
+
 /* Batch norm refuses weights for each pixel, forward and backward. */
 static void batch_norm_per_element(void **state) {
     struct fixture *f = fixture_of(state);
@@ -514,6 +563,7 @@ int main(void) {
         cmocka_unit_test(batch_norm_of_the_networks),
         cmocka_unit_test(group_norm_of_the_networks),
         cmocka_unit_test(layer_norm_of_the_networks),
+        cmocka_unit_test(batch_norm_of_odd_divisions),
         cmocka_unit_test(norms_of_large_groups),
         cmocka_unit_test(norms_of_large_batches),
         cmocka_unit_test(norms_of_any_start),
@@ -525,7 +575,26 @@ int main(void) {
         cmocka_unit_test(norms_of_hard_numbers),
         cmocka_unit_test(norms_at_the_kink),
         cmocka_unit_test(norms_of_nan),
+        cmocka_unit_test(norms_repeat),
         cmocka_unit_test(batch_norm_per_element),
     };
-    return run_on_backends(tests, sizeof tests / sizeof tests[0]);
+    const struct CMUnitTest of_batch_norm[] = {
+        cmocka_unit_test(batch_norm_of_the_networks),
+        cmocka_unit_test(batch_norm_of_odd_divisions),
+        cmocka_unit_test(norms_of_large_batches),
+        cmocka_unit_test(norms_of_any_start),
+        cmocka_unit_test(norms_of_odd_shapes),
+        cmocka_unit_test(norms_of_small_shapes),
+        cmocka_unit_test(norms_by_epsilon_and_momentum),
+        cmocka_unit_test(norms_with_dropout),
+        cmocka_unit_test(norms_of_hard_numbers),
+        cmocka_unit_test(norms_at_the_kink),
+        cmocka_unit_test(norms_of_nan),
+        cmocka_unit_test(norms_repeat),
+        cmocka_unit_test(batch_norm_per_element),
+    };
+    const struct device_options own = {.batch_norm = BATCH_NORM_OWN};
+    int failed = run_on_gpus(of_batch_norm, sizeof of_batch_norm / sizeof of_batch_norm[0], &own,
+                             "own batch norm");
+    return failed + run_on_backends(tests, sizeof tests / sizeof tests[0]);
 }

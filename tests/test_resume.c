@@ -526,6 +526,7 @@ static void other_settings(void **state) {
     OTHER(no_shuffle = true, "no --no-shuffle;", "has --no-shuffle;");
     OTHER(max_steps = 5, "no --max-steps;", "--max-steps 5");
     OTHER(device.precision = PRECISION_TF32, "--precision fp32", "--precision tf32");
+    OTHER(device.batch_norm = BATCH_NORM_OWN, "--batch-norm cudnn", "--batch-norm own");
     OTHER(device.fast_algorithms = true, "no --fast-algorithms;", "has --fast-algorithms;");
     o = first;
     o.resume = true;

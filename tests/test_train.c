@@ -51,6 +51,7 @@ static void config(void **state) {
     struct options options = small_run(*state, RECIPE_REFERENCE, NORM_BATCH);
     options.max_steps = 1;
     options.device.threads = 2;
+    options.device.batch_norm = BATCH_NORM_OWN;
     options.seed = UINT64_MAX;
     strcpy(options.data, "odd \xff \" name"); /* not UTF-8 */
     run_ok(&options);
@@ -58,10 +59,11 @@ static void config(void **state) {
     assert_true(json_is_object(json));
     static const struct {
         const char *key, *value;
-    } words[] = {{"version", PROGRAM_VERSION}, {"norm", "bn"},
-                 {"recipe", "reference"},      {"augment", "none"},
-                 {"precision", "fp32"},        {"dataset", "synthetic"},
-                 {"data", "odd ? \" name"},    {"seed", "18446744073709551615"}};
+    } words[] = {{"version", PROGRAM_VERSION},    {"norm", "bn"},
+                 {"recipe", "reference"},         {"augment", "none"},
+                 {"precision", "fp32"},           {"batch_norm", "own"},
+                 {"dataset", "synthetic"},        {"data", "odd ? \" name"},
+                 {"seed", "18446744073709551615"}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         assert_string_equal(json_string_value(json_object_get(json, words[i].key)), words[i].value);
     const struct {

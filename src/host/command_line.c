@@ -47,7 +47,8 @@ enum {
 };
 
 static const char *const augment_words[] = {"none", "flip-crop", NULL};
-static const char *const precision_words[] = {"fp32", "tf32", NULL}; /* enum precision */
+static const char *const precision_words[] = {"fp32", "tf32", NULL};  /* enum precision */
+static const char *const batch_norm_words[] = {"cudnn", "own", NULL}; /* enum batch_norm */
 
 #define AT(member) offsetof(struct options, member)
 
@@ -87,6 +88,9 @@ static const struct option table[] = {
      TRAIN, VALUE_INT64, AT(max_steps), NULL, 1, 1000000000000},
     {"precision", NULL, "matrix arithmetic on the GPU (fp32)",
      TRAIN | EVAL | PREDICT | COMPARE | INFO, VALUE_WORD, AT(device.precision), precision_words, 0, 0},
+    {"batch-norm", NULL, "GPU: train batch norm with cuDNN, or with kernels of our own that apply ReLU and "
+     "dropout, too (cudnn)",
+     TRAIN | COMPARE, VALUE_WORD, AT(device.batch_norm), batch_norm_words, 0, 0},
     {"fast-algorithms", NULL, "GPU: time all convolution algorithms and use the fastest, even if its "
      "results differ in their last bits from run to run",
      TRAIN | EVAL | PREDICT | COMPARE | INFO, VALUE_NONE, AT(device.fast_algorithms), NULL, 0, 0},

@@ -1,12 +1,14 @@
 /* batch_norm.cu: normalization over N, H, W for each channel (Ioffe and Szegedy 2015). In training
- * cuDNN normalizes (cudnn_ops.h), and the kernels here apply ReLU and dropout around it. In
- * evaluation, where elements are independent, one kernel here does everything.
+ * either the kernels of fused_batch_norm.cu do everything, or cuDNN normalizes (cudnn_ops.h) and
+ * the kernels here apply ReLU and dropout around it. In evaluation, where elements are independent,
+ * one kernel here does everything.
  *
  * A block processes one tile of elements at a time. Each thread has two vectors of four elements,
  * half a tile apart, so that neighbouring lanes access neighbouring 16 bytes. Each kernel passes
  * over the batch once; its comment gives the bytes per element that it reads and writes, which are
  * also its floor. */
 #include "kernels/dropout.cuh"
+#include "kernels/fused_batch_norm.cuh"
 
 extern "C" {
 #include "kernels/cudnn_ops.h"
@@ -256,12 +258,8 @@ static enum status launch_output(struct error *error, struct device *device,
     return check_launch(error, "batch norm output");
 }
 
-enum status cuda_batch_norm_forward(struct error *error, struct device *device,
-                                    const struct norm_args *a) {
-    if (check_batch_norm(error, a) != STATUS_OK)
-        return error->status;
-    if (!a->training)
-        return evaluate(error, device, a);
+static enum status forward_with_cudnn(struct error *error, struct device *device,
+                                      const struct norm_args *a) {
     const float *u = a->x;
     if (a->relu_place == RELU_BEFORE) {
         u = static_cast<float *>(a->workspace);
@@ -273,16 +271,40 @@ enum status cuda_batch_norm_forward(struct error *error, struct device *device,
     return launch_output(error, device, a);
 }
 
+enum status cuda_batch_norm_forward(struct error *error, struct device *device,
+                                    const struct norm_args *a) {
+    if (check_batch_norm(error, a) != STATUS_OK)
+        return error->status;
+    if (!a->training)
+        return evaluate(error, device, a);
+    if (a->batch == 1 && a->pixels == 1)
+        return error_set(error, STATUS_FAILED,
+                         "batch norm: one value of each channel has no unbiased variance to train "
+                         "with");
+    switch (device->options.batch_norm) {
+    case BATCH_NORM_CUDNN:
+        return forward_with_cudnn(error, device, a);
+    case BATCH_NORM_OWN:
+        return fused_batch_norm_forward(error, device, a);
+    }
+    return STATUS_OK;
+}
+
 /* Bytes of one map of the batch in the workspace. */
 static size_t map_bytes(const struct norm_args *a) {
     const size_t bytes = (size_t)a->batch * (size_t)a->channels * (size_t)a->pixels * sizeof(float);
     return (bytes + 255) / 256 * 256;
 }
 
-/* u and du where ReLU comes first, dv where it comes last. */
+/* With cuDNN: u and du where ReLU comes first, dv where it comes last. */
 size_t cuda_batch_norm_workspace(const struct device *device, const struct norm_args *a) {
-    (void)device;
-    return map_bytes(a) * (a->relu_place == RELU_BEFORE ? 2 : 1);
+    switch (device->options.batch_norm) {
+    case BATCH_NORM_CUDNN:
+        return map_bytes(a) * (a->relu_place == RELU_BEFORE ? 2 : 1);
+    case BATCH_NORM_OWN:
+        return fused_batch_norm_workspace(device);
+    }
+    return 0;
 }
 
 static enum status backward_relu_before(struct error *error, struct device *device,
@@ -310,15 +332,26 @@ static enum status backward_relu_after(struct error *error, struct device *devic
     return cudnn_batch_norm_backward(error, device, a, a->dx, a->x, dv);
 }
 
-enum status cuda_batch_norm_backward(struct error *error, struct device *device,
-                                     const struct norm_args *a) {
-    if (check_batch_norm(error, a) != STATUS_OK)
-        return error->status;
+static enum status backward_with_cudnn(struct error *error, struct device *device,
+                                       const struct norm_args *a) {
     switch (a->relu_place) {
     case RELU_BEFORE:
         return backward_relu_before(error, device, a);
     case RELU_AFTER:
         return backward_relu_after(error, device, a);
+    }
+    return STATUS_OK;
+}
+
+enum status cuda_batch_norm_backward(struct error *error, struct device *device,
+                                     const struct norm_args *a) {
+    if (check_batch_norm(error, a) != STATUS_OK)
+        return error->status;
+    switch (device->options.batch_norm) {
+    case BATCH_NORM_CUDNN:
+        return backward_with_cudnn(error, device, a);
+    case BATCH_NORM_OWN:
+        return fused_batch_norm_backward(error, device, a);
     }
     return STATUS_OK;
 }

@@ -186,11 +186,6 @@ static enum status batch_norm_describe(struct error *error, struct cudnn_state *
 enum status cudnn_batch_norm_forward(struct error *error, struct device *device,
                                      const struct norm_args *a, const float *x, float *y) {
     struct cudnn_state *s = device->cudnn;
-    /* cuDNN does not say what the running variance becomes then. */
-    if (a->batch == 1 && a->pixels == 1)
-        return error_set(error, STATUS_FAILED,
-                         "batch norm: one value of each channel has no unbiased variance to train "
-                         "with");
     if (batch_norm_describe(error, s, a) != STATUS_OK)
         return error->status;
     /* cuDNN uses the unbiased variance for the running one and saves 1 / sqrt(variance + epsilon),

@@ -1,6 +1,5 @@
 /* image_norm.cuh: how the kernels of group and layer norm divide a group among threads, and what
- * they compute for each vector of it. Notation as in backend.h: u is x after RELU_BEFORE, hat the
- * normalized value, v the same with weight and bias; dv is the gradient of v.
+ * they do with each vector of it. Notation as in norm_math.cuh.
  *
  * One block works on one group of one image, which is contiguous in NCHW. To a kernel it is `rows`
  * rows: the channels where weight and bias are per channel, so that a row has one weight and its
@@ -9,7 +8,7 @@
 #ifndef KERNELS_IMAGE_NORM_CUH
 #define KERNELS_IMAGE_NORM_CUH
 
-#include "kernels/dropout.cuh"
+#include "kernels/norm_math.cuh"
 #include "kernels/reduce.cuh"
 
 enum {
@@ -93,28 +92,7 @@ __device__ inline struct values<V> affine_at(const struct image_norm &n, const f
 template <int V>
 __device__ inline struct values<V> load_input(const struct image_norm &n, const struct row &row,
                                               int position) {
-    struct values<V> u = load_at<V>(n.a.x, row, position);
-    UNROLL
-    for (int i = 0; i < V; i++)
-        u.at[i] = n.a.relu_place == RELU_BEFORE ? relu(u.at[i]) : u.at[i];
-    return u;
-}
-
-template <int V>
-__device__ inline float total(const struct values<V> &u) {
-    float sum = 0;
-    UNROLL
-    for (int i = 0; i < V; i++)
-        sum += u.at[i];
-    return sum;
-}
-
-template <int V> __device__ inline float squares(const struct values<V> &u, float mean) {
-    float sum = 0;
-    UNROLL
-    for (int i = 0; i < V; i++)
-        sum = fmaf(u.at[i] - mean, u.at[i] - mean, sum);
-    return sum;
+    return input_of<V>(load_at<V>(n.a.x, row, position), n.a);
 }
 
 /* y at a position of the row, from u */
@@ -124,15 +102,7 @@ __device__ inline void store_output(const struct image_norm &n, const struct row
     const size_t at = row.start + (size_t)position * V;
     const struct values<V> weight = affine_at<V>(n, n.a.weight, row.weight, row, position);
     const struct values<V> bias = affine_at<V>(n, n.a.bias, row.bias, row, position);
-    struct values<V> y;
-    UNROLL
-    for (int i = 0; i < V; i++) {
-        const float v = affine(normalized(u.at[i], mean, rstd), weight.at[i], bias.at[i]);
-        y.at[i] = n.a.relu_place == RELU_AFTER ? relu(v) : v;
-    }
-    if (n.dropout.on)
-        dropout_apply<V>(y, n.dropout, at);
-    store<V>(n.a.y + at, y);
+    store<V>(n.a.y + at, output_of<V>(u, n.a, n.dropout, at, mean, rstd, weight, bias));
 }
 
 /* Mean of a group, and rstd from the sum of squared differences from it. */
@@ -152,32 +122,6 @@ struct row_sums {
     float d, d_hat;
 };
 
-/* dy becomes dv, through the masks of dropout and of a ReLU after the norm, whose gradient at 0 is
- * 0. DROPS: there may be dropout; drawing the mask costs registers, which kernels without it
- * save. */
-template <int V, bool DROPS>
-__device__ inline void undo_output(struct values<V> &dy, const struct image_norm &n, size_t at,
-                                   const struct values<V> &hat, const struct values<V> &weight,
-                                   const struct values<V> &bias) {
-    if (DROPS && n.dropout.on)
-        dropout_apply<V>(dy, n.dropout, at);
-    if (n.a.relu_place == RELU_BEFORE)
-        return;
-    UNROLL
-    for (int i = 0; i < V; i++)
-        dy.at[i] = affine(hat.at[i], weight.at[i], bias.at[i]) > 0 ? dy.at[i] : 0;
-}
-
-template <int V>
-__device__ inline struct values<V> hat_of(const struct values<V> &x, const struct image_norm &n,
-                                          float mean, float rstd) {
-    struct values<V> hat;
-    UNROLL
-    for (int i = 0; i < V; i++)
-        hat.at[i] = normalized(n.a.relu_place == RELU_BEFORE ? relu(x.at[i]) : x.at[i], mean, rstd);
-    return hat;
-}
-
 /* dy at a position of the row becomes weight dv; added to the sums. */
 template <int V, bool DROPS>
 __device__ inline void weigh_gradient(struct values<V> &d, struct row_sums &sums,
@@ -186,11 +130,11 @@ __device__ inline void weigh_gradient(struct values<V> &d, struct row_sums &sums
                                       float rstd) {
     const size_t at = row.start + (size_t)position * V;
     const struct values<V> weight = affine_at<V>(n, n.a.weight, row.weight, row, position);
-    const struct values<V> hat = hat_of<V>(x, n, mean, rstd);
+    const struct values<V> hat = hat_of<V>(x, n.a, mean, rstd);
     struct values<V> bias = {};
     if (n.a.relu_place == RELU_AFTER)
         bias = affine_at<V>(n, n.a.bias, row.bias, row, position);
-    undo_output<V, DROPS>(d, n, at, hat, weight, bias);
+    undo_output<V, DROPS>(d, n.a, n.dropout, at, hat, weight, bias);
     UNROLL
     for (int i = 0; i < V; i++) {
         const float weighted = d.at[i] * weight.at[i];
@@ -209,7 +153,7 @@ __device__ inline void store_gradient(const struct image_norm &n, const struct r
                                       int position, const struct values<V> &x,
                                       const struct values<V> &weighted, float mean, float rstd,
                                       const struct row_sums &means) {
-    const struct values<V> hat = hat_of<V>(x, n, mean, rstd);
+    const struct values<V> hat = hat_of<V>(x, n.a, mean, rstd);
     struct values<V> dx;
     UNROLL
     for (int i = 0; i < V; i++) {

@@ -1,10 +1,11 @@
-/* kernel.cuh: what every kernel file includes. Three macros stand for the parts of CUDA C++ that no
+/* kernel.cuh: what every kernel file includes. Four macros stand for the parts of CUDA C++ that no
  * other compiler accepts, so that the stand-in for CUDA (tests/cudasim) can give them its own
  * meaning:
  *
  *     SHARED(float, sums, 32)          __shared__ float sums[32]
  *     SHARED_DYNAMIC(float4, kept)     extern __shared__ float4 kept[]; float4 in every kernel
  *     LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)   kernel<<<...>>>(...)
+ *     LAUNCH_COOPERATIVE(...)   the same; all blocks run at once and may wait for each other
  *
  * Elements of shared arrays are read and written whole (`float4 v = kept[i]`, never kept[i].x), and
  * no pointer to them is taken: the stand-in watches each access. */
@@ -26,6 +27,26 @@ extern "C" {
 #define SHARED_DYNAMIC(type, name) extern __shared__ type name[]
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
     kernel<<<grid, block, shared_bytes, stream>>>(__VA_ARGS__)
+#define LAUNCH_COOPERATIVE(kernel, grid, block, shared_bytes, stream, ...)                         \
+    launch_cooperative(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+
+/* As after <<<...>>>, an error is left for cudaGetLastError. */
+template <typename... P, typename... A>
+static inline void launch_cooperative(void (*kernel)(P...), dim3 grid, dim3 block,
+                                      size_t shared_bytes, cudaStream_t stream,
+                                      const A &...arguments) {
+    cudaLaunchAttribute attribute = {};
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = stream;
+    config.attrs = &attribute;
+    config.numAttrs = 1;
+    (void)cudaLaunchKernelEx(&config, kernel, arguments...);
+}
 #else
 #include <cudasim_kernel.h>
 #endif

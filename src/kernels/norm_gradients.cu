@@ -78,9 +78,9 @@ __global__ void __launch_bounds__(COLUMNS *SLICES, 1)
     for (int i = (int)threadIdx.x / COLUMNS; i < end; i += SLICES) {
         const size_t at = (size_t)i * image + element, set = (size_t)i * (size_t)n.a.groups + group;
         const struct values<V> hat =
-            hat_of<V>(load<V>(n.a.x + at), n, n.a.mean[set], n.a.rstd[set]);
+            hat_of<V>(load<V>(n.a.x + at), n.a, n.a.mean[set], n.a.rstd[set]);
         struct values<V> d = load<V>(n.a.dy + at);
-        undo_output<V, true>(d, n, at, hat, weight, bias);
+        undo_output<V, true>(d, n.a, n.dropout, at, hat, weight, bias);
         UNROLL
         for (int j = 0; j < V; j++) {
             dweight.at[j] = fmaf(d.at[j], hat.at[j], dweight.at[j]);

@@ -240,6 +240,7 @@ static const struct {
     ENTRY(cudaErrorInvalidAddressSpace, "operation not supported on global/shared address space"),
     ENTRY(cudaErrorInvalidPc, "invalid program counter"),
     ENTRY(cudaErrorLaunchFailure, "unspecified launch failure"),
+    ENTRY(cudaErrorCooperativeLaunchTooLarge, "too many blocks in cooperative launch"),
     ENTRY(cudaErrorNotPermitted, "operation not permitted"),
     ENTRY(cudaErrorNotSupported, "operation not supported"),
     ENTRY(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing"),

@@ -68,12 +68,8 @@ cudaError_t cudaGetDevice(int *device) {
     return call.end(cudaSuccess);
 }
 
-cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
-    api_call call("cudaGetDeviceProperties");
-    if (call.refused() != cudaSuccess)
-        return call.end(cudaSuccess);
-    if (device < 0 || device >= device_count())
-        return call.end(cudaErrorInvalidDevice);
+struct cudaDeviceProp cudasim::device_properties() {
+    struct cudaDeviceProp properties, *prop = &properties;
     memset(prop, 0, sizeof *prop);
     snprintf(prop->name, sizeof prop->name, "stand-in for a GPU");
     prop->totalGlobalMem = device_memory_limit();
@@ -92,6 +88,16 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
     prop->maxThreadsPerMultiProcessor = 1536;
     prop->sharedMemPerMultiprocessor = shared_opt_in_limit() + 1024;
     prop->sharedMemPerBlockOptin = shared_opt_in_limit();
+    return properties;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
+    api_call call("cudaGetDeviceProperties");
+    if (call.refused() != cudaSuccess)
+        return call.end(cudaSuccess);
+    if (device < 0 || device >= device_count())
+        return call.end(cudaErrorInvalidDevice);
+    *prop = device_properties();
     return call.end(cudaSuccess);
 }
 

@@ -3,6 +3,7 @@
 
 #include "runtime.hpp"
 
+#include <algorithm>
 #include <map>
 #include <stdlib.h>
 
@@ -41,6 +42,17 @@ size_t threads_of(dim3 block) {
     return (size_t)block.x * block.y * block.z;
 }
 
+// How many blocks the device holds at once. A kernel's registers and its static shared memory are
+// unknown here: a thread counts for 64 registers, the most that a block of 1024 threads leaves it.
+size_t blocks_at_once(const kernel_launch &l) {
+    struct cudaDeviceProp p = device_properties();
+    size_t per_block = p.sharedMemPerMultiprocessor - p.sharedMemPerBlockOptin; // CUDA's own share
+    size_t by_threads = (size_t)p.maxThreadsPerMultiProcessor / threads_of(l.block);
+    size_t by_registers = (size_t)p.regsPerBlock / 64 / threads_of(l.block);
+    size_t by_shared = p.sharedMemPerMultiprocessor / (l.shared_bytes + per_block);
+    return (size_t)p.multiProcessorCount * std::min({by_threads, by_registers, by_shared});
+}
+
 // The limits are those of "Compute Capabilities" in the CUDA C++ Programming Guide.
 cudaError_t check_configuration(const kernel_launch &l) {
     if (threads_of(l.block) == 0 || threads_of(l.block) > 1024 || l.block.x > 1024 ||
@@ -52,6 +64,8 @@ cudaError_t check_configuration(const kernel_launch &l) {
     if (l.shared_bytes >
         (opted_in == the().opted_in.end() ? SHARED_WITHOUT_OPT_IN : opted_in->second))
         return cudaErrorInvalidValue;
+    if (l.cooperative && threads_of(l.grid) > blocks_at_once(l))
+        return cudaErrorCooperativeLaunchTooLarge;
     return has_kernel_image() ? cudaSuccess : cudaErrorNoKernelImageForDevice;
 }
 
@@ -72,14 +86,20 @@ void end_work() {
 
 void run_grid(const kernel_launch &launch, bool reverse) {
     size_t count = threads_of(launch.grid);
-    shared_launch_begins(launch);
+    shared_launch_begins(launch, launch.cooperative ? count : 1);
+    std::vector<uint3> together;
     for (size_t i = 0; i < count; i++) {
         size_t block = reverse ? count - 1 - i : i;
-        blockIdx.x = (unsigned)(block % launch.grid.x);
-        blockIdx.y = (unsigned)(block / launch.grid.x % launch.grid.y);
-        blockIdx.z = (unsigned)(block / launch.grid.x / launch.grid.y);
-        run_block(launch, reverse);
+        uint3 index = {(unsigned)(block % launch.grid.x),
+                       (unsigned)(block / launch.grid.x % launch.grid.y),
+                       (unsigned)(block / launch.grid.x / launch.grid.y)};
+        if (launch.cooperative)
+            together.push_back(index);
+        else
+            run_block(launch, index, reverse);
     }
+    if (launch.cooperative)
+        run_blocks(launch, together, reverse);
 }
 
 void run_kernel(const kernel_launch &launch) {
@@ -95,11 +115,11 @@ void run_kernel(const kernel_launch &launch) {
     end_work();
 }
 
+} // namespace
+
 std::string triple(uint3 v) {
     return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")";
 }
-
-} // namespace
 
 void run_work(const std::string &name, const std::function<void()> &work) {
     begin_work(nullptr, name, false);
@@ -145,10 +165,11 @@ void check_replay(const kernel_launch &l) {
 }
 
 void launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
-            cudaStream_t stream, std::function<void()> thread) {
+            cudaStream_t stream, bool cooperative, std::function<void()> thread) {
     std::lock_guard<std::recursive_mutex> lock(the_lock());
-    kernel_launch l = {
-        name, kernel, grid, block, shared_bytes, SHARED_WITHOUT_OPT_IN, std::move(thread)};
+    kernel_launch l = {name,        kernel,           grid,
+                       block,       shared_bytes,     SHARED_WITHOUT_OPT_IN,
+                       cooperative, std::move(thread)};
     if (the().opted_in.count(kernel))
         l.shared_limit = shared_opt_in_limit();
     cudaError_t error = launch_begins();

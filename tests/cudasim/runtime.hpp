@@ -195,16 +195,18 @@ void report_leaked_graphs(std::vector<std::string> *lines);
 
 // ---- kernel.cpp, block.cpp, shared.cpp ---------------------------------------------------------
 
-enum barrier { SYNCTHREADS, SYNCWARP, SHUFFLE };
+enum barrier { SYNCTHREADS, SYNCGRID, SYNCWARP, SHUFFLE };
 
 struct kernel_launch {
     std::string name;
     const void *kernel;
     dim3 grid, block;
     size_t shared_bytes, shared_limit; // dynamic; static and dynamic together
+    bool cooperative;                  // may synchronize the grid
     std::function<void()> thread;
 };
 
+struct cudaDeviceProp device_properties();
 size_t shared_opt_in_limit();
 bool has_kernel_image();
 
@@ -216,13 +218,19 @@ std::string who_runs();
 bool work_runs_in_this_thread();
 bool work_runs_twice(); // cudasim_set_reverse
 
-// Runs the block `blockIdx` of the launch, its threads in order or in reverse order.
-void run_block(const kernel_launch &launch, bool reverse);
+// Runs a block of the launch, its threads in order or in reverse order.
+void run_block(const kernel_launch &launch, uint3 index, bool reverse);
+// Runs the blocks of a cooperative launch, in the given order from one barrier of the grid to the
+// next.
+void run_blocks(const kernel_launch &launch, const std::vector<uint3> &order, bool reverse);
+std::string triple(uint3 v);         // "(x,y,z)"
 std::string thread_name(int thread); // "thread (x,y,z)" of the running block
 int running_thread();
 
 // Order among accesses to shared memory: those before a barrier happened before those after it.
-void shared_launch_begins(const kernel_launch &launch);
+// `memories`: of blocks that exist at the same time; shared_select chooses one of them.
+void shared_launch_begins(const kernel_launch &launch, size_t memories);
+void shared_select(size_t memory);
 void shared_block_begins();
 void shared_block_barrier();
 void shared_warp_barrier(int warp);

@@ -27,6 +27,7 @@ struct element_state {
 } // namespace
 
 struct shared_array {
+    const shared_site *site; // of the first declaration
     std::string name;
     size_t count, element_bytes;
     std::vector<unsigned char> content;
@@ -35,22 +36,25 @@ struct shared_array {
 
 namespace {
 
+// The shared memory of the block that runs, and of those that run after it.
 struct shared_state {
-    unsigned long launch = 0; // its number
+    unsigned long number = 0; // of all that there ever were
     // Times: now, when the block began, of its last barrier, and of the last barrier of each warp.
     unsigned long now = 1, block_begun = 1, block_since = 1, warp_since[32] = {};
-    const kernel_launch *current = nullptr;
     std::vector<std::unique_ptr<shared_array>> arrays;
     shared_array *dynamic = nullptr;
     size_t static_bytes = 0;
 };
 
 // Made at the start, not at first use as elsewhere: otherwise every access would have to check.
-shared_state &state = *new shared_state;
+std::vector<shared_state> &memories = *new std::vector<shared_state>(1);
+shared_state *state = memories.data();
+unsigned long made; // memories, in all launches
+const kernel_launch *current;
 
 bool in_order(unsigned long time, int thread, int other) {
-    return time < state.block_since ||
-           (thread / 32 == other / 32 && time < state.warp_since[thread / 32]);
+    return time < state->block_since ||
+           (thread / 32 == other / 32 && time < state->warp_since[thread / 32]);
 }
 
 [[noreturn]] void fail_race(const shared_array *array, size_t index, const char *did, int other,
@@ -68,11 +72,11 @@ element_state *checked_element(shared_array *array, size_t index, const char *di
 
 void note_reader(element_state *e, int thread) {
     uint32_t warp = 1u << thread / 32, lane = 1u << thread % 32;
-    if (e->read < state.block_since) {
+    if (e->read < state->block_since) {
         e->read_warps = e->read_lanes = 0;
         e->reader = (short)thread;
     }
-    if (e->read < state.warp_since[thread / 32] && e->read_warps == warp) {
+    if (e->read < state->warp_since[thread / 32] && e->read_warps == warp) {
         e->read_lanes = 0;
         e->reader = (short)thread;
     }
@@ -80,17 +84,17 @@ void note_reader(element_state *e, int thread) {
         e->other_reader = (short)thread;
     e->read_warps |= warp;
     e->read_lanes |= lane;
-    e->read = state.now;
+    e->read = state->now;
 }
 
 // A reader that races with a write of the thread now; -1: none.
 int racing_reader(const element_state *e, int thread) {
-    if (e->read < state.block_since)
+    if (e->read < state->block_since)
         return -1;
     uint32_t warp = 1u << thread / 32, lane = 1u << thread % 32;
     if (e->read_warps & ~warp)
         return e->reader / 32 != thread / 32 ? e->reader : e->other_reader;
-    if (e->read < state.warp_since[thread / 32] || !(e->read_lanes & ~lane))
+    if (e->read < state->warp_since[thread / 32] || !(e->read_lanes & ~lane))
         return -1;
     return thread / 32 * 32 + __builtin_ctz(e->read_lanes & ~lane);
 }
@@ -100,42 +104,45 @@ int racing_reader(const element_state *e, int thread) {
 // ---- accesses ----------------------------------------------------------------------------------
 
 shared_array *shared_open(shared_site *site, size_t count, size_t element_bytes) {
-    if (site->launch == state.launch)
+    if (site->memory == state->number)
         return site->array;
-    if (!state.current)
+    if (!current)
         fail("shared memory outside of a kernel");
+    site->memory = state->number;
+    for (const std::unique_ptr<shared_array> &array : state->arrays)
+        if (array->site == site)
+            return site->array = array.get(); // another block ran in between
     if (site->dynamic) {
-        if (state.dynamic && state.dynamic->element_bytes != element_bytes)
+        if (state->dynamic && state->dynamic->element_bytes != element_bytes)
             fail("kernel %s: dynamic shared memory as elements of %zu and of %zu bytes",
-                 state.current->name.c_str(), state.dynamic->element_bytes, element_bytes);
-        count = state.current->shared_bytes / element_bytes;
+                 current->name.c_str(), state->dynamic->element_bytes, element_bytes);
+        count = current->shared_bytes / element_bytes;
     } else {
-        state.static_bytes += count * element_bytes;
+        state->static_bytes += count * element_bytes;
     }
-    if (state.static_bytes + state.current->shared_bytes > state.current->shared_limit)
+    if (state->static_bytes + current->shared_bytes > current->shared_limit)
         fail("kernel %s: %zu bytes of static and %zu bytes of dynamic shared memory are more than "
              "%zu",
-             state.current->name.c_str(), state.static_bytes, state.current->shared_bytes,
-             state.current->shared_limit);
-    if (!site->dynamic || !state.dynamic) {
-        state.arrays.emplace_back(
-            new shared_array{site->name, count, element_bytes,
+             current->name.c_str(), state->static_bytes, current->shared_bytes,
+             current->shared_limit);
+    if (!site->dynamic || !state->dynamic) {
+        state->arrays.emplace_back(
+            new shared_array{site, site->name, count, element_bytes,
                              std::vector<unsigned char>(count * element_bytes, 0xff),
                              std::vector<element_state>(count)});
-        site->array = state.arrays.back().get();
+        site->array = state->arrays.back().get();
         if (site->dynamic)
-            state.dynamic = site->array;
+            state->dynamic = site->array;
     } else {
-        site->array = state.dynamic;
+        site->array = state->dynamic;
     }
-    site->launch = state.launch;
     return site->array;
 }
 
 void shared_read(void *to, shared_array *array, size_t index) {
     element_state *e = checked_element(array, index, "read");
     int thread = running_thread();
-    if (e->written < state.block_begun)
+    if (e->written < state->block_begun)
         fail("%s read %s[%zu] before any thread of the block wrote it", who_runs().c_str(),
              array->name.c_str(), index);
     if (e->writer != thread && !in_order(e->written, thread, e->writer))
@@ -147,13 +154,13 @@ void shared_read(void *to, shared_array *array, size_t index) {
 void shared_write(shared_array *array, size_t index, const void *from) {
     element_state *e = checked_element(array, index, "wrote");
     int thread = running_thread();
-    if (e->written >= state.block_begun && e->writer != thread &&
+    if (e->written >= state->block_begun && e->writer != thread &&
         !in_order(e->written, thread, e->writer))
         fail_race(array, index, "wrote", e->writer, "written");
     int reader = racing_reader(e, thread);
     if (reader >= 0)
         fail_race(array, index, "wrote", reader, "read");
-    e->written = state.now;
+    e->written = state->now;
     e->writer = (short)thread;
     e->read = 0;
     memcpy(&array->content[index * array->element_bytes], from, array->element_bytes);
@@ -161,24 +168,29 @@ void shared_write(shared_array *array, size_t index, const void *from) {
 
 // ---- time --------------------------------------------------------------------------------------
 
-void shared_launch_begins(const kernel_launch &launch) {
-    state.launch++;
-    state.current = &launch;
-    state.arrays.clear();
-    state.dynamic = nullptr;
-    state.static_bytes = 0;
+void shared_launch_begins(const kernel_launch &launch, size_t count) {
+    current = &launch;
+    memories.clear();
+    memories.resize(count);
+    for (shared_state &each : memories)
+        each.number = ++made;
+    shared_select(0);
+}
+
+void shared_select(size_t memory) {
+    state = &memories[memory];
 }
 
 void shared_block_begins() {
-    state.block_begun = state.block_since = ++state.now;
+    state->block_begun = state->block_since = ++state->now;
 }
 
 void shared_block_barrier() {
-    state.block_since = ++state.now;
+    state->block_since = ++state->now;
 }
 
 void shared_warp_barrier(int warp) {
-    state.warp_since[warp] = ++state.now;
+    state->warp_since[warp] = ++state->now;
 }
 
 } // namespace cudasim

@@ -29,6 +29,7 @@ static enum status open_backend(struct error *error, struct device_choice *out,
         .index = request->index,
         .threads = request->threads,
         .precision = request->precision,
+        .batch_norm = request->batch_norm,
         .fast_algorithms = request->fast_algorithms,
     };
     if (backend->open(error, &out->device, &options) != STATUS_OK)
@@ -87,6 +88,16 @@ const char *precision_option(enum precision precision) {
         return "fp32";
     case PRECISION_TF32:
         return "tf32";
+    }
+    return "";
+}
+
+const char *batch_norm_option(enum batch_norm batch_norm) {
+    switch (batch_norm) {
+    case BATCH_NORM_CUDNN:
+        return "cudnn";
+    case BATCH_NORM_OWN:
+        return "own";
     }
     return "";
 }

@@ -15,6 +15,7 @@ struct device_request {
     int index;   /* DEVICE_CUDA: number of the GPU */
     int threads; /* CPU: number of threads; 0: OpenMP's setting, by default one per core */
     enum precision precision;
+    enum batch_norm batch_norm;
     bool fast_algorithms;
 };
 
@@ -31,8 +32,9 @@ struct device_choice {
 enum status device_choose(struct error *error, struct device_choice *out,
                           const struct backend *const *list, const struct device_request *request);
 
-/* "fp32" or "tf32". */
+/* "fp32" or "tf32"; "cudnn" or "own". */
 const char *precision_option(enum precision precision);
+const char *batch_norm_option(enum batch_norm batch_norm);
 
 /* Closes the device; a zeroed choice is fine. */
 void device_close(struct device_choice *choice);

@@ -78,9 +78,10 @@ static json_t *algorithms_json(const struct device_choice *device) {
  * it evaluates. */
 static json_t *arithmetic_json(const struct run_description *run) {
     const struct device_choice *device = run->device;
-    return json_pack("{s:i, s:s, s:b, s:b, s:o}", "evaluation_batch", run->evaluation_batch,
-                     "precision", precision_option(run->options->device.precision),
-                     "fast_algorithms", run->options->device.fast_algorithms, "graph",
+    return json_pack("{s:i, s:s, s:s, s:b, s:b, s:o}", "evaluation_batch", run->evaluation_batch,
+                     "precision", precision_option(run->options->device.precision), "batch_norm",
+                     batch_norm_option(run->options->device.batch_norm), "fast_algorithms",
+                     run->options->device.fast_algorithms, "graph",
                      device->backend->replay != NULL && !run->options->no_graph, "algorithms",
                      algorithms_json(device));
 }

@@ -67,6 +67,7 @@ void run_settings_list(struct run_settings *out, const struct run_description *r
     add_text(out, "weights", options->weights);
     add_text(out, "device", run->device->backend->name);
     add_text(out, "precision", precision_option(options->device.precision));
+    add_text(out, "batch-norm", batch_norm_option(options->device.batch_norm));
     add_flag(out, "fast-algorithms", options->device.fast_algorithms);
 }
 

@@ -1,4 +1,4 @@
-// cudasim_kernel.h: the stand-in's meaning of the three macros of src/kernels/kernel.cuh: kernels
+// cudasim_kernel.h: the stand-in's meaning of the macros of src/kernels/kernel.cuh: kernels
 // run as fibers, and shared arrays are objects that check each access.
 #ifndef CUDASIM_KERNEL_H
 #define CUDASIM_KERNEL_H
@@ -14,11 +14,11 @@ namespace cudasim {
 
 struct shared_array; // an array of the block that runs now (shared.cpp)
 
-// One declaration of a shared array in the source. `array` is that of launch number `launch`.
+// One declaration of a shared array in the source. `array` is that of memory number `memory`.
 struct shared_site {
     const char *name;
     bool dynamic;
-    unsigned long launch;
+    unsigned long memory;
     shared_array *array;
 };
 
@@ -94,7 +94,7 @@ template <class T> class shared_pointer {
 // Checks the configuration and appends the kernel to the stream; `thread` runs one thread of it.
 // The next cudaGetLastError returns an error, as with a real launch.
 void launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
-            cudaStream_t stream, std::function<void()> thread);
+            cudaStream_t stream, bool cooperative, std::function<void()> thread);
 // Fails when argument `number` (from 0) of the kernel is not an address of device memory (or null).
 void check_pointer(const char *name, int number, const void *pointer);
 
@@ -106,7 +106,8 @@ template <class T> void check_argument(const char *name, int number, const T &ar
 // Arguments are copied now, in the types of the kernel's parameters.
 template <class... P, class... A>
 void launch_kernel(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
-                   size_t shared_bytes, cudaStream_t stream, const A &...arguments) {
+                   size_t shared_bytes, cudaStream_t stream, bool cooperative,
+                   const A &...arguments) {
     std::tuple<std::decay_t<P>...> copies(arguments...);
     std::apply(
         [name](const auto &...copy) {
@@ -115,7 +116,7 @@ void launch_kernel(const char *name, void (*kernel)(P...), dim3 grid, dim3 block
             (void)number;
         },
         copies);
-    launch(name, (const void *)kernel, grid, block, shared_bytes, stream,
+    launch(name, (const void *)kernel, grid, block, shared_bytes, stream, cooperative,
            [kernel, copies]() { std::apply(kernel, copies); });
 }
 
@@ -129,6 +130,8 @@ void launch_kernel(const char *name, void (*kernel)(P...), dim3 grid, dim3 block
     static cudasim::shared_site name##_site = {#name, true, 0, nullptr};                           \
     const cudasim::shared_pointer<type> name(cudasim::shared_open(&name##_site, 0, sizeof(type)))
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                     \
-    cudasim::launch_kernel(#kernel, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+    cudasim::launch_kernel(#kernel, kernel, grid, block, shared_bytes, stream, false, __VA_ARGS__)
+#define LAUNCH_COOPERATIVE(kernel, grid, block, shared_bytes, stream, ...)                         \
+    cudasim::launch_kernel(#kernel, kernel, grid, block, shared_bytes, stream, true, __VA_ARGS__)
 
 #endif

@@ -4,6 +4,7 @@
 #include "cudasim.h"
 #include "device_fixture.h"
 #include "kernels/device.h"
+#include "model/device_choice.h"
 #include "reference_ops.h"
 
 #include <stdio.h>
@@ -763,23 +764,27 @@ static struct norm_args batch_norm_example(struct fixture *f, struct norm_tensor
     return a;
 }
 
-/* cuDNN's plain mode and the persistent one of fast_algorithms; neither allocates or waits. */
+/* cuDNN's plain mode and the persistent one of fast_algorithms, with a launch of ours before or
+ * after; and our own, in one launch. None allocates or waits. */
 static void batch_norm_modes(void **state) {
     (void)state;
-    for (int fast = 0; fast < 2; fast++) {
+    static const struct device_options all[] = {
+        {.fast_algorithms = false}, {.fast_algorithms = true}, {.batch_norm = BATCH_NORM_OWN}};
+    for (int i = 0; i < 3; i++) {
         struct fixture f;
         struct norm_tensors host;
-        const struct device_options options = {.fast_algorithms = fast};
-        fixture_open(&f, &cuda_backend, &options);
-        case_begin(&f, "batch norm, fast %d", fast);
+        const long launches = all[i].batch_norm == BATCH_NORM_OWN ? 1 : 2;
+        fixture_open(&f, &cuda_backend, &all[i]);
+        case_begin(&f, "batch norm of %s, fast %d", batch_norm_option(all[i].batch_norm),
+                   all[i].fast_algorithms);
         struct norm_args a = batch_norm_example(&f, &host);
         reference_norm_forward(&host, NORM_BATCH, &a, 0);
         reference_norm_backward(&host, NORM_BATCH, &a, 0);
         cudasim_reset_counts();
         must(&f, "forward", f.ops->norm[NORM_BATCH].forward(&f.error, f.device, &a));
-        check_calls("batch norm forward", 2);
+        check_calls("batch norm forward", launches);
         must(&f, "backward", f.ops->norm[NORM_BATCH].backward(&f.error, f.device, &a));
-        check_calls("batch norm backward", 2);
+        check_calls("batch norm backward", launches);
         check_device(&f, "y", a.y, host.y, 1e-5, 1e-5);
         check_device(&f, "mean", a.mean, host.mean, 1e-5, 1e-6);
         check_device(&f, "rstd", a.rstd, host.rstd, 1e-5, 0);

@@ -3,6 +3,8 @@
 
 #include "program.hpp"
 
+#include <cooperative_groups.h>
+
 namespace {
 
 constexpr unsigned ALL = 0xffffffffu;
@@ -292,6 +294,150 @@ void half_a_warp() {
     finish(&a);
 }
 
+// ---- cooperative launches ----------------------------------------------------------------------
+
+#define RUN_COOPERATIVE(...)                                                                       \
+    do {                                                                                           \
+        LAUNCH_COOPERATIVE(__VA_ARGS__);                                                           \
+        OK(cudaGetLastError());                                                                    \
+    } while (0)
+
+template <class S> __device__ float next_value(float v, S values) {
+    values[threadIdx.x] = v;
+    __syncthreads();
+    float next = values[(threadIdx.x + 1) % blockDim.x];
+    __syncthreads();
+    return next;
+}
+
+__device__ float next_in_block(float v) {
+    SHARED(float, values, 64);
+    return next_value(v, values);
+}
+
+// Each block adds up what all blocks have written. Its shared memory outlives the barriers, in the
+// kernel and in a function that is called before and after one.
+__global__ void sum_of_blocks(float *y, float *parts) {
+    SHARED(float, own, 64);
+    SHARED_DYNAMIC(float, more);
+    const float v = (float)(blockIdx.x * blockDim.x + threadIdx.x);
+    own[threadIdx.x] = next_in_block(v);
+    more[threadIdx.x] = v;
+    if (threadIdx.x == 0)
+        parts[blockIdx.x] = (float)blockIdx.x;
+    cooperative_groups::this_grid().sync();
+    float sum = 0;
+    for (unsigned i = 0; i < gridDim.x; i++)
+        sum += parts[i];
+    cooperative_groups::this_grid().sync();
+    const unsigned other = 63 - threadIdx.x, first = blockIdx.x * blockDim.x;
+    const float next = next_in_block(v);
+    const bool kept = own[threadIdx.x] == next && more[other] == (float)(first + other);
+    parts[blockIdx.x * blockDim.x + threadIdx.x] = 0;
+    y[blockIdx.x * blockDim.x + threadIdx.x] = kept ? sum : -1;
+}
+
+void barriers_of_the_grid() {
+    arrays a = begin(256);
+    for (int i = 0; i < 2; i++)
+        RUN_COOPERATIVE(sum_of_blocks, 4, 64, 256, a.stream, a.y, a.x);
+    finish(&a);
+    for (int i = 0; i < 256; i++)
+        NEED(a.host[i] == 6);
+    end(&a);
+}
+
+void recorded_barriers_of_the_grid() {
+    arrays a = begin(256);
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    OK(cudaStreamBeginCapture(a.stream, cudaStreamCaptureModeThreadLocal));
+    RUN_COOPERATIVE(sum_of_blocks, 4, 64, 256, a.stream, a.y, a.x);
+    OK(cudaStreamEndCapture(a.stream, &graph));
+    OK(cudaGraphInstantiate(&exec, graph, 0));
+    for (int i = 0; i < 2; i++)
+        OK(cudaGraphLaunch(exec, a.stream));
+    finish(&a);
+    for (int i = 0; i < 256; i++)
+        NEED(a.host[i] == 6);
+    OK(cudaGraphExecDestroy(exec));
+    OK(cudaGraphDestroy(graph));
+    end(&a);
+}
+
+// 4 multiprocessors with 1536 threads, 64 Ki registers and 100 KB of shared memory each.
+void too_many_blocks() {
+    arrays a = begin(2048);
+    LAUNCH_COOPERATIVE(sum_of_blocks, 65, 64, 256, a.stream, a.y, a.x);
+    NEED(cudaGetLastError() == cudaErrorCooperativeLaunchTooLarge);
+    LAUNCH_COOPERATIVE(sum_of_blocks, 9, 64, 40000, a.stream, a.y, a.x);
+    NEED(cudaGetLastError() == cudaErrorCooperativeLaunchTooLarge);
+    RUN_COOPERATIVE(sum_of_blocks, 8, 64, 40000, a.stream, a.y, a.x);
+    finish(&a);
+    NEED(a.host[511] == 28);
+    end(&a);
+}
+
+__global__ void sync_in_some_threads(float *y) {
+    if (threadIdx.x < 40)
+        cooperative_groups::this_grid().sync();
+    y[threadIdx.x] = 1;
+}
+
+__global__ void sync_in_some_blocks(float *y) {
+    if (blockIdx.x != 2)
+        cooperative_groups::this_grid().sync();
+    y[blockIdx.x * blockDim.x + threadIdx.x] = 1;
+}
+
+__global__ void syncs_at_two_places(float *y) {
+    if (blockIdx.x < 2)
+        cooperative_groups::this_grid().sync();
+    else
+        cooperative_groups::this_grid().sync();
+    y[blockIdx.x * blockDim.x + threadIdx.x] = 1;
+}
+
+__global__ void sync_of_block_for_grid(float *y) {
+    if (threadIdx.x < 32)
+        cooperative_groups::this_grid().sync();
+    else
+        __syncthreads();
+    y[blockIdx.x * blockDim.x + threadIdx.x] = 1;
+}
+
+// Block 0 runs first, so it is block 1 that reads what it should not see.
+__global__ void no_sync_of_grid(float *y) {
+    if (threadIdx.x == 0)
+        y[blockIdx.x] = 1;
+    __syncthreads();
+    y[64 + blockIdx.x * blockDim.x + threadIdx.x] = y[3 - blockIdx.x];
+}
+
+__global__ void race_after_sync(float *y) {
+    SHARED(float, values, 64);
+    values[threadIdx.x] = 1;
+    cooperative_groups::this_grid().sync();
+    y[blockIdx.x * blockDim.x + threadIdx.x] = values[63 - threadIdx.x];
+    values[threadIdx.x] = 2;
+}
+
+__global__ void memory_of_other_block(float *y) {
+    SHARED(float, values, 64);
+    if (blockIdx.x == 0)
+        values[threadIdx.x] = 1;
+    cooperative_groups::this_grid().sync();
+    y[blockIdx.x * blockDim.x + threadIdx.x] = values[threadIdx.x];
+}
+
+template <void (*KERNEL)(float *)> void run_together() {
+    arrays a = begin(512);
+    OK(cudaMemsetAsync(a.y, 0, 2048, a.stream));
+    RUN_COOPERATIVE(KERNEL, 4, 64, 0, a.stream, a.y);
+    finish(&a);
+    end(&a);
+}
+
 // ---- wrong memory accesses ---------------------------------------------------------------------
 
 __global__ void unwritten(float *y) {
@@ -449,6 +595,28 @@ const program programs[] = {
     RIGHT(warp_barriers),
     RIGHT(in_place_and_three_dimensions),
     RIGHT(bad_configurations),
+    RIGHT(barriers_of_the_grid),
+    RIGHT(recorded_barriers_of_the_grid),
+    RIGHT(too_many_blocks),
+    WRONG("not_cooperative", run_on_64<sync_in_some_threads>,
+          "kernel KERNEL, block (0,0,0), thread (0,0,0): the grid's sync at "
+          "test_cudasim_kernels.cpp"),
+    WRONG("sync_in_some_threads", run_together<sync_in_some_threads>,
+          "was not reached by all threads: 40 of 64 wait, and thread (40,0,0) has ended"),
+    WRONG("sync_in_some_blocks", run_together<sync_in_some_blocks>,
+          ", and block (2,0,0) has ended"),
+    WRONG("syncs_at_two_places", run_together<syncs_at_two_places>,
+          "kernel KERNEL: the grid's sync was not reached by all blocks: block (0,0,0) waits in "
+          "the grid's sync at test_cudasim_kernels.cpp"),
+    WRONG("sync_of_block_for_grid", run_together<sync_of_block_for_grid>,
+          "thread (32,0,0): it has come to __syncthreads at test_cudasim_kernels.cpp"),
+    WRONG("no_sync_of_grid", run_together<no_sync_of_grid>,
+          "depends on the order of blocks and threads"),
+    WRONG("race_after_sync", run_together<race_after_sync>,
+          "thread (32,0,0): race: it read values[31], which thread (31,0,0) has written, and no "
+          "barrier lies between"),
+    WRONG("memory_of_other_block", run_together<memory_of_other_block>,
+          "block (1,0,0), thread (0,0,0) read values[0] before any thread of the block wrote it"),
     WRONG("lowered_limit", lowered_limit,
           "kernel turn is replayed with 65536 bytes of dynamic shared memory"),
     WRONG("no_barrier", run_on_64<no_barrier>,

@@ -21,9 +21,10 @@ struct run {
     struct feed *feed;
 };
 
-static void run_open(struct run *run, enum recipe_kind kind, enum norm_kind norm, bool replay) {
+static void run_open(struct run *run, enum recipe_kind kind, enum norm_kind norm,
+                     enum batch_norm batch_norm, bool replay) {
     struct error error;
-    const struct device_options device_options = {0};
+    const struct device_options device_options = {.batch_norm = batch_norm};
     const struct recipe *recipe = recipe_find(kind, norm);
     const struct model_options options = {
         .batch = BATCH, .seed = 3, .augment = true, .momentum = 0.9f, .replay = replay};
@@ -87,32 +88,38 @@ static struct cudasim_counts check_steps(struct run *run, bool training, bool re
     return counts;
 }
 
+static void counts_of_one(enum recipe_kind kind, enum norm_kind norm, enum batch_norm batch_norm) {
+    struct cudasim_counts counts[2];
+    for (int replay = 0; replay < 2; replay++) {
+        struct run run;
+        run_open(&run, kind, norm, batch_norm, replay);
+        counts[replay] = check_steps(&run, true, replay);
+        if (replay) /* evaluating the same batches must not replay the training step */
+            assert_true(check_steps(&run, false, replay).launches < counts[1].launches);
+        run_close(&run);
+    }
+    assert_int_equal(counts[0].launches, counts[1].launches);
+    assert_int_equal(counts[1].graph_nodes, counts[1].launches); /* no copies */
+    assert_in_range(counts[1].graph_chain, 1, counts[1].graph_nodes);
+    if (norm != NORM_BATCH ||
+        batch_norm != BATCH_NORM_CUDNN) { /* it has kernels of ours around it */
+        assert_in_range(counts[1].graph_nodes, 1, MOST_NODES);
+        assert_in_range(counts[1].graph_chain, 1, LONGEST_CHAIN);
+    }
+    print_message("# %s, %s%s: %ld launches per step, the longest chain %ld\n", norm_option(norm),
+                  recipe_option(kind), batch_norm == BATCH_NORM_OWN ? ", own batch norm" : "",
+                  counts[1].graph_nodes, counts[1].graph_chain);
+}
+
 static void counts_of_a_step(void **state) {
     (void)state;
     const enum recipe_kind recipes[] = {RECIPE_REFERENCE, RECIPE_TUNED};
     cudasim_set_reverse(0); /* test_agreement runs the same kernels in both orders */
-    for (int r = 0; r < 2; r++)
-        for (int norm = 0; norm < NORM_COUNT; norm++) {
-            struct cudasim_counts counts[2];
-            for (int replay = 0; replay < 2; replay++) {
-                struct run run;
-                run_open(&run, recipes[r], (enum norm_kind)norm, replay);
-                counts[replay] = check_steps(&run, true, replay);
-                if (replay) /* evaluating the same batches must not replay the training step */
-                    assert_true(check_steps(&run, false, replay).launches < counts[1].launches);
-                run_close(&run);
-            }
-            assert_int_equal(counts[0].launches, counts[1].launches);
-            assert_int_equal(counts[1].graph_nodes, counts[1].launches); /* no copies */
-            assert_in_range(counts[1].graph_chain, 1, counts[1].graph_nodes);
-            if (norm != NORM_BATCH) { /* cuDNN's batch norm has kernels of ours around it */
-                assert_in_range(counts[1].graph_nodes, 1, MOST_NODES);
-                assert_in_range(counts[1].graph_chain, 1, LONGEST_CHAIN);
-            }
-            print_message("# %s, %s: %ld launches per step, the longest chain %ld\n",
-                          norm_option((enum norm_kind)norm), recipe_option(recipes[r]),
-                          counts[1].graph_nodes, counts[1].graph_chain);
-        }
+    for (int r = 0; r < 2; r++) {
+        for (int norm = 0; norm < NORM_COUNT; norm++)
+            counts_of_one(recipes[r], (enum norm_kind)norm, BATCH_NORM_CUDNN);
+        counts_of_one(recipes[r], NORM_BATCH, BATCH_NORM_OWN);
+    }
 }
 
 /* ---- a failure while a step is recorded ------------------------------------------------------ */
@@ -148,7 +155,7 @@ static void refusal_while_recording(void **state) {
         struct device_batch batch;
         struct counters counters;
         const struct model_options options = {.batch = BATCH, .seed = 3, .replay = true};
-        run_open(&run, RECIPE_TUNED, NORM_GROUP, true);
+        run_open(&run, RECIPE_TUNED, NORM_GROUP, BATCH_NORM_CUDNN, true);
         model_destroy(run.model);
         assert_succeeded(
             model_create(&error, &run.model, &refusing, run.device, &run.network, &options),
