@@ -64,11 +64,12 @@ def not_on_the_stand_in(machine, why):
 def part_repeat(machine, result):
     not_on_the_stand_in(machine, "evaluation takes too long")
     different = []
-    for norm in NORMS:
+    runs = {norm: ["--norm", norm] for norm in NORMS} | {"bn, own": ["--norm", "bn", "--batch-norm", "own"]}
+    for norm, options in runs.items():
         weights = []
         with tempfile.TemporaryDirectory() as folder:
             for run in ("first", "second"):
-                lines = train(machine, f"{folder}/{run}", "--data", "synthetic", "--norm", norm, "--epochs", "3",
+                lines = train(machine, f"{folder}/{run}", "--data", "synthetic", *options, "--epochs", "3",
                               "--max-steps", "200", "--no-report")
                 weights.append((Path(folder) / run / "model.safetensors").read_bytes())
         same = weights[0] == weights[1]
@@ -144,20 +145,22 @@ def finish(summary, failed, late):
 
 def part_step(machine, result):
     """Of what a visitor asks first, first."""
-    calls = [(128, "on"), (128, "off"), (512, "on"), (2048, "on")]
+    own = ("--norm", "bn", "--batch-norm", "own")
+    calls = [(128, "on"), (128, "on", *own), (128, "off"), (512, "on"), (2048, "on")]
     small = []
     if machine.stand_in:
         calls = [(2, "on")]
         small = ["--samples", "1", "--steps", "1", "--norm", "gn", "--recipe", "tuned", "--precision", "fp32"]
     result.update(cases=[], choices={})
     failed, late = [], []
-    for batch, replay in calls:
+    for batch, replay, *more in calls:
         try:
-            found = machine.bench("bench_step", "--device", "cuda", "--batch", batch, "--replay", replay, *small, limit=20)
+            found = machine.bench("bench_step", "--device", "cuda", "--batch", batch, "--replay", replay, *small, *more,
+                                  limit=20)
         except (Failure, Unfinished) as reason:
             (failed if isinstance(reason, Failure) else late).append(f"batch {batch} replay {replay} ({reason})")
             continue
-        result["cases"] += found["cases"]
+        result["cases"] += [{"batch_norm": found["batch_norm"], **case} for case in found["cases"]]
         for precision, lines in found["choices"].items():
             result["choices"].setdefault(precision, []).extend(lines)
         result.save()
