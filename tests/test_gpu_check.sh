@@ -96,7 +96,7 @@ write_machine() {
     for name in "${device_tests[@]}"; do
         write "$build/tests/test_$name" <<<$'#!/bin/sh\nprintf "1..2\\nok 1 - a\\nok 2 - b\\n"'
     done
-    write_bench bench_step '{"cases": [{"norm": "gn", "recipe": "tuned", "batch": 128, "precision": "fp32", "median_ms": 1}], "choices": {}}'
+    write_bench bench_step '{"batch_norm": "cudnn", "cases": [{"norm": "gn", "recipe": "tuned", "batch": 128, "precision": "fp32", "median_ms": 1}], "choices": {}}'
     write_bench bench_layers '{"layers": []}'
     write_bench bench_kernels '{"kernels": []}'
     # Three steps of three kernels; a thousand is written with a comma. ncu runs the program, as the real one does.
