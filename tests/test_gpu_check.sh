@@ -191,7 +191,7 @@ options_are_known() {
         "$real" "${words[@]}" --nonsense 2>&1 | grep -q 'unknown option --nonsense' || { echo "# refused: ${words[*]}" && return 1; }
         count=$((count + 1))
     done <"$tmp/calls"
-    [ "$count" -eq 15 ] # 6 + 6 + 3
+    [ "$count" -eq 17 ] # 8 + 6 + 3
 }
 
 two_runs_differ() {
