@@ -188,6 +188,21 @@ static void conv_of_odd_shapes(void **state) {
             check_conv(f, conv_of(shapes[i]), (enum dx_kind)kind);
 }
 
+/* What the blocks of Winograd on the CPU can meet: tile rows that do not fill the last block, maps
+ * that do not fill the last group, odd sizes, each padding, one row of tiles wider than a block. */
+static void conv_of_blocks_of_tiles(void **state) {
+    static const int shapes[][7] = {
+        {2, 17, 18, 32, 18, 3, 1}, {1, 16, 31, 31, 16, 3, 1}, {1, 16, 34, 34, 21, 3, 0},
+        {1, 16, 30, 30, 16, 3, 2}, {3, 16, 15, 16, 19, 3, 1}, {7, 33, 8, 8, 17, 3, 1},
+        {6, 16, 7, 7, 16, 3, 1},   {5, 20, 10, 10, 16, 3, 0}, {9, 16, 6, 6, 16, 3, 2},
+        {1, 16, 4, 256, 17, 3, 1}, {1, 16, 2, 64, 16, 3, 1},  {65, 16, 4, 4, 16, 3, 1},
+    };
+    struct fixture *f = fixture_of(state);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (int kind = DX_OVERWRITE; kind <= DX_ACCUMULATE; kind++)
+            check_conv(f, conv_of(shapes[i]), (enum dx_kind)kind);
+}
+
 /* Unsupported convolutions are refused, forward and backward, and nothing is written. */
 static void conv_refusals(void **state) {
     static const int kernel_padding[][2] = {{1, 1}, {1, -1}, {2, 0}, {2, 1},
@@ -324,6 +339,7 @@ int main(void) {
         cmocka_unit_test(conv_of_every_width),
         cmocka_unit_test(conv_of_every_channel_count),
         cmocka_unit_test(conv_of_odd_shapes),
+        cmocka_unit_test(conv_of_blocks_of_tiles),
         cmocka_unit_test(conv_workspace_by_shape),
         cmocka_unit_test(filter_standardization),
         cmocka_unit_test(filter_without_variance),

@@ -1,5 +1,5 @@
 /* conv.c: direct convolution, stride 1, kernels of 1 and 3: forward, and backward to x. (Backward
- * to the weights: conv_weight.c.)
+ * to the weights: conv_weight.c. Kernels of 3 with many channels: winograd.c.)
  *
  * An image is copied into planes with zero borders ("padded"), so that no tap needs a test. Then a
  * tile of TILE_VECTORS vectors of output pixels x OUT_BLOCK output channels is held in registers
@@ -13,6 +13,7 @@
  *
  * Floor: 2 * multiply-adds / peak; bench/ shows the share reached. */
 #include "cpu/simd/conv_layout.h"
+#include "cpu/simd/winograd.h"
 #include "operation_checks.h"
 
 #include <omp.h>
@@ -181,8 +182,25 @@ static void correlate_batch(float *to, bool accumulate, const float *from, int b
     }
 }
 
+/* The correlations of a convolution as jobs for winograd.c. */
+static struct winograd_job forward_job(const struct conv_args *a, const struct geometry *g) {
+    return (struct winograd_job){a->batch, a->in_channels, a->out_channels, *g};
+}
+
+static struct winograd_job backward_job(const struct conv_args *a, const struct geometry *g) {
+    return (struct winograd_job){a->batch, a->out_channels, a->in_channels, transposed_geometry(g)};
+}
+
+static size_t job_workspace(const struct winograd_job *job, int threads) {
+    return NAME(winograd_pays)(job) ? NAME(winograd_workspace)(job, threads) : 0;
+}
+
 size_t NAME(conv_workspace)(struct device *device, const struct conv_args *a) {
-    return layout_of(device, a).total * sizeof(float);
+    struct geometry g = geometry_of(a->height, a->width, a->kernel, a->padding);
+    struct winograd_job forward = forward_job(a, &g), backward = backward_job(a, &g);
+    size_t winograd =
+        larger(job_workspace(&forward, device->threads), job_workspace(&backward, device->threads));
+    return larger(layout_of(device, a).total, winograd) * sizeof(float);
 }
 
 enum status NAME(conv_forward)(struct error *error, struct device *device,
@@ -190,11 +208,32 @@ enum status NAME(conv_forward)(struct error *error, struct device *device,
     if (check_conv(error, a) != STATUS_OK)
         return error->status;
     struct geometry g = geometry_of(a->height, a->width, a->kernel, a->padding);
+    struct winograd_job job = forward_job(a, &g);
+    if (NAME(winograd_pays)(&job)) {
+        NAME(winograd_correlate)
+        (a->y, false, a->x, a->weight, false, &job, a->workspace, device->threads);
+        return STATUS_OK;
+    }
     struct layout l = layout_of(device, a);
     pack_forward(a->workspace, a->weight, a->in_channels, a->out_channels, a->kernel * a->kernel);
     correlate_batch(a->y, false, a->x, a->batch, a->in_channels, a->out_channels, &g, &l,
                     a->workspace, device->threads);
     return STATUS_OK;
+}
+
+/* dx (+)= correlation of dy with the rotated filters. */
+static void input_gradient(const struct conv_args *a, const struct geometry *g,
+                           const struct layout *l, int threads) {
+    struct winograd_job job = backward_job(a, g);
+    if (NAME(winograd_pays)(&job)) {
+        NAME(winograd_correlate)
+        (a->dx, a->accumulate, a->dy, a->weight, true, &job, a->workspace, threads);
+        return;
+    }
+    pack_transposed(a->workspace, a->weight, a->in_channels, a->out_channels,
+                    a->kernel * a->kernel);
+    correlate_batch(a->dx, a->accumulate, a->dy, a->batch, a->out_channels, a->in_channels, &job.g,
+                    l, a->workspace, threads);
 }
 
 enum status NAME(conv_backward)(struct error *error, struct device *device,
@@ -205,12 +244,7 @@ enum status NAME(conv_backward)(struct error *error, struct device *device,
     struct layout l = layout_of(device, a);
     if (a->dweight != NULL)
         NAME(conv_weight_gradient)(a, &g, &l, device->threads);
-    if (a->dx == NULL)
-        return STATUS_OK;
-    struct geometry back = transposed_geometry(&g);
-    pack_transposed(a->workspace, a->weight, a->in_channels, a->out_channels,
-                    a->kernel * a->kernel);
-    correlate_batch(a->dx, a->accumulate, a->dy, a->batch, a->out_channels, a->in_channels, &back,
-                    &l, a->workspace, device->threads);
+    if (a->dx != NULL)
+        input_gradient(a, &g, &l, device->threads);
     return STATUS_OK;
 }

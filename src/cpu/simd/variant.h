@@ -19,10 +19,22 @@
 
 #if defined(__AVX512F__)
 enum { LANES = 16, TILE_VECTORS = 4 }; /* 32 registers: 4 x 4 accumulators, 4 of x, 4 weights */
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#define LOWER_PAIRS 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define UPPER_PAIRS 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #elif defined(__AVX2__)
 enum { LANES = 8, TILE_VECTORS = 2 }; /* 16 registers: 4 x 2 accumulators, 2 of x, 1 weight */
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15
+#define LOWER_PAIRS 0, 8, 1, 9, 2, 10, 3, 11
+#define UPPER_PAIRS 4, 12, 5, 13, 6, 14, 7, 15
 #else
 enum { LANES = 4, TILE_VECTORS = 2 };
+#define EVEN_LANES 0, 2, 4, 6
+#define ODD_LANES 1, 3, 5, 7
+#define LOWER_PAIRS 0, 4, 1, 5
+#define UPPER_PAIRS 2, 6, 3, 7
 #endif
 
 typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
@@ -36,6 +48,15 @@ static inline vector vector_load(const float *p) {
 static inline void vector_store(float *p, vector v) {
     memcpy(p, &v, sizeof v);
 }
+
+/* Lanes of two vectors, numbered through both: SHUFFLE(a, b, EVEN_LANES) has those with an even
+ * number, SHUFFLE(a, b, LOWER_PAIRS) begins with a[0], b[0], a[1], b[1]. */
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+typedef int lane_numbers __attribute__((vector_size(LANES * sizeof(int))));
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (lane_numbers){__VA_ARGS__})
+#endif
 
 /* Keeps a loaded vector in a register where the compiler would repeat the load at each use: an
  * unaligned load costs as much as two aligned ones. */
