@@ -134,8 +134,10 @@ static enum status time_sample(struct error *error, double *seconds, const struc
 static enum status prepare_run(struct error *error, struct run *run, const struct bench *bench) {
     const struct backend *backend = bench->backend;
     double seconds = 0;
-    if (time_sample(error, &seconds, bench, run) != STATUS_OK || backend->record_begin == NULL)
+    if (time_sample(error, &seconds, bench, run) != STATUS_OK)
         return error->status;
+    if (backend->record_begin == NULL)
+        return STATUS_OK;
     if (time_sample(error, &seconds, bench, run) != STATUS_OK)
         return error->status;
     double wanted = sample_seconds / seconds + 1;

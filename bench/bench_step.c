@@ -322,8 +322,10 @@ int main(int argc, char *argv[]) {
     };
     if (arguments_help("bench_step", options, OPTION_COUNT, argc, argv))
         return 0;
-    if (arguments_parse(&error, &request, options, OPTION_COUNT, argc, argv) != STATUS_OK ||
-        run_all(&error, &request) != STATUS_OK)
+    enum status status = arguments_parse(&error, &request, options, OPTION_COUNT, argc, argv);
+    if (status == STATUS_OK)
+        status = run_all(&error, &request);
+    if (status != STATUS_OK)
         fprintf(stderr, "bench_step: %s\n", error.text);
-    return (int)error.status;
+    return (int)status;
 }
