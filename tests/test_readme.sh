@@ -19,7 +19,7 @@ log=$scratch/log
 # shellcheck source=tests/tap.sh
 . tests/tap.sh
 records=bench/results/readme
-documents=(README.md CONTRIBUTING.md CHANGELOG.md docs/*.md docs/*/compare.md tests/cudasim/README.md)
+documents=(README.md CONTRIBUTING.md CHANGELOG.md docs/*.md docs/*/compare.md bench/README.md tests/cudasim/README.md)
 measured=(README.md docs/study.md) # the documents whose figures come from the records
 
 # ---- links and pictures ------------------------------------------------------------------------

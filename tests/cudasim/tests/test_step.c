@@ -5,6 +5,7 @@
 #include "model/feed.h"
 #include "support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,22 @@ static struct cudasim_counts check_steps(struct run *run, bool training, bool re
     return counts;
 }
 
+/* Checks that bench/steps.txt, from which bench/predict.py predicts the time of a step, has a line. */
+static void check_recorded(const char *line) {
+    char found[128];
+    FILE *file = fopen("bench/steps.txt", "r"); /* tests run in the root of the repository */
+    if (file == NULL)
+        fail_msg("bench/steps.txt cannot be opened");
+    bool recorded = false;
+    while (!recorded && fgets(found, sizeof found, file) != NULL) {
+        found[strcspn(found, "\n")] = '\0';
+        recorded = strcmp(found, line) == 0;
+    }
+    fclose(file);
+    if (!recorded)
+        fail_msg("bench/steps.txt has no line \"%s\": correct it, and bench/README.md", line);
+}
+
 static void counts_of_one(enum recipe_kind kind, enum norm_kind norm, enum batch_norm batch_norm) {
     struct cudasim_counts counts[2];
     for (int replay = 0; replay < 2; replay++) {
@@ -106,9 +123,13 @@ static void counts_of_one(enum recipe_kind kind, enum norm_kind norm, enum batch
         assert_in_range(counts[1].graph_nodes, 1, MOST_NODES);
         assert_in_range(counts[1].graph_chain, 1, LONGEST_CHAIN);
     }
-    print_message("# %s, %s%s: %ld launches per step, the longest chain %ld\n", norm_option(norm),
-                  recipe_option(kind), batch_norm == BATCH_NORM_OWN ? ", own batch norm" : "",
-                  counts[1].graph_nodes, counts[1].graph_chain);
+    char line[128];
+    snprintf(line, sizeof line, "%s, %s%s: %ld launches per step, the longest chain %ld",
+             norm_option(norm), recipe_option(kind),
+             batch_norm == BATCH_NORM_OWN ? ", own batch norm" : "", counts[1].graph_nodes,
+             counts[1].graph_chain);
+    print_message("# %s\n", line);
+    check_recorded(line);
 }
 
 static void counts_of_a_step(void **state) {
