@@ -64,8 +64,8 @@ def not_on_the_stand_in(machine, why):
 def part_repeat(machine, result):
     not_on_the_stand_in(machine, "evaluation takes too long")
     different = []
-    runs = {norm: ["--norm", norm] for norm in NORMS} | {"bn, own": ["--norm", "bn", "--batch-norm", "own"]}
-    for norm, options in runs.items():
+    runs = [(norm, ["--norm", norm]) for norm in NORMS] + [("bn, own", ["--norm", "bn", "--batch-norm", "own"])]
+    for norm, options in runs:
         weights = []
         with tempfile.TemporaryDirectory() as folder:
             for run in ("first", "second"):
