@@ -238,6 +238,31 @@ too_little_time() {
     results_say 'parts["kernels"]["status"] == "passed"' # of the call before
 }
 
+# What left its process group, as a daemon does, is not ended with it; nobody waits for it.
+a_hang_that_cannot_be_ended() {
+    write "$build/tests/test_norm" <<<$'#!/bin/sh\necho "ok 1 - a"; setsid sleep 20 & sleep 1000'
+    gpu_check 1 PATIENCE=0.1 TESTS='norm device' tests
+    says 'norm             1 passed   1 failed' 'device           2 passed'
+    results_say 'parts["tests"]["seconds"] < 15'
+}
+
+# What was left in the place of the results, and what libraries print, do not matter.
+nonsense_around() {
+    local text
+    for text in '{' '[]' '{"parts": null}' '{}'; do
+        mkdir -p "$tmp/results"
+        echo "$text" >"$results"
+        gpu_check 0 kernels
+        results_say 'list(parts) == ["kernels"]'
+    done
+    sed -i 's/^if/echo "libgomp: a warning" >\&2; if/' "$build/train_gpu"
+    gpu_check 0 kernels
+    results_say 'result["program"] == "1"'
+    echo no folder >"$tmp/file"
+    gpu_check 1 RESULTS="$tmp/file" kernels
+    says "$tmp/file/nvidia-made-up-1.json: the results cannot be written"
+}
+
 # Starts gpu-check, and sends a signal as soon as its second test runs.
 stopped_by() { # SIGNAL STATUS
     local words pid got=0 child
@@ -397,6 +422,8 @@ check "a test that fails" a_test_fails
 check "a test that dies" a_test_dies
 check "a test that is not built" a_test_is_not_built
 check "programs that hang" a_hang_costs_only_itself
+check "a program that hangs and leaves another" a_hang_that_cannot_be_ended
+check "nonsense in the results, and before what is read" nonsense_around
 check "programs that crash or write nonsense" a_crash_costs_only_itself
 check "too little time" too_little_time
 check "killed" killed

@@ -84,10 +84,9 @@ class Machine:
                     if watch is not None:
                         watch()
                 if time.monotonic() >= end:
-                    os.killpg(process.pid, signal.SIGKILL)  # and what it started
-                    return Outcome(None, process.communicate()[0], f"not finished in {seconds:.0f} s", hung)
+                    return Outcome(None, kill(process), f"not finished in {seconds:.0f} s", hung)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            kill(process)
             raise
 
     def program(self, name):
@@ -113,6 +112,16 @@ def start(command, options):
                                 **options)
     except OSError as error:
         raise Failure(f"{command[0]}: {error.strerror}") from error
+
+
+def kill(process):
+    """Ends a program and what it started; its output. What left its process group may live on and hold the pipe."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        return process.communicate(timeout=2)[0]
+    except subprocess.TimeoutExpired as still_open:
+        return (still_open.output or b"").decode(errors="replace")
 
 
 def check(outcome):
@@ -157,7 +166,7 @@ def describe(machine):
     try:
         outcome = machine.run(machine.program("train_gpu"), "info", "--json")
         check(outcome)
-        info = json.loads(outcome.output)
+        info = json.loads(outcome.output[max(outcome.output.find("{"), 0):])  # libraries may print a warning first
     except (Failure, Unfinished, ValueError) as reason:
         info = {"reason": str(reason)}
     devices = [device for device in info.get("devices", []) if device["backend"] == "cuda"]
@@ -201,8 +210,8 @@ class Results:
         word = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") if name else "gpu-check"
         self.file = Path(os.environ.get("RESULTS") or ("bench/results" if name else machine.build)) / f"{word}.json"
         try:
-            self.parts = json.loads(self.file.read_text()).get("parts", {})
-        except (OSError, ValueError):
+            self.parts = dict(json.loads(self.file.read_text())["parts"])
+        except (OSError, ValueError, TypeError, KeyError):  # no file, or not one of ours
             self.parts = {}
         self.write()
 

@@ -33,7 +33,7 @@ def part_build(machine, _result):
     if not machine.stand_in:
         check(machine.run("tools/setup"))
         outcome = machine.run("tools/find-cuda")
-        if not outcome.output.startswith("NVCC="):
+        if not re.search("^NVCC=", outcome.output, re.MULTILINE):  # bash may complain of the locale first
             raise Failure(last_line(outcome.output) if outcome.status
                           else "nvcc, cuBLAS or cuDNN is missing: run make cuda-toolkit")
     targets = [folder / name for name in ("train_gpu", "bench/bench_step", "bench/bench_layers", "bench/bench_kernels")]
@@ -44,7 +44,9 @@ def part_build(machine, _result):
                           *targets, env=environment)
     if outcome.status != 0:
         print(outcome.output, end="")
-        raise Failure(outcome.late or "make failed, see above")
+    if outcome.status is not None and outcome.status > 0:
+        raise Failure("make failed, see above")
+    check(outcome)
     machine.find_libraries()
     return f"built in {folder}"
 
