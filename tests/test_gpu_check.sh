@@ -304,6 +304,18 @@ pytorch_hangs() {
     results_say 'parts["pytorch"]["status"] == "unfinished" and [c["variant"] for c in parts["pytorch"]["cases"]] == ["graph", "eager"]'
 }
 
+# What fails leaves the rest its turn, and what is skipped keeps its results.
+pytorch_fails() {
+    sed -i 's/^for word; do/[ -z "$NO_TORCH" ] || { echo "no module named torch"; exit 3; }\n&/' "$tools/python"
+    sed -i 's/^\[ "$1" != -c \].*/&\ncase " $* " in *" graph "*) [ -z "$CRASH" ] || { echo "out of memory"; exit 1; } ;; esac/' "$tools/python"
+    gpu_check 1 CRASH=1 pytorch
+    says 'failed: graph, compile_graph (out of memory)'
+    results_say '[case["variant"] for case in parts["pytorch"]["cases"]] == ["eager"]'
+    gpu_check 0 NO_TORCH=1 pytorch
+    says 'pytorch   skipped' 'no module named torch'
+    results_say '[case["variant"] for case in parts["pytorch"]["cases"]] == ["eager"]'
+}
+
 no_counters() {
     write "$tools/ncu" <<'END_OF_FILE'
 #!/bin/sh
@@ -429,6 +441,7 @@ check "too little time" too_little_time
 check "killed" killed
 check "terminated" terminated
 check "PyTorch hangs" pytorch_hangs
+check "PyTorch fails or is missing" pytorch_fails
 check "ncu may not read counters" no_counters
 check "errors found by compute-sanitizer" the_sanitizer_finds_something
 check "poisoned memory" poison_reaches_a_result

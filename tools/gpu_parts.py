@@ -276,26 +276,27 @@ def part_epochs(machine, result):
 
 def part_pytorch(machine, result):
     """Twice, so that what compiles slowly leaves time for what does not compile."""
-    result["cases"] = []
     small = ["--device", "cpu", "--batch", "4", "--samples", "1", "--steps", "1", "--norm", "gn", "--recipe",
              "tuned"] if machine.stand_in else ["--batch", "128"]
-    late = []
+    failed, late = [], []
     calls = [(["graph", "compile_graph"], 85), (["eager", "channels_last"], None)]
     if machine.stand_in:
         calls = [(["eager"], None)]
     for variants, limit in calls:
-        reason = pytorch_call(machine, result, ["--variant", *variants, *small], limit)
-        if reason:
-            late.append(f"{', '.join(variants)} ({reason})")
-    measured = sum("median_ms" in case for case in result["cases"])
+        try:
+            pytorch_call(machine, result, ["--variant", *variants, *small], limit)
+        except (Failure, Unfinished) as reason:
+            (late if isinstance(reason, Unfinished) else failed).append(f"{', '.join(variants)} ({reason})")
+    cases = result.get("cases", [])
+    measured = sum("median_ms" in case for case in cases)
     if measured == 0:
-        raise Failure("; ".join(late) or "no case could be measured")
-    return finish(f"torch {result['torch']}: {measured} of {len(result['cases'])} cases measured", [], late)
+        raise Failure("; ".join(failed + late) or "no case could be measured")
+    return finish(f"torch {result['torch']}: {measured} of {len(cases)} cases measured", failed, late)
 
 
 def pytorch_call(machine, result, options, limit):
-    """Adds the cases of one call as they come; says whether the time did not suffice."""
-    earlier = result["cases"]
+    """Adds the cases of one call as they come."""
+    earlier = result.get("cases", [])
     python = os.environ.get("PYTHON") or "python3"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "result.json"
@@ -303,7 +304,7 @@ def pytorch_call(machine, result, options, limit):
         def take_over():
             if file.exists():
                 found = json.loads(file.read_text())
-                if len(earlier) + len(found["cases"]) > len(result["cases"]):
+                if len(earlier) + len(found["cases"]) > len(result.get("cases", [])):
                     result.update({**found, "cases": earlier + found["cases"]})
                     result.save()
 
@@ -313,9 +314,9 @@ def pytorch_call(machine, result, options, limit):
     if outcome.status == 3:
         raise Skip(last_line(outcome.output))
     print(outcome.output, end="", flush=True)
-    if not outcome.late:
-        check(outcome)
-    return outcome.late
+    if outcome.late:
+        raise Unfinished(outcome.late)
+    check(outcome)
 
 
 def part_sanitize(machine, result):
