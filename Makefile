@@ -207,6 +207,7 @@ cuda-toolkit: ## fetches the missing parts of CUDA and cuDNN into build/cuda (up
 	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" tools/cuda-toolkit
 
 gpu-check: ## tests, sanitizers, profiles and benchmarks on this machine's GPU: make gpu-check PARTS="tests step"
+	@command -v python3 >/dev/null || { echo "train_gpu: make gpu-check needs python3: install it" >&2; exit 1; }
 	@CUDA_HOME="$(CUDA_HOME)" CUDNN_HOME="$(CUDNN_HOME)" CUDA_ARCH="$(CUDA_ARCH)" tools/gpu-check $(PARTS)
 
 gpu-bundle: setup ## build/gpu-bundle: a build for one GPU architecture, to carry to a machine with a GPU alone

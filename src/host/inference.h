@@ -23,10 +23,10 @@ struct inference {
 };
 
 /* Builds the network of the options with the weights that they name, and a feed over `set`, in
- * order, in batches of --batch-size or, if the device gains by it, larger ones. `set` must outlive it. `dataset` is the source of the images;
- * NULL: unknown. Call inference_close even after an error. Errors: STATUS_USAGE (groups; options
- * that contradict the weights file), STATUS_NO_DEVICE, STATUS_BAD_DATA (the weights),
- * STATUS_FAILED. */
+ * order, in batches of --batch-size or, if the device gains by it, larger ones. `set` must outlive
+ * it. `dataset` is the source of the images; NULL: unknown. Call inference_close even after an
+ * error. Errors: STATUS_USAGE (groups; options that contradict the weights file), STATUS_NO_DEVICE,
+ * STATUS_BAD_DATA (the weights), STATUS_FAILED. */
 enum status inference_open(struct error *error, struct inference *out,
                            const struct options *options, const struct image_set *set,
                            const struct dataset *dataset);

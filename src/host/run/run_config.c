@@ -143,8 +143,8 @@ static void check_evaluation(const json_t *earlier, const struct run_description
     const json_t *before = json_object_get(earlier, "evaluation_batch");
     if (json_is_integer(before) && json_integer_value(before) != run->evaluation_batch &&
         !run_ended(state, run->options))
-        output_warning("the run in '%s' goes on with evaluations in batches of %d after %d, since "
-                       "the device has another amount of free memory: the last bits of the test "
+        output_warning("the run in '%s' now evaluates in batches of %d instead of %d, since the "
+                       "device has another amount of free memory: the last bits of the test "
                        "loss may differ from those of an uninterrupted run",
                        run->options->out, run->evaluation_batch, (int)json_integer_value(before));
 }
