@@ -305,6 +305,7 @@ pytorch_hangs() {
 }
 
 # What fails leaves the rest its turn, and what is skipped keeps its results.
+# shellcheck disable=SC2016 # the fake program expands them
 pytorch_fails() {
     sed -i 's/^for word; do/[ -z "$NO_TORCH" ] || { echo "no module named torch"; exit 3; }\n&/' "$tools/python"
     sed -i 's/^\[ "$1" != -c \].*/&\ncase " $* " in *" graph "*) [ -z "$CRASH" ] || { echo "out of memory"; exit 1; } ;; esac/' "$tools/python"

@@ -577,6 +577,15 @@ if "$program" info | grep -q AVX; then
 else
     skip "--resume on another instruction set says so and records both" "this CPU has baseline instructions only"
 fi
+start_long batches && kill -s TERM "$child"
+wait_for_child
+sed -i 's/"evaluation_batch": [0-9]*/"evaluation_batch": 7/' batches/config.json
+start_long batches --resume && kill -s TERM "$child"
+wait_for_child
+[ "$status" -eq 143 ] && [ "$(wc -l <err)" -eq 2 ] &&
+    grep -q "^train_gpu: warning: the run in 'batches' now evaluates in batches of [0-9]* instead of 7" err &&
+    ! grep -q '"evaluation_batch": 7,' batches/config.json
+ok "--resume with evaluations in another batch says so" $?
 start_long twice
 kill -s INT "$child" && kill -s TERM "$child"
 wait_for_child
