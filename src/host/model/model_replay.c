@@ -3,7 +3,7 @@
  * The operations of a step depend on the addresses and size of its batch and on whether it trains;
  * they read what changes from step to step from device memory. So the first step of each kind is
  * walked (libraries initialize themselves in it), the second is recorded, and from then on the
- * recording is replayed: one call instead of about a hundred. */
+ * recording is replayed: one call instead of 60 to 90. */
 #include "model/model_private.h"
 
 /* The entry of this kind of step; NULL: it has not been run before. */
