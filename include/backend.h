@@ -69,8 +69,8 @@ struct input_args {
 /* Convolution, stride 1, square kernel of size 1 or 3, `padding` < kernel zeros on each side, no
  * bias; anything else is refused.
  * Output height and width: height + 2 * padding - kernel + 1.
- * Backward: dx (+)= conv_transpose(dy, weight), dweight = sum over images; each is not computed when
- * NULL. With a `filter_workspace`, dweight may be left to finish_gradients. */
+ * Backward: dx (+)= conv_transpose(dy, weight), dweight = sum over images; each is not computed
+ * when NULL. With a `filter_workspace`, dweight may be left to finish_gradients. */
 struct conv_args {
     int batch, in_channels, height, width, out_channels, kernel, padding;
     const float *x, *weight;
@@ -113,8 +113,8 @@ enum relu_place { RELU_BEFORE, RELU_AFTER };
  * with one group). Mean first, then the variance of the differences from it. ReLU's gradient at
  * zero is zero. Backward may be given dx == dy and then works in place.
  *
- * `deferred`: the gradients dweight and dbias of group and layer norm, sums over the batch, may be left
- * to finish_gradients. (Batch norm needs the same sums for dx.)
+ * `deferred`: the gradients dweight and dbias of group and layer norm, sums over the batch, may be
+ * left to finish_gradients. (Batch norm needs the same sums for dx.)
  *
  * Batch norm, training: running = (1 - stat_momentum) * running + stat_momentum * new, the new
  * variance unbiased (times n / (n - 1)), as in PyTorch; in evaluation, these normalize.
@@ -147,9 +147,10 @@ struct norm_args {
     void *workspace;             /* norm_workspace(args) bytes */
 };
 
-/* Ends a backward pass: computes the gradients of weights that conv_backward and the norms' backward
- * left for later, so that they ran beside other operations or run for all layers at once. Until
- * then the arrays that a deferred backward pass reads, and its workspace, must stay as they are.
+/* Ends a backward pass: computes the gradients of weights that conv_backward and the norms'
+ * backward left for later, so that they ran beside other operations or run for all layers at once.
+ * Until then the arrays that a deferred backward pass reads, and its workspace, must stay as they
+ * are.
  * There is one exception: a conv_backward with `accumulate` may add to the dy of an earlier one.
  * Where weights are per element, a deferred norm cannot work in place. */
 struct finish_args {

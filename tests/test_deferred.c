@@ -95,7 +95,8 @@ static void run_norm(struct fixture *f, struct block *block, struct norm_args *a
 }
 
 static void norms_at_the_end(void **state) {
-    /* The CUDA backend takes 12 norms of a kind in a launch; two of three have weights per channel. */
+    /* The CUDA backend takes 12 norms of a kind in a launch; two of three have weights per
+     * channel. */
     static const int counts[] = {1, 2, 18, 20, MOST_NORMS};
     struct fixture *f = fixture_of(state);
     for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {

@@ -1,7 +1,7 @@
 /* backend_cuda.c: the CUDA device as a backend: memory, copies, events and recordings, and the
  * tables.
  *
- * Both streams are non-blocking: only events order them. The host thread that opened the device
+ * All streams are non-blocking: only events order them. The host thread that opened the device
  * makes all calls, so CUDA's current device is always this one. */
 #include "kernels/check.h"
 #include "kernels/cudnn_ops.h"
@@ -40,8 +40,8 @@ static size_t memory_left(struct device *device) {
     return CUDA(&unheard, cudaMemGetInfo(&left, &total)) == STATUS_OK ? left : 0;
 }
 
-/* Writes zeros or poison on the compute stream and waits: neither stream is ordered after the legacy
- * stream, which cudaMemset would use. */
+/* Writes zeros or poison on the compute stream and waits: no stream of ours is ordered after the
+ * legacy stream, which cudaMemset would use. */
 static enum status fill_and_wait(struct error *error, struct device *device, void *memory,
                                  size_t bytes) {
     int byte = device->poison ? POISON_BYTE : 0;
@@ -158,7 +158,11 @@ static enum status event_synchronize(struct error *error, struct device *device,
 
 /* ---- recordings: a struct recording is what a cudaGraphExec_t points to ---------------------- */
 
+/* A recording can only wait for work that it holds, so work of a step that failed before its end is
+ * waited for now. */
 static enum status record_begin(struct error *error, struct device *device) {
+    if (side_join(error, device) != STATUS_OK)
+        return error->status;
     return CUDA(error, cudaStreamBeginCapture(device->compute, cudaStreamCaptureModeThreadLocal));
 }
 
@@ -196,7 +200,6 @@ static enum status record_end(struct error *error, struct device *device, struct
 static void record_cancel(struct device *device) {
     struct error unheard;
     cudaGraph_t graph = NULL;
-    device->side_busy = false;
     (void)CUDA(&unheard, cudaStreamEndCapture(device->compute, &graph));
     if (graph != NULL)
         (void)CUDA(&unheard, cudaGraphDestroy(graph));

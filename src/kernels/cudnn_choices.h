@@ -55,9 +55,10 @@ struct cudnn_state {
 };
 
 /* The choice of a shape, made at its first use; NULL: the error says why there is none. `granted`
- * says that the caller is conv_workspace: then up to 256 MiB of workspace are allowed. Otherwise the
- * limit is what conv_workspace granted for the next larger batch of the shape, and the algorithms of that
- * batch are preferred; without such a batch there is no workspace. */
+ * says that the caller is conv_workspace: then up to 256 MiB of workspace are allowed. But where it
+ * was called for a larger batch of the shape before, the limit is what it granted for the next
+ * larger one, whose algorithms are preferred. Other callers have no workspace without such a
+ * batch. */
 const struct conv_choice *conv_choice_for(struct error *error, struct cudnn_state *state,
                                           const struct conv_args *a, bool granted);
 

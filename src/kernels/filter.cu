@@ -2,9 +2,10 @@
  * layers in one launch.
  *
  * One warp per filter, alone in its block, so that the filters spread over the multiprocessors: a
- * network has some 200 filters of 27 to 288 numbers, a few microseconds, bound by latency. So the warp simply passes over its filter three times; only the first pass reaches
- * memory (forward reads weight and writes y once; backward reads weight, reads and writes d once),
- * the first-level cache serves the others. Rows of 27 or 252 numbers are not aligned, so
+ * network has some 200 filters of 27 to 252 numbers, a few microseconds, bound by latency. So the
+ * warp simply passes over its filter three times; only the first pass reaches memory (forward reads
+ * weight and writes y once; backward reads weight, reads and writes d once), the first-level cache
+ * serves the others. Rows of 27 or 252 numbers are not aligned, so
  * neighbouring lanes make neighbouring 4-byte accesses. Sums are double, as on the CPU: a mean
  * rounded to float would show in filters that are nearly constant. */
 #include "kernels/reduce.cuh"

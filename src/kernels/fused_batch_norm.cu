@@ -7,9 +7,10 @@
  * of its channel, in the order of the parts, and finishes its own part. What a warp cannot keep is
  * read a second time.
  *
- * The grid has one block for each multiprocessor, which __launch_bounds__ makes sure of: so all
- * blocks run at once, as the barrier needs. The bits of the sums depend on the shape of the batch
- * and the number of multiprocessors, on nothing else. */
+ * The grid has at most one block for each multiprocessor, and __launch_bounds__ makes sure that one
+ * fits: so all blocks run at once, as the barrier needs. The bits of the sums depend on the shape of
+ * the batch, the number of multiprocessors, and whether the arrays allow vectors of four; on
+ * nothing else. */
 #include "kernels/fused_batch_norm.cuh"
 
 #include "kernels/norm_math.cuh"

@@ -76,7 +76,8 @@ __global__ void __launch_bounds__(STREAM_THREADS, 1) forward_streamed(const stru
 /* ---- backward kernels ------------------------------------------------------------------------ */
 
 /* Per channel: each warp's part of the row's sums goes to the workspace, [dweight, dbias][channels]
- * [batch][partials], for norm_gradients.cu. Returns the thread's share of the group's weighted sums. */
+ * [batch][partials], for norm_gradients.cu. Returns the thread's share of the group's weighted
+ * sums. */
 __device__ static struct row_sums weigh_row(const struct image_norm &n, const struct row &row,
                                             struct row_sums sums) {
     if (n.a.per_element)

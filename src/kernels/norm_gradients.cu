@@ -13,7 +13,8 @@ struct norm_launch {
     unsigned first[MOST_NORMS + 1];
     struct image_norm norms[MOST_NORMS];
 };
-static_assert(sizeof(struct norm_launch) <= 4096, "too large for the arguments of a kernel");
+static_assert(sizeof(struct norm_launch) + sizeof(unsigned) <= 4096,
+              "too large for the arguments of sum_partials");
 
 __device__ static int norm_of(const struct norm_launch &launch, unsigned number) {
     int i = 0;
@@ -25,7 +26,7 @@ __device__ static int norm_of(const struct norm_launch &launch, unsigned number)
 /* ---- kernels --------------------------------------------------------------------------------- */
 
 /* Per channel: sums what the backward pass left, with a warp for each of the 2 [channels] rows of
- * partial sums. A few kilobytes for each norm, still in the cache. `rows`: of all norms. */
+ * partial sums, tens of kilobytes for each norm. `rows`: of all norms. */
 __global__ void __launch_bounds__(SUM_THREADS)
     sum_partials(const BY_VALUE struct norm_launch launch, unsigned rows) {
     const int lane = (int)threadIdx.x % WARP;
@@ -53,9 +54,10 @@ __device__ static float columns_sum(float v) {
     return v;
 }
 
-/* Per element: reads x and dy once more; 8 bytes per element of the batch is the floor. A block has COLUMNS neighbouring vectors of the weights and reads SLICES
- * images of the batch at a time. A thread sums the images of its slice; then the slices are
- * combined, those of a warp by shuffles, those of the warps in order. */
+/* Per element: reads x and dy once more; 8 bytes per element of the batch is the floor. A block has
+ * COLUMNS neighbouring vectors of the weights and reads SLICES images of the batch at a time. A
+ * thread sums the images of its slice; then the slices are combined, those of a warp by shuffles,
+ * those of the warps in order. */
 template <int V>
 __global__ void __launch_bounds__(COLUMNS *SLICES, 1)
     element_gradients(const BY_VALUE struct norm_launch launch) {

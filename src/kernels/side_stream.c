@@ -1,6 +1,6 @@
-/* side_stream.c: the second stream of computation. The gradients of filters are computed there, since
- * nothing needs them before the end of the backward pass. In a recorded step the two streams become
- * two branches of the graph. */
+/* side_stream.c: the second stream of computation. The gradients of filters are computed there,
+ * since nothing needs them before the end of the backward pass. In a recorded step the two streams
+ * become two branches of the graph. */
 #include "kernels/check.h"
 #include "kernels/device.h"
 

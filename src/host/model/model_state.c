@@ -74,8 +74,8 @@ static size_t plan_bytes(const struct plan *plan) {
            plan->activation_bytes + 2 * images * IMAGE_BYTES;
 }
 
-/* The same with the workspace, for batches of up to `batch`, given the workspace for
- * model->plan.batch: no operation's workspace grows faster than the batch. */
+/* The same with the workspace, for batches of up to `batch`: exact for model->plan.batch, whose
+ * workspace is given. For a smaller batch an estimate, as if the workspace grew with the batch. */
 static size_t bytes_needed(const struct model *model, size_t workspace, int batch) {
     struct plan plan;
     plan_make(&plan, &model->network, batch, batch);

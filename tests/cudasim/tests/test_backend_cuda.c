@@ -357,6 +357,33 @@ static void refusal_while_recording(void **state) {
     record_and_replay(state);
 }
 
+/* A recording succeeds after a backward pass that left gradients for later and was never finished,
+ * called or in a recording that was cancelled. */
+static void recording_after_unfinished_gradients(void **state) {
+    struct fixture *f = fixture_of(state);
+    const struct finish_args nothing = {0};
+    for (int cancelled = 0; cancelled < 2; cancelled++) {
+        struct recording *recording = NULL;
+        case_begin(f, "recording after gradients were left%s", cancelled ? ", cancelled" : "");
+        struct accumulation a = accumulation_of(f);
+        a.conv.filter_workspace = device_workspace(f, f->ops->conv_workspace(f->device, &a.conv));
+        if (cancelled)
+            must(f, "record_begin", cuda_backend.record_begin(&f->error, f->device));
+        RUN(f, conv_backward, &a.conv);
+        if (cancelled)
+            cuda_backend.record_cancel(f->device);
+        must(f, "record_begin", cuda_backend.record_begin(&f->error, f->device));
+        RUN(f, conv_backward, &a.conv);
+        RUN(f, finish_gradients, &nothing);
+        must(f, "record_end", cuda_backend.record_end(&f->error, f->device, &recording));
+        must(f, "replay", cuda_backend.replay(&f->error, f->device, recording));
+        a.conv.filter_workspace = NULL;
+        check_accumulated(f, &a, cancelled ? 1 : 2);
+        cuda_backend.recording_destroy(f->device, recording);
+        case_end(f);
+    }
+}
+
 /* Allocating while the stream is captured is forbidden and invalidates the recording. */
 static void allocation_while_recording(void **state) {
     struct fixture *f = fixture_of(state);
@@ -858,6 +885,7 @@ int main(void) {
         cmocka_unit_test(library_errors),
         cmocka_unit_test(record_and_replay),
         cmocka_unit_test(refusal_while_recording),
+        cmocka_unit_test(recording_after_unfinished_gradients),
         cmocka_unit_test(allocation_while_recording),
         cmocka_unit_test(recording_fails_at_each_call),
         cmocka_unit_test(calls_of_the_libraries),

@@ -147,6 +147,7 @@ static void counts_of_a_step(void **state) {
 
 static const struct operations *true_operations;
 static int refusals; /* loss calls still to refuse */
+static int allowed;  /* backward passes of group norm before one is refused; -1: none is */
 
 static enum status refuse_loss(struct error *error, struct device *device,
                                const struct loss_args *a) {
@@ -155,11 +156,39 @@ static enum status refuse_loss(struct error *error, struct device *device,
     return true_operations->loss(error, device, a);
 }
 
+static enum status refuse_norm(struct error *error, struct device *device,
+                               const struct norm_args *a) {
+    if (allowed >= 0 && allowed-- == 0)
+        return error_set(error, STATUS_FAILED, "the norm is refused");
+    return true_operations->norm[NORM_GROUP].backward(error, device, a);
+}
+
 static const struct operations *refusing_operations(const struct device *device) {
     static struct operations operations;
     operations = *(true_operations = cuda_backend.operations(device));
     operations.loss = refuse_loss;
+    operations.norm[NORM_GROUP].backward = refuse_norm;
     return &operations;
+}
+
+/* A run whose model may be refused operations, with its first batch. */
+static void refusing_open(struct run *run, struct device_batch *batch) {
+    static struct backend refusing;
+    static const struct step_state step_state = {.step = 1, .learning_rate = 0.01f};
+    static const struct model_options options = {
+        .batch = BATCH, .seed = 3, .momentum = 0.9f, .replay = true};
+    struct error error;
+    refusing = cuda_backend;
+    refusing.operations = refusing_operations;
+    refusals = 0;
+    allowed = -1;
+    run_open(run, RECIPE_TUNED, NORM_GROUP, BATCH_NORM_CUDNN, true);
+    model_destroy(run->model);
+    assert_succeeded(
+        model_create(&error, &run->model, &refusing, run->device, &run->network, &options), &error);
+    assert_succeeded(model_initialize(&error, run->model, 3), &error);
+    assert_succeeded(feed_begin(&error, run->feed, 0, 0), &error);
+    assert_succeeded(feed_next(&error, run->feed, batch, &step_state), &error);
 }
 
 /* A recording that lacks an operation is dropped: the same step, repeated, has the loss of a step
@@ -167,23 +196,12 @@ static const struct operations *refusing_operations(const struct device *device)
 static void refusal_while_recording(void **state) {
     (void)state;
     struct error error;
-    const struct step_state step_state = {.step = 1, .learning_rate = 0.01f};
-    struct backend refusing = cuda_backend;
-    refusing.operations = refusing_operations;
     double losses[2];
     for (int refused = 0; refused < 2; refused++) {
         struct run run;
         struct device_batch batch;
         struct counters counters;
-        const struct model_options options = {.batch = BATCH, .seed = 3, .replay = true};
-        run_open(&run, RECIPE_TUNED, NORM_GROUP, BATCH_NORM_CUDNN, true);
-        model_destroy(run.model);
-        assert_succeeded(
-            model_create(&error, &run.model, &refusing, run.device, &run.network, &options),
-            &error);
-        assert_succeeded(model_initialize(&error, run.model, 3), &error);
-        assert_succeeded(feed_begin(&error, run.feed, 0, 0), &error);
-        assert_succeeded(feed_next(&error, run.feed, &batch, &step_state), &error);
+        refusing_open(&run, &batch);
         assert_succeeded(model_step(&error, run.model, &batch, false), &error); /* called */
         refusals = refused;
         if (refused)
@@ -197,6 +215,50 @@ static void refusal_while_recording(void **state) {
         run_close(&run);
     }
     assert_true(losses[0] == losses[1]);
+}
+
+/* The loss after three training steps, of which step number `refused` is first refused in the
+ * middle of its backward pass, when gradients of filters are computed beside it; -1: none is. */
+static double loss_after_refusal(int refused) {
+    struct error error;
+    struct run run;
+    struct device_batch batch;
+    struct counters counters;
+    refusing_open(&run, &batch);
+    for (int i = 0; i < 3; i++) { /* called, recorded, replayed */
+        if (i == refused) {
+            allowed = 3;
+            FAILED(model_step(&error, run.model, &batch, true), STATUS_FAILED, &error,
+                   "the norm is refused");
+        }
+        assert_succeeded(model_step(&error, run.model, &batch, true), &error);
+    }
+    assert_succeeded(model_take_counters(&error, run.model, &counters), &error);
+    assert_succeeded(model_step(&error, run.model, &batch, false), &error);
+    assert_succeeded(model_take_counters(&error, run.model, &counters), &error);
+    run_close(&run);
+    return counters.loss;
+}
+
+/* A training step that breaks off leaves nothing behind, called or recorded; a model may also be
+ * destroyed then. */
+static void refusal_beside_filters(void **state) {
+    (void)state;
+    struct error error;
+    struct run run;
+    struct device_batch batch;
+    double expected = loss_after_refusal(-1);
+    for (int refused = 0; refused < 2; refused++)
+        assert_true(loss_after_refusal(refused) == expected);
+    for (int steps = 0; steps < 2; steps++) {
+        refusing_open(&run, &batch);
+        for (int i = 0; i < steps; i++)
+            assert_succeeded(model_step(&error, run.model, &batch, true), &error);
+        allowed = 3;
+        FAILED(model_step(&error, run.model, &batch, true), STATUS_FAILED, &error,
+               "the norm is refused");
+        run_close(&run);
+    }
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -246,9 +308,8 @@ static void no_memory_at_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_of_a_step),
-        cmocka_unit_test(refusal_while_recording),
-        cmocka_unit_test(memory_too_small),
+        cmocka_unit_test(counts_of_a_step),       cmocka_unit_test(refusal_while_recording),
+        cmocka_unit_test(refusal_beside_filters), cmocka_unit_test(memory_too_small),
         cmocka_unit_test(no_memory_at_all),
     };
     return cmocka_run_group_tests_name("step", tests, NULL, NULL);
