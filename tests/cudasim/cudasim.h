@@ -48,8 +48,8 @@ enum cudasim_order { CUDASIM_LATEST, CUDASIM_EARLIEST, CUDASIM_OTHER };
 void cudasim_set_order(enum cudasim_order order);
 
 /* Whether each kernel is run a second time, with the blocks and the threads of each block in
- * reverse order, and must write the same bytes; and each graph of several streams once for each of
- * them, with this one's work as early as possible. On at the start unless CUDASIM_REVERSE=0. */
+ * reverse order, and must write the same bytes; and each graph of several streams, at its first
+ * launch, once for each of them, with this one's work as early as possible. On at the start unless CUDASIM_REVERSE=0. */
 void cudasim_set_reverse(int on);
 
 /* Device memory in bytes; from CUDASIM_MEMORY at the start, else 2 GiB. */

@@ -12,19 +12,24 @@ struct plan {
     std::vector<node> nodes;
     size_t branches;
     std::vector<long> depth; // of each node: the nodes of the longest chain that ends with it
+    int launches = 0;        // so far
 };
+
+// The branches of a graph are compared at so many launches. Its edges never change, so more would
+// find little, and take a third more time.
+enum { COMPARED_LAUNCHES = 1 };
 
 } // namespace
 } // namespace cudasim
 
 struct CUgraph_st {
     long number;
-    std::shared_ptr<const cudasim::plan> plan;
+    std::shared_ptr<cudasim::plan> plan;
 };
 
 struct CUgraphExec_st {
     long number;
-    std::shared_ptr<const cudasim::plan> plan;
+    std::shared_ptr<cudasim::plan> plan;
 };
 
 namespace cudasim {
@@ -167,8 +172,8 @@ void run_in(const std::vector<size_t> &order, const works &all) {
         all[i]();
 }
 
-void run_graph(long number, const plan &p, const works &all) {
-    if (p.branches == 1 || !work_runs_twice()) {
+void run_graph(long number, plan &p, const works &all) {
+    if (p.branches == 1 || !work_runs_twice() || ++p.launches > COMPARED_LAUNCHES) {
         run_in(order_of(p), all);
         return;
     }
