@@ -11,8 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Bytes and float32 operations (without tensor cores) a second, from NVIDIA's data sheets "H200 Tensor Core GPU" (SXM),
-# "H100 Tensor Core GPU" (SXM and PCIe), "T4 Tensor Core GPU", and the white paper "Ada GPU Architecture" (RTX 4090).
+# Bytes and float32 operations (without tensor cores) a second, quoted from secondary pages. To be compared with NVIDIA's
+# data sheets "H200 Tensor Core GPU" (SXM), "H100 Tensor Core GPU" (SXM and PCIe), "T4 Tensor Core GPU", and the white
+# paper "Ada GPU Architecture" (RTX 4090).
 GPUS = {
     "H200": (4.8e12, 67e12),
     "H100 SXM": (3.35e12, 67e12),

@@ -6,12 +6,12 @@
  * slot_count. */
 #include "data/loader.h"
 
+#include "base/thread.h"
 #include "memory.h"
 #include "philox.h"
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,13 +130,8 @@ static void *work(void *argument) {
 
 /* ---- the caller ------------------------------------------------------------------------------ */
 
-/* Starts the thread with all signals blocked, so that the main thread handles them. */
 static enum status start(struct error *error, struct loader *loader) {
-    sigset_t all, before;
-    sigfillset(&all);
-    must(pthread_sigmask(SIG_SETMASK, &all, &before));
-    int result = pthread_create(&loader->thread, NULL, work, loader);
-    must(pthread_sigmask(SIG_SETMASK, &before, NULL));
+    int result = thread_start(&loader->thread, work, loader);
     if (result != 0)
         return error_set_errno(
             error, STATUS_FAILED, result,

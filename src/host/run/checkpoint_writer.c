@@ -2,14 +2,9 @@
  * one, which takes some 50 us, costs less than code that keeps one alive. */
 #include "run/checkpoint_writer.h"
 
-#include <signal.h>
-#include <stdlib.h>
+#include "base/thread.h"
 
-/* These calls fail only if misused, which would be a bug in this file. */
-static void must(int result) {
-    if (result != 0)
-        abort();
-}
+#include <stdlib.h>
 
 static void *work(void *argument) {
     struct checkpoint_writer *writer = argument;
@@ -18,13 +13,8 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* Starts the thread with all signals blocked, so that the main thread handles them. */
 static enum status start(struct error *error, struct checkpoint_writer *writer) {
-    sigset_t all, before;
-    sigfillset(&all);
-    must(pthread_sigmask(SIG_SETMASK, &all, &before));
-    int result = pthread_create(&writer->thread, NULL, work, writer);
-    must(pthread_sigmask(SIG_SETMASK, &before, NULL));
+    int result = thread_start(&writer->thread, work, writer);
     if (result != 0)
         return error_set_errno(error, STATUS_FAILED, result,
                                "cannot start the thread that writes '%s' (`ulimit -u` limits "
@@ -51,7 +41,8 @@ enum status checkpoint_writer_start(struct error *error, struct checkpoint_write
 enum status checkpoint_writer_wait(struct error *error, struct checkpoint_writer *writer) {
     if (!writer->busy)
         return STATUS_OK;
-    must(pthread_join(writer->thread, NULL));
+    if (pthread_join(writer->thread, NULL) != 0)
+        abort(); /* it fails only if misused */
     writer->busy = false;
     if (writer->error.status != STATUS_OK)
         *error = writer->error;
