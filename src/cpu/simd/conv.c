@@ -1,12 +1,13 @@
 /* conv.c: direct convolution, stride 1, kernels of 1 and 3: forward, and backward to x. (Backward
  * to the weights: conv_weight.c. Kernels of 3 with many channels: winograd.c.)
  *
- * An image is copied into planes with zero borders ("padded"), so that no tap needs a test. Then a
- * tile of TILE_VECTORS vectors of output pixels x OUT_BLOCK output channels is held in registers
- * while all input channels and taps are added to it: each vector of x is used OUT_BLOCK times, each
- * weight TILE_VECTORS times. Where the output width is a multiple of the vector width, vectors lie
- * in rows; elsewhere the image is treated as one long row with the padded width as its stride, and
- * the few values between the rows are dropped. Both cases differ only in vector_offset().
+ * An image is copied into planes with zero borders ("padded"), so that no tap needs a test, and
+ * channels do not lie a power of two apart, where they would share a few cache sets. Then a tile of
+ * TILE_VECTORS vectors of output pixels x OUT_BLOCK output channels is held in registers while all
+ * input channels and taps are added to it: each vector of x is used OUT_BLOCK times, each weight
+ * TILE_VECTORS times. Where the output width is a multiple of the vector width, vectors lie in
+ * rows; elsewhere the image is treated as one long row with the padded width as its stride, and the
+ * few values between the rows are dropped. Both cases differ only in vector_offset().
  *
  * The gradient of x is the same correlation of dy with the filters rotated by 180 degrees and
  * transposed.
@@ -165,20 +166,14 @@ static void correlate_batch(float *to, bool accumulate, const float *from, int b
                             float *workspace, int threads) {
     const float *packed = workspace;
     float *scratch = workspace + l->packed;
-    bool in_place = reads_in_place(g);
-    struct geometry used = *g;
-    if (in_place)
-        used.plane = (size_t)(g->height * g->width);
     size_t from_image = (size_t)(channels * g->height * g->width);
     size_t to_image = (size_t)(out_channels * g->out_height * g->out_width);
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int n = 0; n < batch; n++) {
         float *padded = scratch + (size_t)omp_get_thread_num() * (l->padded + l->flat + l->spread);
-        const float *image = from + (size_t)n * from_image;
-        if (!in_place)
-            pad_image(padded, image, channels, g);
-        correlate(to + (size_t)n * to_image, accumulate, in_place ? image : padded, packed,
-                  channels, out_channels, &used, padded + l->padded);
+        pad_image(padded, from + (size_t)n * from_image, channels, g);
+        correlate(to + (size_t)n * to_image, accumulate, padded, packed, channels, out_channels, g,
+                  padded + l->padded);
     }
 }
 
@@ -200,6 +195,8 @@ size_t NAME(conv_workspace)(struct device *device, const struct conv_args *a) {
     struct winograd_job forward = forward_job(a, &g), backward = backward_job(a, &g);
     size_t winograd =
         larger(job_workspace(&forward, device->threads), job_workspace(&backward, device->threads));
+    if (NAME(winograd_weight_pays)(a, &g))
+        winograd = larger(winograd, NAME(winograd_weight_workspace)(a, &g, device->threads));
     return larger(layout_of(device, a).total, winograd) * sizeof(float);
 }
 
@@ -242,7 +239,9 @@ enum status NAME(conv_backward)(struct error *error, struct device *device,
         return error->status;
     struct geometry g = geometry_of(a->height, a->width, a->kernel, a->padding);
     struct layout l = layout_of(device, a);
-    if (a->dweight != NULL)
+    if (a->dweight != NULL && NAME(winograd_weight_pays)(a, &g))
+        NAME(winograd_weight_gradient)(a, &g, device->threads);
+    else if (a->dweight != NULL)
         NAME(conv_weight_gradient)(a, &g, &l, device->threads);
     if (a->dx != NULL)
         input_gradient(a, &g, &l, device->threads);

@@ -49,13 +49,29 @@ static inline void vector_store(float *p, vector v) {
     memcpy(p, &v, sizeof v);
 }
 
+/* Four floats, on any instruction set. */
+typedef float quad __attribute__((vector_size(4 * sizeof(float))));
+
+static inline quad quad_load(const float *p) {
+    quad q;
+    memcpy(&q, p, sizeof q);
+    return q;
+}
+
+static inline void quad_store(float *p, quad q) {
+    memcpy(p, &q, sizeof q);
+}
+
 /* Lanes of two vectors, numbered through both: SHUFFLE(a, b, EVEN_LANES) has those with an even
  * number, SHUFFLE(a, b, LOWER_PAIRS) begins with a[0], b[0], a[1], b[1]. */
 #if defined(__clang__)
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define SHUFFLE_QUADS(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 typedef int lane_numbers __attribute__((vector_size(LANES * sizeof(int))));
+typedef int quad_numbers __attribute__((vector_size(4 * sizeof(int))));
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (lane_numbers){__VA_ARGS__})
+#define SHUFFLE_QUADS(a, b, ...) __builtin_shuffle(a, b, (quad_numbers){__VA_ARGS__})
 #endif
 
 /* Keeps a loaded vector in a register where the compiler would repeat the load at each use: an

@@ -23,4 +23,11 @@ void NAME(winograd_correlate)(float *y, bool accumulate, const float *x, const f
                               bool transposed, const struct winograd_job *job, float *workspace,
                               int threads);
 
+/* The same for the gradient of the filters: a->dweight from a->x and a->dy. */
+bool NAME(winograd_weight_pays)(const struct conv_args *a, const struct geometry *g);
+size_t NAME(winograd_weight_workspace)(const struct conv_args *a, const struct geometry *g,
+                                       int threads);
+void NAME(winograd_weight_gradient)(const struct conv_args *a, const struct geometry *g,
+                                    int threads);
+
 #endif
