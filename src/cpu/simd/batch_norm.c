@@ -115,8 +115,8 @@ enum status NAME(batch_norm_backward)(struct error *error, struct device *device
         int c = i % a->channels;
         size_t first = (size_t)i * (size_t)a->pixels;
         struct plane_affine p = plane_affine(a, c, a->mean[c], a->rstd[c]);
-        plane_output_gradient(a, (size_t)i, &p);
-        sums[i] = plane_gradient_sums(a->dx + first, a->x + first, a->pixels, &p);
+        const float *dv = plane_output_gradient(a, (size_t)i, &p);
+        sums[i] = plane_gradient_sums(dv, a->x + first, a->pixels, &p);
     }
     join_sums(a, sums);
 #pragma omp parallel for num_threads(device->threads) schedule(dynamic, PLANES)
@@ -124,7 +124,7 @@ enum status NAME(batch_norm_backward)(struct error *error, struct device *device
         int c = i % a->channels;
         size_t first = (size_t)i * (size_t)a->pixels;
         struct plane_affine p = plane_affine(a, c, a->mean[c], a->rstd[c]);
-        plane_input_gradient(a->dx + first, a->x + first, a->pixels,
+        plane_input_gradient(a->dx + first, output_gradient(a) + first, a->x + first, a->pixels,
                              a->weight[c] * a->dbias[c] / count,
                              a->weight[c] * a->dweight[c] / count, &p);
     }

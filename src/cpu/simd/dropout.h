@@ -13,6 +13,7 @@
 enum {
     DROPOUT_BLOCKS = 64,                /* Philox blocks drawn at once */
     DROPOUT_DRAWS = 8 * DROPOUT_BLOCKS, /* elements they serve */
+    PHILOX_VECTORS = 2,                 /* vectors of blocks that are worked on at once */
 };
 
 typedef uint32_t words __attribute__((vector_size(LANES * sizeof(uint32_t))));
@@ -35,36 +36,40 @@ static inline wide_words multiply_even(words a, words b) {
 /* Upper and lower halves of the products of all lanes. (Lane 0 is the lower half of wide lane
  * 0.) */
 static inline void multiply(words *high, words *low, words a, words b) {
-    wide_words even = multiply_even(a, b);
-    wide_words odd = multiply_even((words)((wide_words)a >> 32), b);
-    *high = (words)((even >> 32) | (odd & 0xffffffff00000000));
-    *low = (words)((even & 0xffffffff) | (odd << 32));
+    words even = (words)multiply_even(a, b);
+    words odd = (words)multiply_even((words)((wide_words)a >> 32), b);
+    *high = SHUFFLE(even, odd, UPPER_HALVES);
+    *low = SHUFFLE(even, odd, LOWER_HALVES);
 }
 
-/* Words of `count` consecutive blocks, a multiple of 16: philox() of philox.h, LANES blocks at a
- * time. word[w][b] is word w of block b. */
+/* Words of consecutive blocks, `count` of them and some more: philox() of philox.h, a few vectors of
+ * blocks at a time, since each waits for its products. word[w][b] is word w of block b. */
 static inline void dropout_words(uint32_t word[4][DROPOUT_BLOCKS], uint32_t count, uint64_t seed,
                                  uint32_t stream, uint64_t step, uint32_t first) {
     const words zero = {0}, m0 = zero + PHILOX_MULTIPLIER_0, m1 = zero + PHILOX_MULTIPLIER_1;
-    for (uint32_t b = 0; b < count; b += LANES) {
-        words c0 = zero + first + b, c1 = zero + (uint32_t)step;
-        words c2 = zero + (uint32_t)(step >> 32), c3 = zero + stream;
-        for (uint32_t lane = 0; lane < LANES; lane++)
-            c0[lane] += lane;
-        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-        for (int round = 0; round < 10; round++, k0 += PHILOX_KEY_0, k1 += PHILOX_KEY_1) {
-            words high0, low0, high1, low1;
-            multiply(&high0, &low0, c0, m0);
-            multiply(&high1, &low1, c2, m1);
-            c0 = high1 ^ c1 ^ k0;
-            c2 = high0 ^ c3 ^ k1;
-            c1 = low1;
-            c3 = low0;
+    for (uint32_t b = 0; b < count; b += PHILOX_VECTORS * LANES) {
+        words c[4][PHILOX_VECTORS];
+        for (uint32_t v = 0; v < PHILOX_VECTORS; v++) {
+            c[0][v] = zero + first + b + v * LANES;
+            for (uint32_t lane = 0; lane < LANES; lane++)
+                c[0][v][lane] += lane;
+            c[1][v] = zero + (uint32_t)step;
+            c[2][v] = zero + (uint32_t)(step >> 32);
+            c[3][v] = zero + stream;
         }
-        memcpy(&word[0][b], &c0, sizeof c0);
-        memcpy(&word[1][b], &c1, sizeof c1);
-        memcpy(&word[2][b], &c2, sizeof c2);
-        memcpy(&word[3][b], &c3, sizeof c3);
+        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+        for (int round = 0; round < 10; round++, k0 += PHILOX_KEY_0, k1 += PHILOX_KEY_1)
+            for (int v = 0; v < PHILOX_VECTORS; v++) {
+                words high0, low0, high1, low1;
+                multiply(&high0, &low0, c[0][v], m0);
+                multiply(&high1, &low1, c[2][v], m1);
+                c[0][v] = high1 ^ c[1][v] ^ k0;
+                c[2][v] = high0 ^ c[3][v] ^ k1;
+                c[1][v] = low1;
+                c[3][v] = low0;
+            }
+        for (int w = 0; w < 4; w++)
+            memcpy(&word[w][b], c[w], sizeof c[w]);
     }
 }
 
@@ -81,10 +86,14 @@ static inline void dropout_draws(uint16_t draws[DROPOUT_DRAWS], size_t elements,
         ordered[4 * b + 2] = word[2][b];
         ordered[4 * b + 3] = word[3][b];
     }
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    memcpy(draws, ordered, sizeof ordered);
+#else
     for (uint32_t i = 0; i < 4 * blocks; i++) {
         draws[2 * i] = (uint16_t)ordered[i];
         draws[2 * i + 1] = (uint16_t)(ordered[i] >> 16);
     }
+#endif
 }
 
 /* Zeroes the values that their draws select and scales the others by 1 / (1 - p); `first` is the

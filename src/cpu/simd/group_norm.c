@@ -72,9 +72,9 @@ static void group_backward(float *partial, const struct norm_args *a, int group)
     for (int c = 0; c < channels; c++) {
         int channel = first_channel + c;
         size_t plane = first_plane + (size_t)c;
-        const float *x = a->x + plane * pixels, *dv = a->dx + plane * pixels;
+        const float *x = a->x + plane * pixels;
         struct plane_affine p = plane_affine(a, channel, a->mean[group], a->rstd[group]);
-        plane_output_gradient(a, plane, &p);
+        const float *dv = plane_output_gradient(a, plane, &p);
         struct plane_sums sums;
         if (a->per_element) {
             size_t at = (size_t)channel * pixels;
@@ -92,8 +92,8 @@ static void group_backward(float *partial, const struct norm_args *a, int group)
     for (int c = 0; c < channels; c++) {
         size_t at = (first_plane + (size_t)c) * pixels;
         struct plane_affine p = plane_affine(a, first_channel + c, a->mean[group], a->rstd[group]);
-        plane_input_gradient(a->dx + at, a->x + at, a->pixels, (float)(d / count),
-                             (float)(d_hat / count), &p);
+        plane_input_gradient(a->dx + at, output_gradient(a) + at, a->x + at, a->pixels,
+                             (float)(d / count), (float)(d_hat / count), &p);
     }
 }
 

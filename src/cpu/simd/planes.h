@@ -17,33 +17,41 @@ static inline float relu(float x) {
     return x < 0 ? 0 : x;
 }
 
-static inline float plane_sum(const float *x, int pixels, bool relu_first) {
-    float sum = 0;
-    if (relu_first) {
-#pragma omp simd reduction(+ : sum)
-        for (int i = 0; i < pixels; i++)
-            sum += relu(x[i]);
-        return sum;
+/* relu() of each lane. */
+static inline vector relu_lanes(vector x) {
+    return (vector)((lane_numbers)x & ~(lane_numbers)(x < (vector){0}));
+}
+
+enum { SUMS = 4 }; /* partial sums: each addition would wait for the one before */
+
+/* The sum of u - mean, or of its square. The last two are constants at every call. */
+static inline __attribute__((always_inline)) float
+plane_total(const float *x, int pixels, float mean, bool squared, bool relu_first) {
+    vector sum[SUMS] = {{0}};
+    int i = 0;
+    for (; i + SUMS * LANES <= pixels; i += SUMS * LANES)
+        for (int j = 0; j < SUMS; j++) {
+            vector u = vector_load(x + i + j * LANES);
+            u = (relu_first ? relu_lanes(u) : u) - mean;
+            sum[j] += squared ? u * u : u;
+        }
+    float total = vector_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    for (; i < pixels; i++) {
+        float u = (relu_first ? relu(x[i]) : x[i]) - mean;
+        total += squared ? u * u : u;
     }
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < pixels; i++)
-        sum += x[i];
-    return sum;
+    return total;
+}
+
+static inline float plane_sum(const float *x, int pixels, bool relu_first) {
+    return relu_first ? plane_total(x, pixels, 0, false, true)
+                      : plane_total(x, pixels, 0, false, false);
 }
 
 /* The sum of (u - mean)^2. */
 static inline float plane_squares(const float *x, int pixels, float mean, bool relu_first) {
-    float sum = 0;
-    if (relu_first) {
-#pragma omp simd reduction(+ : sum)
-        for (int i = 0; i < pixels; i++)
-            sum += (relu(x[i]) - mean) * (relu(x[i]) - mean);
-        return sum;
-    }
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < pixels; i++)
-        sum += (x[i] - mean) * (x[i] - mean);
-    return sum;
+    return relu_first ? plane_total(x, pixels, mean, true, true)
+                      : plane_total(x, pixels, mean, true, false);
 }
 
 /* A plane's statistics and its weight and bias: one number each, or one for each pixel. */
@@ -84,19 +92,25 @@ static inline void plane_normalize(float *restrict y, const float *restrict x, i
             y[i] = relu((x[i] - mean) * scale + shift);
 }
 
-/* dv *= (v > 0): the gradient of a ReLU after the norm. */
-static inline void plane_relu_gradient(float *restrict dv, const float *restrict x, int pixels,
+/* dv = dy where v > 0, else 0: the gradient of a ReLU after the norm. dv may be dy. */
+static inline void plane_relu_gradient(float *dv, const float *dy, const float *x, int pixels,
                                        const struct plane_affine *p) {
     const float mean = p->mean,
                 rstd = p->rstd, *restrict weight = p->weight, *restrict bias = p->bias;
     if (p->per_element) {
-        for (int i = 0; i < pixels; i++)
-            dv[i] = (x[i] - mean) * rstd * weight[i] + bias[i] > 0 ? dv[i] : 0;
+#pragma omp simd
+        for (int i = 0; i < pixels; i++) {
+            const float d = dy[i]; /* read whether used or not: else it would be a branch */
+            dv[i] = (x[i] - mean) * rstd * weight[i] + bias[i] > 0 ? d : 0;
+        }
         return;
     }
     const float scale = rstd * weight[0], shift = bias[0];
-    for (int i = 0; i < pixels; i++)
-        dv[i] = (x[i] - mean) * scale + shift > 0 ? dv[i] : 0;
+#pragma omp simd
+    for (int i = 0; i < pixels; i++) {
+        const float d = dy[i];
+        dv[i] = (x[i] - mean) * scale + shift > 0 ? d : 0;
+    }
 }
 
 /* The sums of dv and of dv * hat over a plane. */
@@ -104,25 +118,32 @@ struct plane_sums {
     float d, d_hat;
 };
 
-static inline struct plane_sums plane_gradient_sums(const float *restrict dv,
-                                                    const float *restrict x, int pixels,
-                                                    const struct plane_affine *p) {
-    const float mean = p->mean;
-    float d = 0, d_hat = 0;
-    if (p->relu_first) {
-#pragma omp simd reduction(+ : d, d_hat)
-        for (int i = 0; i < pixels; i++) {
-            d += dv[i];
-            d_hat += dv[i] * (relu(x[i]) - mean);
+/* `relu_first` is a constant at every call. */
+static inline __attribute__((always_inline)) struct plane_sums
+plane_gradient_totals(const float *dv, const float *x, int pixels, float mean, bool relu_first) {
+    vector d[SUMS] = {{0}}, d_hat[SUMS] = {{0}};
+    int i = 0;
+    for (; i + SUMS * LANES <= pixels; i += SUMS * LANES)
+        for (int j = 0; j < SUMS; j++) {
+            vector u = vector_load(x + i + j * LANES), gradient = vector_load(dv + i + j * LANES);
+            d[j] += gradient;
+            d_hat[j] += gradient * ((relu_first ? relu_lanes(u) : u) - mean);
         }
-    } else {
-#pragma omp simd reduction(+ : d, d_hat)
-        for (int i = 0; i < pixels; i++) {
-            d += dv[i];
-            d_hat += dv[i] * (x[i] - mean);
-        }
+    struct plane_sums totals = {vector_sum((d[0] + d[1]) + (d[2] + d[3])),
+                                vector_sum((d_hat[0] + d_hat[1]) + (d_hat[2] + d_hat[3]))};
+    for (; i < pixels; i++) {
+        totals.d += dv[i];
+        totals.d_hat += dv[i] * ((relu_first ? relu(x[i]) : x[i]) - mean);
     }
-    return (struct plane_sums){d, d_hat * p->rstd};
+    return totals;
+}
+
+static inline struct plane_sums plane_gradient_sums(const float *dv, const float *x, int pixels,
+                                                    const struct plane_affine *p) {
+    struct plane_sums sums = p->relu_first ? plane_gradient_totals(dv, x, pixels, p->mean, true)
+                                           : plane_gradient_totals(dv, x, pixels, p->mean, false);
+    sums.d_hat *= p->rstd;
+    return sums;
 }
 
 /* The same for weight and bias of each pixel: the sums of weight * dv and of weight * dv * hat; dv
@@ -148,42 +169,61 @@ static inline struct plane_sums plane_element_sums(float *restrict dweight, floa
 }
 
 /* dx = rstd * (weight * dv - mean_d - hat * mean_d_hat), zero where RELU_BEFORE let nothing
- * through; in place on dv. */
-static inline void plane_input_gradient(float *restrict dv, const float *restrict x, int pixels,
+ * through. dx may be dv. */
+static inline void plane_input_gradient(float *dx, const float *dv, const float *x, int pixels,
                                         float mean_d, float mean_d_hat,
                                         const struct plane_affine *p) {
     const float mean = p->mean, rstd = p->rstd, *restrict weight = p->weight;
     if (p->per_element) {
+#pragma omp simd
         for (int i = 0; i < pixels; i++) {
             float u = p->relu_first ? relu(x[i]) : x[i];
-            float dx = rstd * (weight[i] * dv[i] - mean_d - (u - mean) * rstd * mean_d_hat);
-            dv[i] = p->relu_first && !(x[i] > 0) ? 0 : dx;
+            float d = rstd * (weight[i] * dv[i] - mean_d - (u - mean) * rstd * mean_d_hat);
+            dx[i] = p->relu_first && !(x[i] > 0) ? 0 : d;
         }
         return;
     }
     const float scale = rstd * weight[0], shift = rstd * mean_d, slope = rstd * rstd * mean_d_hat;
-    if (p->relu_first)
-        for (int i = 0; i < pixels; i++)
-            dv[i] = x[i] > 0 ? scale * dv[i] - shift - (x[i] - mean) * slope : 0;
-    else
-        for (int i = 0; i < pixels; i++)
-            dv[i] = scale * dv[i] - shift - (x[i] - mean) * slope;
+    if (p->relu_first) {
+#pragma omp simd
+        for (int i = 0; i < pixels; i++) {
+            float d = scale * dv[i] - shift - (x[i] - mean) * slope;
+            dx[i] = x[i] > 0 ? d : 0;
+        }
+        return;
+    }
+#pragma omp simd
+    for (int i = 0; i < pixels; i++)
+        dx[i] = scale * dv[i] - shift - (x[i] - mean) * slope;
 }
 
 static inline bool drops(const struct norm_args *a) {
     return a->training && a->dropout > 0;
 }
 
-/* dv of one plane into a->dx: dy through the masks of dropout and of a ReLU after the norm. */
-static inline void plane_output_gradient(const struct norm_args *a, size_t plane,
-                                         const struct plane_affine *p) {
+/* dv of one plane: dy through the masks of dropout and of a ReLU after the norm. It is in a->dx, or
+ * where neither changes it, still in a->dy. */
+static inline const float *plane_output_gradient(const struct norm_args *a, size_t plane,
+                                                 const struct plane_affine *p) {
     size_t first = plane * (size_t)a->pixels;
-    if (a->dx != a->dy)
-        memcpy(a->dx + first, a->dy + first, (size_t)a->pixels * sizeof(float));
-    if (drops(a))
-        dropout_apply(a->dx + first, first, (size_t)a->pixels, a);
-    if (a->relu_place == RELU_AFTER)
-        plane_relu_gradient(a->dx + first, a->x + first, a->pixels, p);
+    const float *dv = a->dy + first;
+    float *changed = a->dx + first;
+    if (drops(a)) {
+        if (changed != dv)
+            memcpy(changed, dv, (size_t)a->pixels * sizeof(float));
+        dropout_apply(changed, first, (size_t)a->pixels, a);
+        dv = changed;
+    }
+    if (a->relu_place == RELU_AFTER) {
+        plane_relu_gradient(changed, dv, a->x + first, a->pixels, p);
+        dv = changed;
+    }
+    return dv;
+}
+
+/* Where plane_output_gradient() left it. */
+static inline const float *output_gradient(const struct norm_args *a) {
+    return drops(a) || a->relu_place == RELU_AFTER ? a->dx : a->dy;
 }
 
 #endif

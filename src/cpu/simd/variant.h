@@ -23,18 +23,24 @@ enum { LANES = 16, TILE_VECTORS = 4 }; /* 32 registers: 4 x 4 accumulators, 4 of
 #define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #define LOWER_PAIRS 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define UPPER_PAIRS 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define LOWER_HALVES 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define UPPER_HALVES 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
 #elif defined(__AVX2__)
 enum { LANES = 8, TILE_VECTORS = 2 }; /* 16 registers: 4 x 2 accumulators, 2 of x, 1 weight */
 #define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
 #define ODD_LANES 1, 3, 5, 7, 9, 11, 13, 15
 #define LOWER_PAIRS 0, 8, 1, 9, 2, 10, 3, 11
 #define UPPER_PAIRS 4, 12, 5, 13, 6, 14, 7, 15
+#define LOWER_HALVES 0, 8, 2, 10, 4, 12, 6, 14
+#define UPPER_HALVES 1, 9, 3, 11, 5, 13, 7, 15
 #else
 enum { LANES = 4, TILE_VECTORS = 2 };
 #define EVEN_LANES 0, 2, 4, 6
 #define ODD_LANES 1, 3, 5, 7
 #define LOWER_PAIRS 0, 4, 1, 5
 #define UPPER_PAIRS 2, 6, 3, 7
+#define LOWER_HALVES 0, 4, 2, 6
+#define UPPER_HALVES 1, 5, 3, 7
 #endif
 
 typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
