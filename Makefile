@@ -193,11 +193,14 @@ coverage: ## the share of src that the tests run, by folder; line by line in bui
 	@$(MAKE) $(JOBS) --no-print-directory MODE=coverage OUT=build/coverage tests
 	@tools/coverage
 
-bench: setup ## benchmarks of layers, kernels and steps on this machine, on the GPU if it has one
+bench: setup ## what layers, kernels and steps cost on this machine, on its GPU if it has one; on a CPU PyTorch's steps too
 	@$(MAKE) $(JOBS) --no-print-directory MODE=release OUT=build/release $(BENCHMARKS:%=build/release/bench/%)
-	@for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference --device auto || exit; done
 	@build/release/bench/bench_kernels
-	@build/release/bench/bench_step --batch 128 --samples 5
+	@python=$${PYTHON:-python3}; [ -n "$$PYTHON" ] || [ ! -e build/venv/requirements.txt ] || python=build/venv/bin/python; \
+	  if command -v "$$python" >/dev/null; then exec "$$python" bench/measure.py $(ARGS); fi; \
+	  echo "train_gpu: no python3: layers and steps only, and no JSON"; \
+	  for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference --device auto || exit; done; \
+	  build/release/bench/bench_step --batch 128 --samples 5
 
 fuzz: ## fuzzes the readers of weights, images, data files and finished runs, 60 s each: make fuzz FUZZ_SECONDS=600
 	@tools/setup build fuzz
