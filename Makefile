@@ -88,7 +88,7 @@ endif
 
 # ---- what is built ----------------------------------------------------------------------------
 
-# src/cpu/simd is compiled once for each instruction set; the program picks one when it starts (src/cpu/simd/variant.h).
+# src/cpu/simd, and bench/probes.c, is compiled once for each instruction set; the program picks one when it starts (src/cpu/simd/variant.h).
 # Each names its instruction set, so that CFLAGS=-march=native does not change it.
 ifeq ($(ARCH),x86_64)
 VARIANTS       := baseline avx2 avx512
@@ -127,7 +127,8 @@ TEST_SOURCES := $(wildcard tests/test_*.c)
 TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%)
 endif
 BENCHMARKS    := bench_layers bench_step bench_kernels
-BENCH_HELPERS := $(patsubst bench/%.c,$(OUT)/bench/%.o,$(filter-out bench/bench_%.c,$(wildcard bench/*.c)))
+BENCH_HELPERS := $(patsubst bench/%.c,$(OUT)/bench/%.o,$(filter-out bench/bench_%.c bench/probes.c,$(wildcard bench/*.c))) \
+  $(VARIANTS:%=$(OUT)/bench/probes.%.o)
 TEST_HELPERS := $(patsubst tests/%.c,$(OUT)/tests/%.o,$(filter-out tests/test_%.c tests/fault%.c,$(wildcard tests/*.c)))
 # The tests in which system and library calls fail on demand (tests/faults.c).
 FAULT_TESTS   := test_faults test_report_faults $(if $(SIM),test_cuda_faults)
@@ -192,11 +193,14 @@ coverage: ## the share of src that the tests run, by folder; line by line in bui
 	@$(MAKE) $(JOBS) --no-print-directory MODE=coverage OUT=build/coverage tests
 	@tools/coverage
 
-bench: setup ## benchmarks of layers, kernels and steps on this machine, on the GPU if it has one
+bench: setup ## what layers, kernels and steps cost on this machine, on its GPU if it has one; on a CPU PyTorch's steps too
 	@$(MAKE) $(JOBS) --no-print-directory MODE=release OUT=build/release $(BENCHMARKS:%=build/release/bench/%)
-	@for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference --device auto || exit; done
 	@build/release/bench/bench_kernels
-	@build/release/bench/bench_step --batch 128 --samples 5
+	@python=$${PYTHON:-python3}; [ -n "$$PYTHON" ] || [ ! -e build/venv/requirements.txt ] || python=build/venv/bin/python; \
+	  if command -v "$$python" >/dev/null; then exec "$$python" bench/measure.py $(ARGS); fi; \
+	  echo "train_gpu: no python3: layers and steps only, and no JSON"; \
+	  for norm in bn gn ln; do build/release/bench/bench_layers $$norm reference --device auto || exit; done; \
+	  build/release/bench/bench_step --batch 128 --samples 5
 
 fuzz: ## fuzzes the readers of weights, images, data files and finished runs, 60 s each: make fuzz FUZZ_SECONDS=600
 	@tools/setup build fuzz
@@ -328,7 +332,7 @@ $(OUT)/%.cu.o: %.cu
 endif
 
 define variant_rule
-$(OUT)/src/cpu/simd/%.$(1).o: src/cpu/simd/%.c $(OUT)/c-settings
+$(OUT)/%.$(1).o: %.c $(OUT)/c-settings
 	@mkdir -p $$(@D)
 	$$(SAY) CC $$@
 	$$(Q)$$(COMPILE) $$(SPEED) $$(SIMD_FLAGS) $$(MODE_FLAGS) $$(FLAGS_$(1)) -DVARIANT=$(1) -c -o $$@ $$<

@@ -10,20 +10,17 @@
  * than a bandwidth. Convolutions and the classifier, bound by arithmetic, are in bench_layers and
  * bench_step. */
 #include "arguments.h"
-#include "base/clock.h"
 #include "base/files.h"
 #include "device_copy.h"
 #include "kernel_list.h"
 #include "model/device_choice.h"
+#include "timing.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_SAMPLES = 999, MIB = 1 << 20 };
-
-/* The minimum time of a sample, in seconds: much more than the wait at its end. */
-static const double sample_seconds = 3e-3;
+enum { MIB = 1 << 20 };
 
 struct request {
     struct device_request device;
@@ -47,51 +44,31 @@ struct bench {
 
 /* ---- timing ---------------------------------------------------------------------------------- */
 
-static enum status wait_for_device(struct error *error, const struct bench *bench) {
-    if (bench->backend->event_record(error, bench->device, bench->event, STREAM_COMPUTE))
-        return error->status;
-    return bench->backend->event_synchronize(error, bench->device, bench->event);
-}
-
 /* A kernel with its sets of buffers, which follow one another in the arena. */
 struct run {
+    const struct bench *bench;
     const struct kernel *kernel;
     size_t set_bytes, workspace;
-    int sets, launches; /* launches: per sample */
-    struct recording *recording;
+    int sets;
 };
 
-static enum status launch(struct error *error, const struct bench *bench, const struct run *run,
-                          int index) {
+static void carve(struct kernel_buffers *buffers, const struct run *run, int index) {
+    kernel_carve(buffers, run->kernel, run->bench->request->batch, run->workspace,
+                 run->bench->arena + (size_t)(index % run->sets) * run->set_bytes,
+                 run->bench->state);
+}
+
+/* Every set gets its turn. */
+static enum status launch_kernel(struct error *error, const void *context, int index) {
+    const struct run *run = context;
     struct kernel_buffers buffers;
-    kernel_carve(&buffers, run->kernel, bench->request->batch, run->workspace,
-                 bench->arena + (size_t)(index % run->sets) * run->set_bytes, bench->state);
-    return kernel_run(error, bench->device, bench->operations, run->kernel, &buffers);
-}
-
-static enum status launch_all(struct error *error, const struct bench *bench,
-                              const struct run *run) {
-    for (int i = 0; i < run->launches; i++)
-        if (launch(error, bench, run, i) != STATUS_OK)
-            return error->status;
-    return STATUS_OK;
-}
-
-/* Seconds of a sample, which ends with a wait. */
-static enum status time_sample(struct error *error, double *seconds, const struct bench *bench,
-                               const struct run *run) {
-    double start = clock_seconds();
-    if ((run->recording == NULL
-             ? launch_all(error, bench, run)
-             : bench->backend->replay(error, bench->device, run->recording)) != STATUS_OK ||
-        wait_for_device(error, bench) != STATUS_OK)
-        return error->status;
-    *seconds = clock_seconds() - start;
-    return STATUS_OK;
+    carve(&buffers, run, index);
+    return kernel_run(error, run->bench->device, run->bench->operations, run->kernel, &buffers);
 }
 
 /* Prepares as many sets as it takes to exceed the cache. */
-static enum status prepare_sets(struct error *error, struct run *run, const struct bench *bench) {
+static enum status prepare_sets(struct error *error, struct run *run) {
+    const struct bench *bench = run->bench;
     const struct request *request = bench->request;
     struct kernel_buffers buffers;
     run->workspace = run->kernel->kind != KERNEL_LAYER
@@ -105,41 +82,17 @@ static enum status prepare_sets(struct error *error, struct run *run, const stru
     if ((size_t)run->sets * run->set_bytes > bench->arena_bytes)
         run->sets = (int)(bench->arena_bytes / run->set_bytes);
     for (int i = 0; i < run->sets; i++) {
-        kernel_carve(&buffers, run->kernel, request->batch, run->workspace,
-                     bench->arena + (size_t)i * run->set_bytes, bench->state);
+        carve(&buffers, run, i);
         if (kernel_prepare(error, bench->backend, bench->device, run->kernel, &buffers))
             return error->status;
     }
-    return wait_for_device(error, bench);
-}
-
-/* Runs the kernel once to warm up and once to see how many launches make a sample, and records
- * them. Every set gets its turn. */
-static enum status prepare_run(struct error *error, struct run *run, const struct bench *bench) {
-    const struct backend *backend = bench->backend;
-    double seconds = 0;
-    run->launches = 1;
-    for (int i = 0; i < 2; i++)
-        if (time_sample(error, &seconds, bench, run) != STATUS_OK)
-            return error->status;
-    double wanted = sample_seconds / seconds;
-    run->launches = bench->request->launches;
-    if (wanted < run->launches)
-        run->launches = wanted > run->sets ? (int)wanted : run->sets;
-    if (backend->record_begin == NULL)
-        return STATUS_OK;
-    if (backend->record_begin(error, bench->device) != STATUS_OK)
-        return error->status;
-    if (launch_all(error, bench, run) != STATUS_OK) {
-        backend->record_cancel(bench->device);
-        return error->status;
-    }
-    return backend->record_end(error, bench->device, &run->recording);
+    return wait_for_device(error, bench->backend, bench->device, bench->event);
 }
 
 /* ---- results --------------------------------------------------------------------------------- */
 
-static void report(const struct bench *bench, const struct run *run, double seconds) {
+static void report(const struct run *run, int launches, double seconds) {
+    const struct bench *bench = run->bench;
     const struct kernel *kernel = run->kernel;
     double bytes = kernel_bytes(kernel, bench->request->batch), rate = bytes / seconds;
     bool cached = (size_t)run->sets * run->set_bytes < (size_t)bench->request->cache * MIB;
@@ -152,47 +105,36 @@ static void report(const struct bench *bench, const struct run *run, double seco
                                     kernel->operation, "shape", kernel->shape, "microseconds",
                                     1e6 * seconds, "bytes", bytes, "gb_per_second", 1e-9 * rate,
                                     "fraction_of_copy", rate / bench->copy_rate, "cached", cached,
-                                    "buffer_sets", run->sets, "launches", run->launches));
+                                    "buffer_sets", run->sets, "launches", launches));
 }
 
 static enum status bench_kernel(struct error *error, const struct bench *bench,
                                 const struct kernel *kernel) {
-    struct run run = {.kernel = kernel};
-    double times[MAX_SAMPLES];
-    int samples = bench->request->samples;
-    enum status status = prepare_sets(error, &run, bench);
-    if (status == STATUS_OK)
-        status = prepare_run(error, &run, bench);
-    for (int i = 0; i < samples && status == STATUS_OK; i++) {
-        double seconds = 0;
-        status = time_sample(error, &seconds, bench, &run);
-        times[i] = seconds / run.launches;
-    }
-    if (run.recording != NULL)
-        bench->backend->recording_destroy(bench->device, run.recording);
-    if (status == STATUS_OK)
-        report(bench, &run, median(times, samples));
-    return status;
+    struct run run = {.bench = bench, .kernel = kernel};
+    if (prepare_sets(error, &run) != STATUS_OK)
+        return error->status;
+    struct work work = {.backend = bench->backend,
+                        .device = bench->device,
+                        .event = bench->event,
+                        .launch = launch_kernel,
+                        .context = &run,
+                        .least = run.sets,
+                        .most = bench->request->launches};
+    double seconds = 0;
+    if (time_work(error, &seconds, &work, bench->request->samples) != STATUS_OK)
+        return error->status;
+    report(&run, work.launches, seconds);
+    return STATUS_OK;
 }
 
-/* Half of the arena to the other half, a few times in a row. */
+/* Half of the arena to the other half. */
 static enum status bench_copy(struct error *error, struct bench *bench) {
-    enum { COPIES = 4 };
     const size_t half = bench->arena_bytes / 2;
-    double times[MAX_SAMPLES];
-    for (int i = -1; i < bench->request->samples; i++) { /* -1: to warm up */
-        double start = clock_seconds();
-        for (int k = 0; k < COPIES; k++)
-            if (device_copy(error, bench->backend, bench->device, bench->arena + half, bench->arena,
-                            half) != STATUS_OK)
-                return error->status;
-        if (wait_for_device(error, bench) != STATUS_OK)
-            return error->status;
-        if (i >= 0)
-            times[i] = (clock_seconds() - start) / COPIES;
-    }
-    double seconds = median(times, bench->request->samples);
-    bench->copy_rate = 2 * (double)half / seconds;
+    const struct device_copy copy = {bench->backend,      bench->device, bench->event,
+                                     bench->arena + half, bench->arena,  half};
+    if (copy_rate(error, &bench->copy_rate, &copy, bench->request->samples) != STATUS_OK)
+        return error->status;
+    double seconds = 2 * (double)half / bench->copy_rate;
     printf("copy of %.1f MB: %.2f us, %.1f GB/s read and written\n", 1e-6 * (double)half,
            1e6 * seconds, 1e-9 * bench->copy_rate);
     json_object_set_new(bench->results, "copy",
@@ -233,14 +175,14 @@ static enum status fill_arena(struct error *error, struct bench *bench) {
     for (size_t at = 0; at < bench->arena_bytes && status == STATUS_OK; at += MIB)
         status = b->upload(error, bench->device, STREAM_COMPUTE, bench->arena + at, block, MIB);
     if (status == STATUS_OK)
-        status = wait_for_device(error, bench);
+        status = wait_for_device(error, bench->backend, bench->device, bench->event);
     if (status == STATUS_OK) {
         const struct step_state state = {.step = 1, .learning_rate = 0.01f};
         memcpy(block, &state, sizeof state);
         status = b->upload(error, bench->device, STREAM_COMPUTE, bench->state, block, sizeof state);
     }
     if (status == STATUS_OK)
-        status = wait_for_device(error, bench);
+        status = wait_for_device(error, bench->backend, bench->device, bench->event);
     b->release_pinned(bench->device, block);
     return status;
 }

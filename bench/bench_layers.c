@@ -3,29 +3,31 @@
  * filters apart.
  *
  * For the convolutions it prints GFLOP/s (2 * multiply-adds). The rest is bound by memory: for it
- * GB/s, the minimum traffic divided by the time, next to a plain copy's. Passes are timed as
- * training runs them: on a GPU many in a row, replayed from a recording. All layers use the same
- * buffers, so a cache may hold what a small layer reads; bench_kernels avoids that.
+ * GB/s, the minimum traffic divided by the time, next to a plain copy's. On the CPU it measures what
+ * the machine could do at most (machine.h), and prints each pass's share of the nearer limit, as
+ * GFLOP/s or GB/s. A share above 100 % is no mistake: Winograd's algorithm multiplies less, and all
+ * layers use the same buffers, so a cache may hold what a layer reads; bench_kernels avoids that.
  *
  * Usage: bench_layers [bn|gn|ln] [tuned|reference] [THREADS] [--OPTION VALUE ...]. Without --device
  * it runs on the CPU. */
 #include "arguments.h"
-#include "base/clock.h"
 #include "base/files.h"
 #include "device_copy.h"
 #include "layer_calls.h"
+#include "machine.h"
 #include "model/device_choice.h"
 #include "network/network.h"
+#include "timing.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_SAMPLES = 999, MAX_LAUNCHES = 200 };
-
-/* The minimum time of a sample of recorded passes, in seconds: much more than the wait at its
- * end. */
-static const double sample_seconds = 3e-3;
+#ifdef __clang__
+#define COMPILER __VERSION__ /* "Clang 16.0.6" */
+#else
+#define COMPILER "GCC " __VERSION__
+#endif
 
 enum pass { FORWARD, BACKWARD, DATA_GRADIENT, FILTER_GRADIENT, PASS_COUNT };
 static const char *const pass_names[PASS_COUNT] = {"forward", "backward", "data gradient",
@@ -45,6 +47,7 @@ struct bench {
     struct device *device;
     const struct operations *operations;
     struct event *event;
+    struct machine machine;       /* of the CPU */
     struct layer_buffers buffers; /* each as large as the largest layer needs */
     struct step_state *state;     /* in device memory */
     size_t map_bytes;             /* of x, y and gradient each */
@@ -69,11 +72,20 @@ static bool has_pass(const struct layer *layer, enum pass pass) {
     return false;
 }
 
-static enum status run_pass(struct error *error, const struct bench *bench,
-                            const struct layer *layer, enum pass pass) {
+struct run {
+    const struct bench *bench;
+    const struct layer *layer;
+    enum pass pass;
+};
+
+static enum status launch_pass(struct error *error, const void *context, int index) {
+    const struct run *run = context;
+    const struct bench *bench = run->bench;
+    const struct layer *layer = run->layer;
     const struct operations *op = bench->operations;
     const struct layer_buffers *b = &bench->buffers;
-    switch (pass) {
+    (void)index;
+    switch (run->pass) {
     case FORWARD:
         return layer_forward(error, bench->device, op, b, layer);
     case BACKWARD:
@@ -92,128 +104,74 @@ static struct layer_cost pass_cost(const struct layer *layer, enum pass pass, in
     return pass == BACKWARD ? layer_backward_cost(layer, batch) : layer_forward_cost(layer, batch);
 }
 
-/* ---- timing ---------------------------------------------------------------------------------- */
-
-static enum status wait_for_device(struct error *error, const struct bench *bench) {
-    if (bench->backend->event_record(error, bench->device, bench->event, STREAM_COMPUTE))
-        return error->status;
-    return bench->backend->event_synchronize(error, bench->device, bench->event);
-}
-
-/* A pass of a layer, repeated; recorded where the backend has recordings. */
-struct run {
-    const struct layer *layer;
-    enum pass pass;
-    int launches; /* of a sample */
-    struct recording *recording;
-};
-
-static enum status launch_all(struct error *error, const struct bench *bench,
-                              const struct run *run) {
-    for (int i = 0; i < run->launches; i++)
-        if (run_pass(error, bench, run->layer, run->pass) != STATUS_OK)
-            return error->status;
-    return STATUS_OK;
-}
-
-/* Seconds of a sample, which ends with a wait. */
-static enum status time_sample(struct error *error, double *seconds, const struct bench *bench,
-                               const struct run *run) {
-    double start = clock_seconds();
-    if ((run->recording == NULL
-             ? launch_all(error, bench, run)
-             : bench->backend->replay(error, bench->device, run->recording)) != STATUS_OK ||
-        wait_for_device(error, bench) != STATUS_OK)
-        return error->status;
-    *seconds = clock_seconds() - start;
-    return STATUS_OK;
-}
-
-/* Runs the pass once to warm up. Where it can be recorded, runs it once more to see how many make a
- * sample, and records them. */
-static enum status prepare_run(struct error *error, struct run *run, const struct bench *bench) {
-    const struct backend *backend = bench->backend;
-    double seconds = 0;
-    if (time_sample(error, &seconds, bench, run) != STATUS_OK)
-        return error->status;
-    if (backend->record_begin == NULL)
-        return STATUS_OK;
-    if (time_sample(error, &seconds, bench, run) != STATUS_OK)
-        return error->status;
-    double wanted = sample_seconds / seconds + 1;
-    run->launches = wanted < MAX_LAUNCHES ? (int)wanted : MAX_LAUNCHES;
-    if (backend->record_begin(error, bench->device) != STATUS_OK)
-        return error->status;
-    if (launch_all(error, bench, run) != STATUS_OK) {
-        backend->record_cancel(bench->device);
-        return error->status;
-    }
-    return backend->record_end(error, bench->device, &run->recording);
-}
-
-/* Median seconds of one launch of the pass. */
-static enum status time_pass(struct error *error, double *seconds, struct run *run,
-                             const struct bench *bench) {
-    double times[MAX_SAMPLES];
-    enum status status = prepare_run(error, run, bench);
-    for (int i = 0; i < bench->request->samples && status == STATUS_OK; i++)
-        status = time_sample(error, &times[i], bench, run);
-    if (run->recording != NULL)
-        bench->backend->recording_destroy(bench->device, run->recording);
-    if (status == STATUS_OK)
-        *seconds = median(times, bench->request->samples) / run->launches;
-    return status;
-}
-
-/* GB/s, reads plus writes, of a copy of a map within the device's memory. */
-static enum status copy_rate(struct error *error, double *rate, struct bench *bench) {
-    *rate = 0;
-    for (int i = 0; i < bench->request->samples; i++) {
-        double start = clock_seconds();
-        if (device_copy(error, bench->backend, bench->device, bench->buffers.y,
-                        bench->buffers.gradient, bench->map_bytes) != STATUS_OK ||
-            wait_for_device(error, bench) != STATUS_OK)
-            return error->status;
-        double now = 2e-9 * (double)bench->map_bytes / (clock_seconds() - start);
-        *rate = now > *rate ? now : *rate;
-    }
-    return STATUS_OK;
-}
-
 /* ---- results --------------------------------------------------------------------------------- */
 
-static void report(const struct bench *bench, const struct run *run, double seconds,
-                   struct layer_cost cost) {
-    printf(" %9.3f ms", 1e3 * seconds);
-    if (cost.flops > 0)
-        printf(" %8.1f GFLOP/s", 1e-9 * cost.flops / seconds);
-    else
-        printf(" %8.1f GB/s   ", 1e-9 * cost.bytes / seconds);
-    json_array_append_new(json_object_get(bench->results, "layers"),
-                          json_pack("{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:i}", "layer",
-                                    run->layer->name, "type", layer_type(run->layer), "pass",
-                                    pass_names[run->pass], "microseconds", 1e6 * seconds, "flops",
-                                    cost.flops, "bytes", cost.bytes, "gflop_per_second",
-                                    1e-9 * cost.flops / seconds, "gb_per_second",
-                                    1e-9 * cost.bytes / seconds, "launches", run->launches));
+/* The shortest time that the machine's limits allow; 0: they are unknown. */
+struct limit {
+    double arithmetic, memory; /* seconds */
+};
+
+static struct limit limit_of(const struct machine *machine, struct layer_cost cost) {
+    const double bandwidth = machine->read > machine->copy ? machine->read : machine->copy;
+    if (machine->flops == 0)
+        return (struct limit){0, 0};
+    return (struct limit){cost.flops / machine->flops, cost.bytes / bandwidth};
 }
+
+static double nearer(struct limit limit) {
+    return limit.arithmetic > limit.memory ? limit.arithmetic : limit.memory;
+}
+
+static void report(const struct run *run, const struct work *work, double seconds,
+                   struct layer_cost cost, struct limit limit) {
+    const bool known = nearer(limit) > 0;
+    const bool arithmetic = known ? limit.arithmetic > limit.memory : cost.flops > 0;
+    json_t *line = json_pack(
+        "{s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:i}", "layer", run->layer->name, "type",
+        layer_type(run->layer), "pass", pass_names[run->pass], "microseconds", 1e6 * seconds,
+        "flops", cost.flops, "bytes", cost.bytes, "gflop_per_second", 1e-9 * cost.flops / seconds,
+        "gb_per_second", 1e-9 * cost.bytes / seconds, "launches", work->launches);
+    printf(" %9.3f ms %7.1f %-7s", 1e3 * seconds,
+           1e-9 * (arithmetic ? cost.flops : cost.bytes) / seconds,
+           arithmetic ? "GFLOP/s" : "GB/s");
+    if (known) {
+        printf(" %3.0f %%", 100 * nearer(limit) / seconds);
+        json_object_set_new(line, "limit", json_string(arithmetic ? "arithmetic" : "memory"));
+        json_object_set_new(line, "share", json_real(nearer(limit) / seconds));
+    }
+    json_array_append_new(json_object_get(run->bench->results, "layers"), line);
+}
+
+/* Sums over the passes of a step. */
+struct sums {
+    double seconds, flops, limit; /* limit: seconds of the nearer limits */
+};
 
 /* One line; adds to the sums of a step. */
 static enum status bench_layer(struct error *error, const struct bench *bench,
-                               const struct layer *layer, double *total, double *flops) {
+                               const struct layer *layer, struct sums *sums) {
     printf("%-14s %-11s %2d -> %2d %2dx%-2d", layer->name, layer_type(layer), layer->in.channels,
            layer->out.channels, layer->out.height, layer->out.width);
     for (int pass = 0; pass < PASS_COUNT; pass++) {
-        struct run run = {.layer = layer, .pass = (enum pass)pass, .launches = 1};
-        struct layer_cost cost = pass_cost(layer, run.pass, bench->request->batch);
+        const struct run run = {bench, layer, (enum pass)pass};
+        struct work work = {.backend = bench->backend,
+                            .device = bench->device,
+                            .event = bench->event,
+                            .launch = launch_pass,
+                            .context = &run,
+                            .least = 1,
+                            .most = 200};
+        const struct layer_cost cost = pass_cost(layer, run.pass, bench->request->batch);
+        const struct limit limit = limit_of(&bench->machine, cost);
         double seconds = 0;
         if (!has_pass(layer, run.pass))
             continue;
-        if (time_pass(error, &seconds, &run, bench) != STATUS_OK)
+        if (time_work(error, &seconds, &work, bench->request->samples) != STATUS_OK)
             return error->status;
-        report(bench, &run, seconds, cost);
-        *total += seconds;
-        *flops += cost.flops;
+        report(&run, &work, seconds, cost, limit);
+        sums->seconds += seconds;
+        sums->flops += cost.flops;
+        sums->limit += nearer(limit);
     }
     putchar('\n');
     fflush(stdout);
@@ -234,17 +192,23 @@ static void list_choices(const struct bench *bench) {
 /* Average and linear layers are too small to matter. */
 static enum status bench_network(struct error *error, const struct bench *bench,
                                  const struct network *network) {
-    double total = 0, flops = 0;
+    struct sums sums = {0, 0, 0};
     printf("forward and backward; of convolutions forward, gradients of the data and of the "
            "filters:\n");
     for (int i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
         if (layer->kind != LAYER_AVERAGE && layer->kind != LAYER_LINEAR &&
-            bench_layer(error, bench, layer, &total, &flops) != STATUS_OK)
+            bench_layer(error, bench, layer, &sums) != STATUS_OK)
             return error->status;
     }
-    printf("sum of a step: %.3f ms, %.1f GFLOP/s\n", 1e3 * total, 1e-9 * flops / total);
-    json_object_set_new(bench->results, "sum_microseconds", json_real(1e6 * total));
+    printf("sum of a step: %.3f ms, %.1f GFLOP/s", 1e3 * sums.seconds,
+           1e-9 * sums.flops / sums.seconds);
+    if (sums.limit > 0)
+        printf("; at the limits %.3f ms, multiply-adds at their peak %.3f ms", 1e3 * sums.limit,
+               1e3 * sums.flops / bench->machine.flops);
+    putchar('\n');
+    json_object_set_new(bench->results, "sum_microseconds", json_real(1e6 * sums.seconds));
+    json_object_set_new(bench->results, "sum_flops", json_real(sums.flops));
     list_choices(bench);
     return STATUS_OK;
 }
@@ -287,7 +251,7 @@ static enum status random_floats(struct error *error, struct bench *bench, float
     fill_random(block, count);
     enum status status = b->upload(error, bench->device, STREAM_COMPUTE, *out, block, bytes);
     if (status == STATUS_OK)
-        status = wait_for_device(error, bench);
+        status = wait_for_device(error, bench->backend, bench->device, bench->event);
     b->release_pinned(bench->device, block);
     return status;
 }
@@ -314,7 +278,7 @@ static enum status set_up(struct error *error, struct bench *bench, const struct
         return error->status;
     b->bias = b->weight;
     b->state = bench->state;
-    return wait_for_device(error, bench);
+    return wait_for_device(error, bench->backend, bench->device, bench->event);
 }
 
 static void tear_down(struct bench *bench) {
@@ -336,15 +300,37 @@ static void tear_down(struct bench *bench) {
     json_decref(bench->results);
 }
 
+/* What the layers are compared with: the machine's limits; of a GPU only a copy of a map. */
+static enum status measure_limits(struct error *error, struct bench *bench) {
+    const int samples = bench->request->samples;
+    const struct device_copy copy = {bench->backend,   bench->device,           bench->event,
+                                     bench->buffers.y, bench->buffers.gradient, bench->map_bytes};
+    struct machine *m = &bench->machine;
+    double rate = 0;
+    if (bench->backend != &cpu_backend) {
+        if (copy_rate(error, &rate, &copy, samples) != STATUS_OK)
+            return error->status;
+        printf("a copy: %.1f GB/s\n", 1e-9 * rate);
+    } else {
+        if (machine_measure(error, m, bench->device, bench->event, samples) != STATUS_OK)
+            return error->status;
+        rate = m->copy;
+        printf("multiply-adds at most: %.1f GFLOP/s; memory: read %.1f GB/s, copy %.1f GB/s\n",
+               1e-9 * m->flops, 1e-9 * m->read, 1e-9 * m->copy);
+        json_object_set_new(bench->results, "peak_gflop_per_second", json_real(1e-9 * m->flops));
+        json_object_set_new(bench->results, "read_gb_per_second", json_real(1e-9 * m->read));
+    }
+    json_object_set_new(bench->results, "copy_gb_per_second", json_real(1e-9 * rate));
+    return STATUS_OK;
+}
+
 static enum status bench_all(struct error *error, struct bench *bench,
                              const struct network *network, const struct device_choice *choice) {
-    double rate = 0;
     const struct request *request = bench->request;
-    if (set_up(error, bench, network) != STATUS_OK || copy_rate(error, &rate, bench) != STATUS_OK)
+    printf("%s, %s, batch %d; %s\n", norm_title(request->norm), recipe_option(request->recipe),
+           request->batch, choice->text);
+    if (set_up(error, bench, network) != STATUS_OK || measure_limits(error, bench) != STATUS_OK)
         return error->status;
-    printf("%s, %s, batch %d; %s; a copy: %.1f GB/s\n", norm_title(request->norm),
-           recipe_option(request->recipe), request->batch, choice->text, rate);
-    json_object_set_new(bench->results, "copy_gb_per_second", json_real(rate));
     return bench_network(error, bench, network);
 }
 
@@ -358,12 +344,15 @@ static enum status run_request(struct error *error, const struct request *reques
                           .backend = choice.backend,
                           .device = choice.device,
                           .operations = choice.backend->operations(choice.device)};
+    const int threads =
+        choice.backend->threads == NULL ? 0 : choice.backend->threads(choice.device);
     bench.results =
-        json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:[]}", "device",
-                  choice.backend->describe(choice.device), "backend", choice.backend->name, "norm",
-                  norm_option(request->norm), "recipe", recipe_option(request->recipe), "batch",
-                  request->batch, "samples", request->samples, "replayed",
-                  choice.backend->record_begin != NULL, "layers");
+        json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:i, s:b, s:[]}", "device",
+                  choice.backend->describe(choice.device), "backend", choice.backend->name,
+                  "arithmetic", choice.backend->arithmetic(choice.device), "threads", threads,
+                  "compiler", COMPILER, "norm", norm_option(request->norm), "recipe",
+                  recipe_option(request->recipe), "batch", request->batch, "samples",
+                  request->samples, "replayed", choice.backend->record_begin != NULL, "layers");
     enum status status = bench_all(error, &bench, &network, &choice);
     if (status == STATUS_OK && request->json[0] != '\0' &&
         json_dump_file(bench.results, request->json, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) != 0)

@@ -12,13 +12,11 @@
 #include "data/dataset.h"
 #include "model/device_choice.h"
 #include "model/model.h"
+#include "timing.h"
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-enum { MAX_SAMPLES = 999 };
 
 /* The value for each of them in a request. */
 enum {
@@ -74,12 +72,6 @@ static struct device_batch device_batch(const struct bench *bench, int batch) {
     };
 }
 
-static enum status wait_for_device(struct error *error, const struct bench *bench) {
-    if (bench->backend->event_record(error, bench->device, bench->event, STREAM_COMPUTE))
-        return error->status;
-    return bench->backend->event_synchronize(error, bench->device, bench->event);
-}
-
 /* The first images of the synthetic set, and a rate at which they do not diverge. */
 static enum status upload_batch(struct error *error, struct bench *bench, int batch) {
     const struct step_state state = {.step = 0, .learning_rate = 0.01f};
@@ -94,15 +86,10 @@ static enum status upload_batch(struct error *error, struct bench *bench, int ba
     if (bench->backend->upload(error, bench->device, STREAM_COMPUTE, bench->memory, bench->host,
                                images_offset(batch) + (size_t)batch * IMAGE_BYTES))
         return error->status;
-    return wait_for_device(error, bench);
+    return wait_for_device(error, bench->backend, bench->device, bench->event);
 }
 
 /* ---- one case -------------------------------------------------------------------------------- */
-
-static int compare_times(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static enum status run_sample(struct error *error, double *seconds, const struct bench *bench,
                               struct model *model, int batch, int steps) {
@@ -111,7 +98,7 @@ static enum status run_sample(struct error *error, double *seconds, const struct
     for (int i = 0; i < steps; i++)
         if (model_step(error, model, &on_device, true) != STATUS_OK)
             return error->status;
-    if (wait_for_device(error, bench) != STATUS_OK)
+    if (wait_for_device(error, bench->backend, bench->device, bench->event) != STATUS_OK)
         return error->status;
     *seconds = (clock_seconds() - start) / steps;
     return STATUS_OK;
@@ -127,22 +114,21 @@ static enum status run_samples(struct error *error, double *seconds, const struc
     for (int i = 0; i < request->samples; i++)
         if (run_sample(error, &seconds[i], bench, model, batch, request->steps) != STATUS_OK)
             return error->status;
-    qsort(seconds, (size_t)request->samples, sizeof seconds[0], compare_times);
     return STATUS_OK;
 }
 
-static void report(const struct bench *bench, const struct test_case *c, const double *seconds) {
-    double median = seconds[bench->request->samples / 2];
+static void report(const struct bench *bench, const struct test_case *c, double *seconds) {
+    const double middle = median(seconds, bench->request->samples); /* sorts them */
     printf("%-3s %-10s batch %5d  %s  %-8s %10.3f ms  fastest %10.3f ms  %10.0f images/s\n",
            norm_option(c->norm), recipe_option(c->recipe), c->batch, precision_words[c->precision],
-           c->replay ? "replayed" : "called", 1e3 * median, 1e3 * seconds[0], c->batch / median);
+           c->replay ? "replayed" : "called", 1e3 * middle, 1e3 * seconds[0], c->batch / middle);
     fflush(stdout);
     json_array_append_new(bench->cases,
                           json_pack("{s:s, s:s, s:i, s:s, s:b, s:f, s:f, s:f}", "norm",
                                     norm_option(c->norm), "recipe", recipe_option(c->recipe),
                                     "batch", c->batch, "precision", precision_words[c->precision],
-                                    "replay", c->replay, "median_ms", 1e3 * median, "fastest_ms",
-                                    1e3 * seconds[0], "images_per_second", c->batch / median));
+                                    "replay", c->replay, "median_ms", 1e3 * middle, "fastest_ms",
+                                    1e3 * seconds[0], "images_per_second", c->batch / middle));
 }
 
 static enum status run_case(struct error *error, struct bench *bench, const struct test_case *c) {

@@ -5,8 +5,17 @@
 
 #include "backend.h"
 
-/* On STREAM_COMPUTE; may return before the copy is done. */
-enum status device_copy(struct error *error, const struct backend *backend, struct device *device,
-                        void *to, const void *from, size_t bytes);
+struct device_copy {
+    const struct backend *backend;
+    struct device *device;
+    struct event *event;
+    void *to;
+    const void *from;
+    size_t bytes;
+};
+
+/* Bytes a second, read and written; on the CPU with all threads. The median of several samples. */
+enum status copy_rate(struct error *error, double *rate, const struct device_copy *copy,
+                      int samples);
 
 #endif

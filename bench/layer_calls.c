@@ -3,8 +3,6 @@
 
 #include "model/model.h"
 
-#include <stdlib.h>
-
 static struct conv_args conv_args(const struct layer_buffers *b, const struct layer *layer) {
     struct conv_args a = conv_shape_args(layer, b->batch);
     a.x = b->x;
@@ -244,14 +242,4 @@ void fill_random(float *values, size_t count) {
         state = state * 1664525u + 1013904223u;
         values[i] = (float)(state >> 8) * 0x1p-23f - 1;
     }
-}
-
-static int compare_times(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-double median(double *times, int count) {
-    qsort(times, (size_t)count, sizeof times[0], compare_times);
-    return times[count / 2];
 }

@@ -48,7 +48,4 @@ struct layer_cost layer_backward_cost(const struct layer *layer, int batch);
 /* Numbers in [-1, 1): ReLU and pool see both signs, as in training. */
 void fill_random(float *values, size_t count);
 
-/* The median of an odd number of times; sorts them. */
-double median(double *times, int count);
-
 #endif

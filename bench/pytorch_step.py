@@ -86,7 +86,8 @@ class Training:
         return graph.replay
 
 
-def measure(device, options, case):
+def prepare(device, case):
+    """Returns a function that runs a number of steps and returns the seconds of one. Its first call compiles."""
     norm, recipe, batch, precision, variant = case
     for switch in (torch.backends.cuda.matmul, torch.backends.cudnn):
         switch.allow_tf32 = precision == "tf32"
@@ -94,17 +95,29 @@ def measure(device, options, case):
     training = Training(device, norm, recipe, batch, variant)
     step = training.captured() if "graph" in variant else training.step
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    samples = []
-    for sample in range(options.samples + 1):
+
+    def sample(steps):
         start = time.perf_counter()
-        for _ in range(options.steps):
+        for _ in range(steps):
             step()
         wait()
-        if sample > 0:  # the first one warms up
-            samples.append((time.perf_counter() - start) / options.steps)
-    assert bool(torch.isfinite(training.loss_sum)), "the loss is not finite"
+        seconds = (time.perf_counter() - start) / steps
+        assert bool(torch.isfinite(training.loss_sum)), "the loss is not finite"
+        return seconds
+
+    return sample
+
+
+def measure(device, options, case):
+    sample = prepare(device, case)
+    sample(options.steps)  # to warm up
+    samples = [sample(options.steps) for _ in range(options.samples)]
     median = statistics.median(samples)
-    return {"median_ms": 1e3 * median, "fastest_ms": 1e3 * min(samples), "images_per_second": batch / median}
+    return {"median_ms": 1e3 * median, "fastest_ms": 1e3 * min(samples), "images_per_second": case[2] / median}
+
+
+def why(error):
+    return str(error).strip().splitlines()[0] if str(error) else type(error).__name__
 
 
 # ---- all cases -------------------------------------------------------------------------------------
@@ -129,7 +142,7 @@ def run(device, options, result):
             try:
                 line.update(measure(device, options, case))
             except Exception as error:  # torch.compile has many kinds; the other cases still count
-                line["skipped"] = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+                line["skipped"] = why(error)
         text = f"{line['median_ms']:10.3f} ms" if "median_ms" in line else "skipped: " + line["skipped"]
         print("{:3} {:10} batch {:5} {} {:14}".format(*case), text, flush=True)
         result["cases"].append(line)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test_bench.sh: benchmarks with tiny batches, on the CPU and on the CUDA stand-in: every layer is timed in each of its
-# passes, and the results are JSON. The predictions in bench/README.md are those of predict.py. Prints TAP. TRAIN_GPU is
-# the program whose build has the benchmarks.
+# passes, and the results are JSON. The tables in bench/README.md are those of predict.py and measure.py. Prints TAP.
+# TRAIN_GPU is the program whose build has the benchmarks; PYTHON, an interpreter that may have torch.
 set -u
 export LC_ALL=C CUDASIM_REVERSE=0
 build=$(dirname "${TRAIN_GPU:?the program to test}")
@@ -13,7 +13,10 @@ names=("bench_layers on the CPU, words by position"
     "bench_layers and bench_step on the device that they choose"
     "bench_layers refuses a recipe that does not exist"
     "bench_layers on the CUDA stand-in, with cuDNN's algorithms"
-    "the tables in bench/README.md are what predict.py prints, but for what was measured")
+    "the tables in bench/README.md are what predict.py prints, but for what was measured"
+    "measure.py: shares of the nearer limit, and steps in turn with PyTorch's if it is here"
+    "measure.py: a table from samples"
+    "bench/README.md has the tables of all results that measure.py wrote to bench/results")
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # shellcheck source=tests/tap.sh
 . "$root/tests/tap.sh"
@@ -61,16 +64,82 @@ without_measurements() {
 }
 
 predictions_are_those_of_the_script() {
-    python3 "$root/bench/predict.py" "$build/bench/bench_layers" >"$scratch/predicted" || return
+    "$python" "$root/bench/predict.py" "$build/bench/bench_layers" >"$scratch/predicted" || return
     [ "$(grep -c '^| [bgl]n' "$scratch/predicted")" -eq 16 ] &&
         sed -n '/^## Predictions/,$p' "$root/bench/README.md" | sed '2,${/^## /,$d}' | without_measurements |
         diff - <(without_measurements <"$scratch/predicted")
 }
 
-if command -v python3 >/dev/null; then
-    predictions_are_those_of_the_script >"$log" 2>&1
-    report $?
+# Every pass of a layer, with the samples of two rounds.
+measured() {
+    TRAIN_GPU_CPU=baseline "$python" "$root/bench/measure.py" --build "$build" --device cpu --network "ln reference" \
+        --variant eager --batch 2 --samples 1 --rounds 2 --steps 1 --out "$scratch/measured.json" &&
+        "$python" - "$scratch/measured.json" <<'END'
+import importlib.util, json, sys
+result = json.load(open(sys.argv[1]))
+machine, layers, step = result["machine"], result["layers"]["ln reference"], result["steps"][0]
+assert machine["instructions"] == "baseline instructions" and machine["threads"] >= 1, machine
+memory = 1e9 * max(layers["read_gb_per_second"], layers["copy_gb_per_second"])
+limits = set()
+for line in layers["layers"]:
+    times = {"arithmetic": line["flops"] / (1e9 * layers["peak_gflop_per_second"]), "memory": line["bytes"] / memory}
+    nearer = max(times, key=times.get)
+    share = times[nearer] / (1e-6 * line["microseconds"])
+    assert line["limit"] == nearer and abs(line["share"] / share - 1) < 1e-3, line
+    limits.add(nearer)
+assert len(layers["layers"]) == 49 and limits == {"arithmetic", "memory"}, limits
+torch = importlib.util.find_spec("torch") is not None
+assert set(step["samples_ms"]) == ({"here", "eager"} if torch else {"here"}) and not step["skipped"], step
+assert all(len(times) == 2 and min(times) > 0 for times in step["samples_ms"].values()), step
+assert not torch or result["pytorch"]["threads"] == machine["threads"]
+assert not torch or result["pytorch"]["environment"]["ONEDNN_MAX_CPU_ISA"] == "SSE41"
+END
+}
+
+# Medians 100 and 150; 9 GFLOP at 200 GFLOP/s are 45 ms.
+table_from_samples() {
+    cat >"$scratch/samples.json" <<'END'
+{"machine": {"cpu": "A CPU, 2 cores", "threads": 2, "instructions": "AVX2", "compiler": "GCC 1", "commit": "c0ffee",
+  "date": "2026-01-02", "minutes": 7.25, "peak_gflop_per_second": 200.0, "read_gb_per_second": 30.04,
+  "copy_gb_per_second": 25.0},
+ "pytorch": {"version": "2.0", "threads": 2, "capability": "AVX2"},
+ "layers": {"bn tuned": {"sum_flops": 9e9}, "ln reference": {"sum_flops": 1e9}},
+ "steps": [{"network": "bn tuned", "samples_ms": {"here": [100, 1, 999], "eager": [170, 180, 120],
+     "channels_last": [149, 150, 190], "compile": [151, 152, 2]}},
+   {"network": "ln reference", "samples_ms": {"here": [4, 3]}}]}
+END
+    "$python" "$root/bench/measure.py" --table "$scratch/samples.json" | diff - <(cat <<'END'
+A CPU, 2 cores; threads: 2; AVX2; GCC 1; 2026-01-02, commit c0ffee; 7 minutes. Multiply-adds at most 200 GFLOP/s; memory 30.0 GB/s read, 25.0 GB/s copied. PyTorch 2.0, threads: 2, AVX2.
+
+| network | here, ms | PyTorch, ms | its variant | ratio | multiply-adds at their peak, ms | share |
+| --- | --- | --- | --- | --- | --- | --- |
+| bn tuned | 100.0 | 150.0 | channels_last | 1.50 | 45.0 | 45% |
+| ln reference | 3.5 | - | - | - | 5.0 | 143% |
+END
+    )
+}
+
+# Spaces and line ends do not count.
+recorded_tables_are_in_the_readme() {
+    local file readme table tables=0
+    readme=$(tr -s '[:space:]' ' ' <"$root/bench/README.md")
+    for file in "$root"/bench/results/*.json; do
+        grep -qs '"samples_ms"' "$file" || continue
+        table=$("$python" "$root/bench/measure.py" --table "$file" | tr -s '[:space:]' ' ') && [ -n "$table" ] || return
+        tables=$((tables + 1))
+        [[ $readme == *"${table% }"* ]] || { echo "bench/README.md lacks the table of $file" && return 1; }
+    done
+    echo "$tables results"
+    [ "$(grep -c '^| network | here, ms |' "$root/bench/README.md")" -eq "$tables" ]
+}
+
+python=${PYTHON:-python3}
+if command -v "$python" >/dev/null; then
+    for check in predictions_are_those_of_the_script measured table_from_samples recorded_tables_are_in_the_readme; do
+        "$check" >"$log" 2>&1
+        report $?
+    done
 else
-    skip "python3 is not installed"
+    while [ "$count" -lt "${#names[@]}" ]; do skip "$python is not installed"; done
 fi
 [ "$bad" -eq 0 ]
