@@ -6,9 +6,6 @@
 #include "philox.h"
 
 #include <math.h>
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
 
 enum {
     DROPOUT_BLOCKS = 64,                /* Philox blocks drawn at once */

@@ -127,13 +127,18 @@ static void transform_output(float *rows, const float *m, int tiles, const struc
 static inline __attribute__((always_inline)) void
 scatter_row(float *y, const float *from, size_t plane, int width, size_t lanes, bool accumulate) {
     int column = 0;
-    for (; column + 4 <= width; column += 4, from += 4 * lanes, y += 4) {
-        quad channels[4];
-        transpose_quads(channels, quad_load(from), quad_load(from + lanes),
-                        quad_load(from + 2 * lanes), quad_load(from + 3 * lanes));
+    for (; column + LANES <= width; column += LANES, from += LANES * lanes, y += LANES) {
+        vector channels[4];
+        transpose_quads(channels, load_quads(from, 4 * lanes), load_quads(from + lanes, 4 * lanes),
+                        load_quads(from + 2 * lanes, 4 * lanes),
+                        load_quads(from + 3 * lanes, 4 * lanes));
         for (size_t i = 0; i < 4; i++)
-            quad_store(y + i * plane,
-                       accumulate ? quad_load(y + i * plane) + channels[i] : channels[i]);
+            vector_store(y + i * plane,
+                         accumulate ? vector_load(y + i * plane) + channels[i] : channels[i]);
+    }
+    for (; LANES == 16 && column + 4 <= width; column += 4, from += 4 * lanes, y += 4) {
+        vector channels = transpose_square(load_quads(from, lanes));
+        store_quads(y, plane, accumulate ? load_quads(y, plane) + channels : channels);
     }
     for (; column < width; column++, from += lanes, y++)
         for (size_t i = 0; i < 4; i++)

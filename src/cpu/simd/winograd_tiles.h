@@ -12,6 +12,7 @@ enum {
     TILE = 4,             /* a tile has 4x4 pixels of the output */
     SPAN = TILE + 2,      /* and depends on 6x6 of the input */
     POINTS = SPAN * SPAN, /* products of a tile */
+    AHEAD = 2,            /* rows fetched in advance */
     BLOCK_TILES = 16,     /* about as many tiles are worked on at once */
     LANE_VECTORS = 2,     /* of a block of sums in registers */
     ROWS = LANES == 16  ? 8
@@ -59,26 +60,18 @@ static inline struct blocks blocks_of(const struct geometry *g) {
 
 /* ---- channels last --------------------------------------------------------------------------- */
 
-/* Rows and columns exchanged. */
-static inline void transpose_quads(quad to[4], quad a, quad b, quad c, quad d) {
-    quad ab = SHUFFLE_QUADS(a, b, 0, 4, 1, 5), cd = SHUFFLE_QUADS(c, d, 0, 4, 1, 5);
-    to[0] = SHUFFLE_QUADS(ab, cd, 0, 1, 4, 5);
-    to[1] = SHUFFLE_QUADS(ab, cd, 2, 3, 6, 7);
-    ab = SHUFFLE_QUADS(a, b, 2, 6, 3, 7), cd = SHUFFLE_QUADS(c, d, 2, 6, 3, 7);
-    to[2] = SHUFFLE_QUADS(ab, cd, 0, 1, 4, 5);
-    to[3] = SHUFFLE_QUADS(ab, cd, 2, 3, 6, 7);
-}
-
 /* One row of 4 channels, `plane` floats apart, to [column][lanes]. */
 static inline void gather_row(float *to, const float *from, size_t plane, int width, size_t lanes) {
     int column = 0;
-    for (; column + 4 <= width; column += 4, from += 4) {
-        quad columns[4];
-        transpose_quads(columns, quad_load(from), quad_load(from + plane),
-                        quad_load(from + 2 * plane), quad_load(from + 3 * plane));
-        for (int i = 0; i < 4; i++, to += lanes)
-            quad_store(to, columns[i]);
+    for (; column + LANES <= width; column += LANES, from += LANES, to += LANES * lanes) {
+        vector columns[4]; /* quad q of columns[i] is column 4 * q + i */
+        transpose_quads(columns, vector_load(from), vector_load(from + plane),
+                        vector_load(from + 2 * plane), vector_load(from + 3 * plane));
+        for (size_t i = 0; i < 4; i++)
+            store_quads(to + i * lanes, 4 * lanes, columns[i]);
     }
+    for (; LANES == 16 && column + 4 <= width; column += 4, from += 4, to += 4 * lanes)
+        store_quads(to, lanes, transpose_square(load_quads(from, plane)));
     for (; column < width; column++, from++, to += lanes)
         for (size_t i = 0; i < 4; i++)
             to[i] = from[i * plane];
@@ -97,24 +90,22 @@ static inline void gather(float *to, const float *from, const struct window *w,
                           const struct side *side) {
     size_t plane = (size_t)(w->height * w->width);
     to += (size_t)w->left * side->lanes;
-    for (int c = 0; c < side->channels; c += 4, from += 4 * plane) {
-        float *line = to + c;
-        for (int row = w->first; row < w->first + w->count; row++, line += side->line) {
-            const float *pixels = from + row * w->width;
-            if (row < 0 || row >= w->height)
-                for (int column = 0; column < w->width; column++)
-                    memset(line + (size_t)column * side->lanes, 0, 4 * sizeof(float));
-            else if (c + 4 <= side->channels) {
-                for (size_t i = 4; i < 8; i++) /* the hardware does not foresee the next maps */
-                    for (int column = 0; column < w->width; column += 16)
-                        __builtin_prefetch(pixels + i * plane + column);
-                gather_row(line, pixels, plane, w->width, side->lanes);
-            } else
-                for (int i = 0; i < side->channels - c; i++)
-                    for (int column = 0; column < w->width; column++)
-                        line[(size_t)column * side->lanes + (size_t)i] =
-                            pixels[(size_t)i * plane + (size_t)column];
+    for (int row = w->first; row < w->first + w->count; row++, to += side->line) {
+        if (row < 0 || row >= w->height) {
+            clear_row(to, (size_t)w->width * side->lanes);
+            continue;
         }
+        const float *pixels = from + row * w->width;
+        int c = 0;
+        for (; c + 4 <= side->channels; c += 4, pixels += 4 * plane) {
+            for (size_t i = 0; i < 4; i++) /* the hardware does not foresee rows of other maps */
+                for (int column = 0; column < w->width; column += 16)
+                    __builtin_prefetch(pixels + i * plane + AHEAD * w->width + column);
+            gather_row(to + c, pixels, plane, w->width, side->lanes);
+        }
+        for (; c < side->channels; c++, pixels += plane)
+            for (int column = 0; column < w->width; column++)
+                to[(size_t)column * side->lanes + (size_t)c] = pixels[column];
     }
 }
 
