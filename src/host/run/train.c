@@ -409,7 +409,7 @@ enum status train(struct error *error, const struct options *options) {
     struct dataset dataset = {0};
     struct network network;
     bool unfinished;
-    /* cheap checks before 180 MB are read */
+    /* cheap checks before 180 MB are checked */
     if (network_build(error, &network, &options->recipe) != STATUS_OK ||
         check_folder(error, &unfinished, options) != STATUS_OK ||
         dataset_open(error, &dataset, options->data) != STATUS_OK)
