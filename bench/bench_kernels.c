@@ -268,7 +268,8 @@ static enum status run_request(struct error *error, const struct request *reques
 
 static const struct option options[] = {
     OPTION("device", "auto|cuda|cuda:N|cpu", "where (auto)", VALUE_DEVICE, device, 0, 0),
-    OPTION("threads", "N", "of the CPU (one per core)", VALUE_INT, device.threads, 1, 1024),
+    OPTION("threads", "N", "of the CPU (what the system allows)", VALUE_INT, device.threads, 1,
+           1024),
     OPTION("batch", "N", "images (128)", VALUE_INT, batch, 1, 50000),
     OPTION("samples", "N", "of each operation; the median counts (9)", VALUE_INT, samples, 1,
            MAX_SAMPLES),

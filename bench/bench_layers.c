@@ -371,7 +371,8 @@ static enum status run_request(struct error *error, const struct request *reques
 static const struct option options[] = {
     OPTION("norm", NULL, "the network's (bn)", VALUE_WORD, norm, norm_words, 0, 0),
     OPTION("recipe", NULL, "the network's (reference)", VALUE_WORD, recipe, recipe_words, 0, 0),
-    OPTION("threads", "N", "of the CPU (one per core)", VALUE_INT, device.threads, NULL, 1, 1024),
+    OPTION("threads", "N", "of the CPU (what the system allows)", VALUE_INT, device.threads, NULL,
+           1, 1024),
     OPTION("device", "auto|cuda|cuda:N|cpu", "where (cpu)", VALUE_DEVICE, device, NULL, 0, 0),
     OPTION("batch", "N", "images (128)", VALUE_INT, batch, NULL, 1, 50000),
     OPTION("samples", "N", "of each pass; the median counts (9)", VALUE_INT, samples, NULL, 1,

@@ -278,7 +278,8 @@ static const char *const switch_words[] = {"off", "on", NULL};
 
 static const struct option options[] = {
     OPTION("device", "auto|cuda|cuda:N|cpu", "where (auto)", VALUE_DEVICE, device, NULL, 0),
-    OPTION("threads", "N", "of the CPU (one per core)", VALUE_INT, device.threads, NULL, 1024),
+    OPTION("threads", "N", "of the CPU (what the system allows)", VALUE_INT, device.threads, NULL,
+           1024),
     OPTION("norm", NULL, "only this (all)", VALUE_WORD, norm, norm_choices, 0),
     OPTION("recipe", NULL, "only this (all)", VALUE_WORD, recipe, recipe_choices, 0),
     OPTION("precision", NULL, "only this (all that the device has)", VALUE_WORD, precision,

@@ -270,7 +270,8 @@ enum batch_norm { BATCH_NORM_CUDNN, BATCH_NORM_OWN };
 
 struct device_options {
     int index;   /* which device of the backend; the CPU has 0 only */
-    int threads; /* CPU: how many; 0: OMP_NUM_THREADS, or one per core; other backends ignore it */
+    int threads; /* CPU: how many; 0: OMP_NUM_THREADS, or as many as the system allows; other
+                  * backends ignore it */
     enum precision precision;
     enum batch_norm batch_norm;
     bool fast_algorithms; /* the fastest algorithms as timed on the device, even if their results
@@ -289,6 +290,8 @@ struct backend {
     const char *(*describe)(const struct device *);
     /* Host threads that operations run on; NULL in a backend that computes elsewhere. */
     int (*threads)(const struct device *);
+    /* Why as many were taken: "affinity mask of 2 of 8 processors"; NULL as above. */
+    const char *(*why_threads)(const struct device *);
     /* What the last bits of its results depend on: "AVX-512", or GPU and libraries. */
     const char *(*arithmetic)(const struct device *);
     /* The operations of an opened device: they may depend on what it can do. */

@@ -120,8 +120,7 @@ static void train_on_both(const struct backend *backend, struct device *device,
     case_name("%s, %s, %s, --batch-norm %s", backend->name, recipe_option(kind), norm_option(norm),
               batch_norm_option(batch_norm));
     check_losses(losses, expected);
-    memory_free(set.images);
-    memory_free(set.labels);
+    image_set_free(&set);
 }
 
 /* On every backend except the CPU's. */

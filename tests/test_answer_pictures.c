@@ -15,7 +15,8 @@ static const char *const short_names[CLASS_COUNT] = {
  * than the one before. */
 struct exam {
     struct answers answers;
-    uint8_t images[IMAGES][IMAGE_BYTES], labels[IMAGES];
+    uint8_t pixels[IMAGES][IMAGE_BYTES], labels[IMAGES];
+    const uint8_t *images[IMAGES];
     float probabilities[IMAGES][CLASS_COUNT];
 };
 
@@ -41,11 +42,12 @@ static struct exam *make_exam(int mistakes) {
         exam.labels[i] = (uint8_t)label;
         exam.probabilities[i][label] = 1 - confidence;
         exam.probabilities[i][predicted] = confidence;
-        paint(exam.images[i], image_ink(i));
+        paint(exam.pixels[i], image_ink(i));
+        exam.images[i] = exam.pixels[i];
     }
     exam.answers = (struct answers){
         .count = IMAGES,
-        .images = exam.images[0],
+        .images = exam.images,
         .labels = exam.labels,
         .probabilities = exam.probabilities[0],
         .class_names = short_names,

@@ -1,20 +1,23 @@
 /* test_dataset.c: the CIFAR-10 reader on good files and on every kind of bad one.
  *
  * The files are mostly holes: 30,730,000 zeros (label 0, black pixels) that take no room on the
- * disk, with a few bytes written in. The program replaces the C library's read, close and
- * aligned_alloc with its own, which fail the n-th call. */
+ * disk, with a few bytes written in. The program replaces the C library's
+ * aligned_alloc, mmap and pthread_create with its own, which can fail. */
 #include "support.h"
 
+#include "base/thread.h"
 #include "data/dataset.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { RECORDS = 10000, RECORD = 1 + IMAGE_BYTES, WHOLE = RECORDS * RECORD };
@@ -25,24 +28,14 @@ enum { FILES = sizeof names / sizeof names[0] };
 
 /* ---- failing calls --------------------------------------------------------------------------- */
 
+/* Calls so far, and the call that fails, from 1; 0: none. */
 struct failing {
-    int calls;   /* so far */
-    int fail_at; /* the call that fails, from 1; 0: none */
-    int reason;  /* its errno; 0: read says end of file */
-    size_t most; /* bytes that one read gives; 0: all */
+    int calls, fail_at;
 };
-static struct failing reads, allocations;
+static struct failing allocations, maps, threads;
 
 static bool fails(struct failing *calls) {
     return ++calls->calls == calls->fail_at;
-}
-
-ssize_t read(int file, void *out, size_t bytes) {
-    if (fails(&reads)) {
-        errno = reads.reason;
-        return reads.reason == 0 ? 0 : -1;
-    }
-    return syscall(SYS_read, file, out, reads.most != 0 && reads.most < bytes ? reads.most : bytes);
 }
 
 void *aligned_alloc(size_t alignment, size_t bytes) {
@@ -52,12 +45,29 @@ void *aligned_alloc(size_t alignment, size_t bytes) {
     return block;
 }
 
-static enum status open_failing(struct error *error, struct dataset *out, const char *folder,
-                                struct failing read_failing, struct failing alloc_failing) {
-    reads = read_failing, allocations = alloc_failing;
-    enum status status = dataset_open(error, out, folder);
-    reads.fail_at = allocations.fail_at = 0, reads.most = 0;
-    return status;
+/* Only maps of files are counted; the C library does not call this one for its own memory. */
+void *mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset) {
+    if (file >= 0 && fails(&maps)) {
+        errno = ENODEV;
+        return MAP_FAILED;
+    }
+    union {
+        void *symbol;
+        void *(*call)(void *, size_t, int, int, int, off_t);
+    } real = {.symbol = dlsym(RTLD_NEXT, "mmap")};
+    return real.call(address, bytes, protection, flags, file, offset);
+}
+
+/* All threads from the `fail_at`-th on cannot be started. */
+int pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*work)(void *),
+                   void *argument) {
+    union {
+        void *symbol;
+        int (*call)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    } real = {.symbol = dlsym(RTLD_NEXT, "pthread_create")};
+    if (++threads.calls >= threads.fail_at && threads.fail_at != 0)
+        return EAGAIN;
+    return real.call(out, attributes, work, argument);
 }
 
 /* ---- folders with data ----------------------------------------------------------------------- */
@@ -110,7 +120,7 @@ static void bytes_come_to_their_places(void **state) {
         for (int j = 0; j < 3; j++) {
             const struct image_set *part = i < 5 ? &set.train : &set.test;
             int n = (i < 5 ? i * RECORDS : 0) + records[j];
-            const uint8_t *image = part->images + (size_t)n * IMAGE_BYTES;
+            const uint8_t *image = part->images[n];
             assert_int_equal(part->labels[n], i + j);
             assert_int_equal(image[0], 10 * i + j + 1);
             assert_int_equal(image[1], 0);
@@ -118,20 +128,6 @@ static void bytes_come_to_their_places(void **state) {
         }
     dataset_close(&set);
     assert_null(set.train.images);
-}
-
-static void reading_goes_on_after_signals_and_short_reads(void **state) {
-    struct error error;
-    struct dataset set;
-    const uint8_t last = 123;
-    file_poke(in_folder(*state, "test_batch.bin"), WHOLE - 1, &last, 1);
-    assert_succeeded(open_failing(&error, &set, *state,
-                                  (struct failing){.fail_at = 3, .reason = EINTR, .most = 100001},
-                                  (struct failing){0}),
-                     &error);
-    assert_true(reads.calls > 4 * WHOLE / 100001);
-    assert_int_equal(set.test.images[(size_t)RECORDS * IMAGE_BYTES - 1], 123);
-    dataset_close(&set);
 }
 
 static void count_classes(int counts[CLASS_COUNT], const struct image_set *set) {
@@ -175,7 +171,7 @@ static void the_synthetic_set_opens_by_name(void **state) {
     assert_ptr_equal(set.class_names, synthetic_class_names);
     assert_int_equal(set.train.count, 10000);
     assert_int_equal(set.test.count, 2000);
-    assert_memory_not_equal(set.train.images, set.test.images, IMAGE_BYTES);
+    assert_memory_not_equal(set.train.images[0], set.test.images[0], IMAGE_BYTES);
     dataset_close(&set);
 }
 
@@ -206,7 +202,7 @@ static void test_images_alone(void **state) {
     assert_null(test.train.images);
     assert_int_equal(test.test.count, RECORDS);
     assert_int_equal(test.test.labels[0], 7);
-    assert_int_equal(test.test.images[2], 3);
+    assert_int_equal(test.test.images[0][2], 3);
     dataset_close(&test);
     file_put(path, NULL, 5);
     FAILED(dataset_open_test(&error, &test, *state), STATUS_BAD_DATA, &error, path);
@@ -215,7 +211,7 @@ static void test_images_alone(void **state) {
     assert_succeeded(dataset_open_test(&error, &test, "synthetic:3"), &error);
     assert_int_equal(test.train.count, 0);
     assert_int_equal(test.test.count, whole.test.count);
-    assert_memory_equal(test.test.images, whole.test.images,
+    assert_memory_equal(test.test.pixels, whole.test.pixels,
                         (size_t)whole.test.count * IMAGE_BYTES);
     assert_memory_equal(test.test.labels, whole.test.labels, (size_t)whole.test.count);
     dataset_close(&test);
@@ -314,6 +310,27 @@ static void nothing_can_be_remembered(void **state) {
         setenv("XDG_CACHE_HOME", places[i], 1);
         assert_string_equal(name_of(*state), "CIFAR-10 (modified)");
     }
+    unsetenv("XDG_CACHE_HOME");
+}
+
+/* Where no thread can be started, the sums are taken one after the other. */
+static void sums_without_threads(void **state) {
+    char sums[2][2048] = {"", ""};
+    const char *cache = in_folder(*state, "cache");
+    setenv("XDG_CACHE_HOME", cache, 1);
+    for (int i = 0; i < 2; i++) {
+        threads = (struct failing){.fail_at = i == 0 ? 0 : 3};
+        assert_string_equal(name_of(*state), "CIFAR-10 (modified)");
+        assert_int_equal(threads.calls, FILES);
+        threads.fail_at = 0;
+        const char *memory = only_file(in_folder(cache, "train_gpu"));
+        FILE *file = fopen(memory, "r");
+        assert_non_null(file);
+        assert_true(fread(sums[i], 1, sizeof sums[i] - 1, file) > FILES * 32);
+        assert_int_equal(fclose(file), 0);
+        assert_int_equal(unlink(memory), 0);
+    }
+    assert_string_equal(sums[0], sums[1]);
     unsetenv("XDG_CACHE_HOME");
 }
 
@@ -454,35 +471,79 @@ static void a_file_without_rights(void **state) {
     FAILED(status, STATUS_BAD_DATA, &error, path, strerror(EACCES));
 }
 
-/* 100 records a read, 100 reads a file: read 103 is the third of the second file. */
-static void a_read_error(void **state) {
+/* Some file systems cannot map a file. */
+static void a_file_that_cannot_be_mapped(void **state) {
     struct error error;
     struct dataset set;
     int descriptor = lowest_free_descriptor();
-    enum status status = open_failing(
-        &error, &set, *state, (struct failing){.fail_at = 103, .reason = EIO}, (struct failing){0});
-    FAILED(status, STATUS_BAD_DATA, &error, in_folder(*state, "data_batch_2.bin"), "at byte 614600",
-           strerror(EIO));
+    maps = (struct failing){.fail_at = 2};
+    FAILED(dataset_open(&error, &set, *state), STATUS_BAD_DATA, &error,
+           in_folder(*state, "data_batch_2.bin"), "cannot map", strerror(ENODEV));
+    maps.fail_at = 0;
+    assert_null(set.train.images);
     assert_int_equal(lowest_free_descriptor(), descriptor);
 }
 
-static void a_file_that_shrinks(void **state) {
+/* Reads the last image in a thread, as the loader does. */
+static void *read_last(void *argument) {
+    const struct dataset *set = argument;
+    volatile uint8_t last = set->train.images[set->train.count - 1][IMAGE_BYTES - 1];
+    (void)last;
+    return NULL;
+}
+
+/* In a process of its own: opens the set, cuts a file, reads what is gone. Ends with status 0 if it
+ * can. */
+static void read_what_is_gone(const char *folder, const char *log, bool in_thread) {
     struct error error;
     struct dataset set;
-    enum status status =
-        open_failing(&error, &set, *state, (struct failing){.fail_at = 2}, (struct failing){0});
-    FAILED(status, STATUS_BAD_DATA, &error, in_folder(*state, "data_batch_1.bin"), "byte 307300");
+    pthread_t thread;
+    if (freopen(log, "w", stderr) == NULL || dataset_open(&error, &set, folder) != STATUS_OK ||
+        truncate(in_folder(folder, names[4]), 0) != 0)
+        _exit(100);
+    if (!in_thread)
+        read_last(&set);
+    else if (thread_start(&thread, read_last, &set) != 0 || pthread_join(thread, NULL) != 0)
+        _exit(101);
+    _exit(0);
+}
+
+/* Without a handler, and in a thread that blocks the signal, the process would be killed by SIGBUS
+ * without a word. */
+static void a_file_that_shrinks_while_it_is_used(void **state) {
+    const char *log = in_folder(*state, "log");
+    for (int in_thread = 0; in_thread < 2; in_thread++) {
+        char text[4096] = "";
+        int status;
+        file_put(in_folder(*state, names[4]), NULL, WHOLE);
+        pid_t child = fork();
+        if (child == 0)
+            read_what_is_gone(*state, log, in_thread);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), STATUS_BAD_DATA);
+        FILE *file = fopen(log, "r");
+        assert_non_null(file);
+        assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+        assert_int_equal(fclose(file), 0);
+        const char *line = strstr(text, "train_gpu: a data file in '");
+        assert_non_null(line);
+        assert_non_null(strstr(line, *state));
+        assert_non_null(strstr(line, "shorter or unreadable"));
+        assert_int_equal(line[strlen(line) - 1], '\n');
+    }
 }
 
 /* Fails each allocation in turn; the sanitizer's leak check sees what is not released. */
 static void no_memory(void **state) {
-    enum { CIFAR_BLOCKS = 5, SYNTHETIC_BLOCKS = 4 };
+    enum { CIFAR_BLOCKS = 4, SYNTHETIC_BLOCKS = 6 };
     struct error error;
     struct dataset set;
     for (int synthetic = 0; synthetic < 2; synthetic++)
         for (int n = 1; n <= (synthetic ? SYNTHETIC_BLOCKS : CIFAR_BLOCKS); n++) {
-            enum status status = open_failing(&error, &set, synthetic ? "synthetic:1" : *state,
-                                              (struct failing){0}, (struct failing){.fail_at = n});
+            allocations = (struct failing){.fail_at = n};
+            enum status status = dataset_open(&error, &set, synthetic ? "synthetic:1" : *state);
+            allocations.fail_at = 0;
             FAILED(status, STATUS_FAILED, &error, "out of memory");
             assert_int_equal(allocations.calls, n); /* it was the last one tried */
             assert_null(set.train.images);
@@ -501,7 +562,6 @@ int main(void) {
     unsetenv("HOME");
     const struct CMUnitTest tests[] = {
         WITH_DATA(bytes_come_to_their_places),
-        WITH_DATA(reading_goes_on_after_signals_and_short_reads),
         cmocka_unit_test(the_real_set_is_balanced),
         cmocka_unit_test(the_synthetic_set_opens_by_name),
         cmocka_unit_test(names_without_images),
@@ -509,6 +569,7 @@ int main(void) {
         WITH_DATA(sums_are_remembered),
         WITH_DATA(a_damaged_sum_is_corrected),
         WITH_DATA(nothing_can_be_remembered),
+        WITH_DATA(sums_without_threads),
         IN_FOLDER(recognized_folders),
         IN_FOLDER(recognized_files),
         WITH_DATA(broken_links),
@@ -523,8 +584,8 @@ int main(void) {
         WITH_DATA(a_folder_in_place_of_a_file),
         WITH_DATA(a_pipe_in_place_of_a_file),
         WITH_DATA(a_file_without_rights),
-        WITH_DATA(a_read_error),
-        WITH_DATA(a_file_that_shrinks),
+        WITH_DATA(a_file_that_cannot_be_mapped),
+        WITH_DATA(a_file_that_shrinks_while_it_is_used),
         WITH_DATA(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

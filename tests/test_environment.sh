@@ -8,7 +8,8 @@ scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 log=$scratch/log
 names=("OMP_NUM_THREADS is the number of threads" "OMP_NUM_THREADS has the limit of --threads" "--threads overrides it" "OMP_THREAD_LIMIT: the threads that run are reported"
-    "OMP_DYNAMIC changes nothing" "config.json records the threads that run" "an unknown instruction set"
+    "OMP_DYNAMIC changes nothing" "config.json records the threads that run" "info says why so many threads"
+    "the affinity mask limits the threads" "an unknown instruction set"
     "every instruction set that is named runs" "a small stack of the threads" "a small soft limit on the stack is raised"
     "a small hard limit on the stack is refused" "too little memory names the option that helps")
 # shellcheck source=tests/tap.sh
@@ -20,8 +21,8 @@ train() { # OPTIONS...: two steps with everything random on
         --quiet --no-report --force --out "$scratch/run" "$@"
 }
 
-info() { # NAME=VALUE...: the line of the CPU
-    env "$@" "$program" info >"$log" 2>&1 && sed -i '/cpu/!d' "$log"
+info() { # NAME=VALUE...: the lines of the CPU
+    env "$@" "$program" info >"$log" 2>&1 && sed -i '/cpu\|threads/!d' "$log"
 }
 
 echo "1..${#names[@]}"
@@ -37,6 +38,17 @@ info OMP_NUM_THREADS=3 OMP_DYNAMIC=true && grep -q 'CPU, 3 threads, ' "$log"
 report $?
 OMP_THREAD_LIMIT=2 train --threads 4 >"$log" 2>&1 && grep -q '"threads": 2' "$scratch/run/config.json"
 report $?
+info OMP_NUM_THREADS=3 && grep -q '^ *threads 3: OMP_NUM_THREADS$' "$log" &&
+    info OMP_NUM_THREADS=none && grep -q '^ *threads .*processor' "$log"
+report $?
+if [ "$(nproc --all)" -gt 1 ] && command -v taskset >/dev/null; then
+    first=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
+    info taskset -c "$first" && grep -q 'CPU, 1 thread,' "$log" &&
+        grep -Eq 'threads 1: (affinity mask of 1 of [0-9]+|CPU quota of [0-9.]+ of 1) processor' "$log"
+    report $?
+else
+    skip "one processor, or no taskset"
+fi
 
 TRAIN_GPU_CPU=sse9 train >"$log" 2>&1
 [ $? -eq 3 ] && grep -q 'TRAIN_GPU_CPU=sse9: .* set it to .*baseline$' "$log"

@@ -188,20 +188,18 @@ static const struct backend mock = {
 enum { IMAGES = 37, BATCH = 8, BATCHES = 5, EPOCHS = 3 };
 
 static struct image_set make_set(void) {
-    struct image_set set = {.count = IMAGES};
+    struct image_set set;
     struct error error;
-    assert_succeeded(memory_alloc(&error, &set.images, IMAGES, IMAGE_BYTES, "images"), &error);
-    assert_succeeded(memory_alloc(&error, &set.labels, IMAGES, 1, "labels"), &error);
+    assert_succeeded(image_set_make(&error, &set, IMAGES, "images"), &error);
     for (int i = 0; i < IMAGES; i++) {
-        memset(set.images + (size_t)i * IMAGE_BYTES, 5 * i + 1, IMAGE_BYTES);
+        memset(set.pixels + (size_t)i * IMAGE_BYTES, 5 * i + 1, IMAGE_BYTES);
         set.labels[i] = (uint8_t)(i % 10);
     }
     return set;
 }
 
 static void free_set(struct image_set *set) {
-    memory_free(set->images);
-    memory_free(set->labels);
+    image_set_free(set);
 }
 
 /* The hash of batch `index` of an epoch, gathered here. */
@@ -212,8 +210,7 @@ static uint64_t expected_hash(const struct image_set *set, bool shuffle, int epo
     uint8_t labels[BATCH];
     int count = 0;
     for (int i = index * BATCH; i < IMAGES && count < BATCH; i++, count++) {
-        memcpy(images + (size_t)count * IMAGE_BYTES, set->images + (size_t)order[i] * IMAGE_BYTES,
-               IMAGE_BYTES);
+        memcpy(images + (size_t)count * IMAGE_BYTES, set->images[order[i]], IMAGE_BYTES);
         labels[count] = set->labels[order[i]];
     }
     return hash_bytes(images, (size_t)count * IMAGE_BYTES) ^ hash_bytes(labels, (size_t)count);

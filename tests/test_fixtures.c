@@ -159,7 +159,7 @@ static void draw_images(struct image_set *set, uint64_t seed) {
             int square = (channel * 4 + row) * 4 + i % IMAGE_SIDE / 8;
             uint32_t coarse = draw(seed, COARSE, (uint64_t)n, (uint32_t)square) >> 24;
             uint32_t fine = draw(seed, FINE, (uint64_t)n, (uint32_t)i) >> 24;
-            set->images[n * IMAGE_BYTES + i] = (uint8_t)((coarse + fine) / 2);
+            set->pixels[n * IMAGE_BYTES + i] = (uint8_t)((coarse + fine) / 2);
         }
     }
 }
@@ -186,9 +186,7 @@ static void open_trial(struct trial *out, struct fixture *f, const struct recipe
                                           .replay = true};
     const struct loader_options order = {.batch_size = batch};
     *out = (struct trial){.f = f, .learning_rate = (float)setting(file, "learning_rate")};
-    out->set = (struct image_set){.count = images,
-                                  .images = zeroed_bytes((size_t)images * IMAGE_BYTES),
-                                  .labels = zeroed_bytes((size_t)images)};
+    must(f, "image_set_make", image_set_make(&f->error, &out->set, images, "images"));
     draw_images(&out->set, seed);
     assert_succeeded(network_build(&f->error, &network, recipe), &f->error);
     must(f, "model_create",
@@ -201,6 +199,7 @@ static void open_trial(struct trial *out, struct fixture *f, const struct recipe
 static void close_trial(struct trial *trial) {
     feed_destroy(trial->feed);
     model_destroy(trial->model);
+    image_set_free(&trial->set);
 }
 
 /* Runs a step on the next batch; returns its mean loss. */

@@ -51,11 +51,9 @@ static int scene_make(void **state) {
     struct scene *scene;
     assert_succeeded(memory_alloc(&error, &scene, 1, sizeof *scene, "test"), &error);
     *state = scene;
-    scene->set.count = COUNT;
-    assert_succeeded(memory_alloc(&error, &scene->set.images, COUNT, IMAGE_BYTES, "test"), &error);
-    assert_succeeded(memory_alloc(&error, &scene->set.labels, COUNT, 1, "test"), &error);
+    assert_succeeded(image_set_make(&error, &scene->set, COUNT, "test"), &error);
     for (int n = 0; n < COUNT; n++) {
-        image_of(scene->set.images + (size_t)n * IMAGE_BYTES, n);
+        image_of(scene->set.pixels + (size_t)n * IMAGE_BYTES, n);
         scene->set.labels[n] = (uint8_t)(n * 3 % CLASS_COUNT);
     }
     for (int i = 0; i < MAX_SLOTS; i++) {
@@ -73,8 +71,7 @@ static int scene_drop(void **state) {
         memory_free(scene->slots[i].images);
         memory_free(scene->slots[i].labels);
     }
-    memory_free(scene->set.images);
-    memory_free(scene->set.labels);
+    image_set_free(&scene->set);
     memory_free(scene);
     return 0;
 }

@@ -41,8 +41,7 @@ static void open_trial(struct trial *out, struct fixture *f, enum recipe_kind ki
 static void close_trial(struct trial *trial) {
     feed_destroy(trial->feed);
     model_destroy(trial->model);
-    memory_free(trial->set.images);
-    memory_free(trial->set.labels);
+    image_set_free(&trial->set);
 }
 
 /* Passes over the images; returns the loss of the last pass. */

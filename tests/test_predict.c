@@ -65,11 +65,10 @@ static void check_against_counters(float logits[][CLASS_COUNT], const struct ima
 /* Images of one set in another order: image i of the new one is image order[i] of the old one. */
 static struct image_set reordered(struct fixture *f, const struct image_set *set,
                                   const int order[IMAGES]) {
-    struct image_set out = {.count = IMAGES};
-    must(f, "alloc", memory_alloc(&f->error, &out.images, IMAGES, IMAGE_BYTES, "images"));
-    must(f, "alloc", memory_alloc(&f->error, &out.labels, IMAGES, 1, "labels"));
+    struct image_set out;
+    must(f, "alloc", image_set_make(&f->error, &out, IMAGES, "images"));
     for (int i = 0; i < IMAGES; i++) {
-        memcpy(out.images + i * IMAGE_BYTES, set->images + order[i] * IMAGE_BYTES, IMAGE_BYTES);
+        out.images[i] = set->images[order[i]];
         out.labels[i] = set->labels[order[i]];
     }
     return out;
@@ -103,10 +102,8 @@ static void check_network(struct fixture *f, enum recipe_kind kind, enum norm_ki
         for (int i = 0; i < IMAGES; i++)
             check_alike(f, logits[i], first[order[i]]);
     }
-    memory_free(set.images);
-    memory_free(set.labels);
-    memory_free(other.images);
-    memory_free(other.labels);
+    image_set_free(&set);
+    image_set_free(&other);
 }
 
 static void logits(void **state) {
@@ -219,8 +216,7 @@ static void check_scores(struct fixture *f, enum recipe_kind kind, enum norm_kin
         for (int i = 0; i < IMAGES; i++)
             check_alike(f, actual[i], expected[i]);
     }
-    memory_free(set.images);
-    memory_free(set.labels);
+    image_set_free(&set);
 }
 
 static void scores(void **state) {

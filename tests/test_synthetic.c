@@ -17,8 +17,7 @@ static void make(struct image_set *out, uint64_t seed, int first, int count) {
 }
 
 static void drop(struct image_set *set) {
-    memory_free(set->images);
-    memory_free(set->labels);
+    image_set_free(set);
 }
 
 /* ---- what it is ------------------------------------------------------------------------------ */
@@ -36,7 +35,7 @@ static void the_bytes_are_pinned(void **state) {
     for (size_t i = 0; i < sizeof pinned / sizeof pinned[0]; i++) {
         struct image_set set;
         make(&set, pinned[i].seed, pinned[i].first, 1000);
-        uint64_t hash = hash_bytes(set.images, (size_t)set.count * IMAGE_BYTES);
+        uint64_t hash = hash_bytes(set.pixels, (size_t)set.count * IMAGE_BYTES);
         drop(&set);
         if (hash != pinned[i].hash)
             fail_msg("the images of seed %#llx hash to %#018llx",
@@ -50,7 +49,7 @@ static void an_image_is_a_function_of_its_number(void **state) {
     struct image_set whole, part;
     make(&whole, 7, 0, 60);
     make(&part, 7, 33, 20);
-    assert_memory_equal(part.images, whole.images + 33 * IMAGE_BYTES, 20 * IMAGE_BYTES);
+    assert_memory_equal(part.pixels, whole.images[33], 20 * IMAGE_BYTES);
     assert_memory_equal(part.labels, whole.labels + 33, 20);
     drop(&whole);
     drop(&part);
@@ -64,8 +63,7 @@ static void seeds_differ(void **state) {
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         make(&other, others[i], 0, 100);
         for (int n = 0; n < 100; n++)
-            assert_memory_not_equal(one.images + n * IMAGE_BYTES, other.images + n * IMAGE_BYTES,
-                                    IMAGE_BYTES);
+            assert_memory_not_equal(one.images[n], other.images[n], IMAGE_BYTES);
         drop(&other);
     }
     drop(&one);
@@ -78,7 +76,7 @@ static void images_differ(void **state) {
     struct image_set set;
     make(&set, 1, 0, COUNT);
     for (int i = 0; i < COUNT; i++) {
-        hashes[i] = hash_bytes(set.images + (size_t)i * IMAGE_BYTES, IMAGE_BYTES);
+        hashes[i] = hash_bytes(set.images[i], IMAGE_BYTES);
         for (int j = 0; j < i; j++)
             assert_true(hashes[i] != hashes[j]);
     }
@@ -150,7 +148,7 @@ static void learn_means(const struct image_set *train, feature_function *feature
     int counts[CLASS_COUNT] = {0};
     memset(means, 0, sizeof means);
     for (int i = 0; i < train->count; i++) {
-        int size = feature(features, train->images + (size_t)i * IMAGE_BYTES);
+        int size = feature(features, train->images[i]);
         float *mean = means[train->labels[i]];
         float weight = 1.0f / (float)++counts[train->labels[i]];
         for (int j = 0; j < size; j++) /* running mean */
@@ -178,7 +176,7 @@ static double nearest_mean_accuracy(const struct image_set *train, const struct 
     int right = 0;
     learn_means(train, feature);
     for (int i = 0; i < test->count; i++) {
-        int size = feature(features, test->images + (size_t)i * IMAGE_BYTES);
+        int size = feature(features, test->images[i]);
         right += nearest_mean(features, size) == test->labels[i];
     }
     return 100.0 * right / test->count;
@@ -189,11 +187,11 @@ static double nearest_neighbour_accuracy(const struct image_set *train,
                                          const struct image_set *test) {
     int right = 0;
     for (int i = 0; i < test->count; i++) {
-        const uint8_t *a = test->images + (size_t)i * IMAGE_BYTES;
+        const uint8_t *a = test->images[i];
         int label = -1;
         int64_t least = INT64_MAX;
         for (int j = 0; j < train->count; j++) {
-            const uint8_t *b = train->images + (size_t)j * IMAGE_BYTES;
+            const uint8_t *b = train->images[j];
             int distance = 0; /* at most 3072 * 255^2, below 2^31 */
             for (int k = 0; k < IMAGE_BYTES; k++)
                 distance += (a[k] - b[k]) * (a[k] - b[k]);

@@ -81,12 +81,26 @@ static enum status choose_variant(struct error *error, struct variant *out) {
         wanted, names);
 }
 
-/* --threads N, else OMP_NUM_THREADS, else one per core. The OpenMP library ends the program if it
- * cannot start that many, so a wild number in the environment is limited, as the option is. */
-static int threads_wanted(const struct device_options *options) {
+/* The value of OMP_NUM_THREADS, which the OpenMP library has read; 0: none, or none that it takes. */
+static int threads_of_environment(void) {
+    const char *text = getenv("OMP_NUM_THREADS");
+    return text != NULL && strtol(text, NULL, 10) > 0 ? omp_get_max_threads() : 0;
+}
+
+/* --threads N, else OMP_NUM_THREADS, else what the system allows; out->why says which. The OpenMP
+ * library ends the program if it cannot start that many, so a wild number in the environment is
+ * limited, as the option is. */
+static void choose_threads(struct processors *out, const struct device_options *options) {
     enum { MAX_THREADS = 1024 };
-    int wanted = options->threads > 0 ? options->threads : omp_get_max_threads();
-    return wanted < MAX_THREADS ? wanted : MAX_THREADS;
+    const int environment = threads_of_environment();
+    if (options->threads > 0)
+        *out = (struct processors){options->threads, "as asked for"};
+    else if (environment > 0)
+        *out = (struct processors){environment, "OMP_NUM_THREADS"};
+    else
+        processors_find(out, "");
+    if (out->count > MAX_THREADS)
+        out->count = MAX_THREADS;
 }
 
 /* The number of threads that run if `wanted` are requested: OMP_THREAD_LIMIT may allow fewer. */
@@ -109,14 +123,17 @@ static enum status cpu_open(struct error *error, struct device **out,
     if (choose_variant(error, &variant) != STATUS_OK ||
         memory_alloc(error, out, 1, sizeof **out, "the CPU device") != STATUS_OK)
         return error->status;
-    int wanted = threads_wanted(options), threads = threads_running(wanted);
+    struct processors wanted;
+    choose_threads(&wanted, options);
+    int threads = threads_running(wanted.count);
     char limit[64] = "";
-    if (threads < wanted)
-        snprintf(limit, sizeof limit, " (%d requested, but OpenMP allows no more)", wanted);
+    if (threads < wanted.count)
+        snprintf(limit, sizeof limit, " (%d requested, but OpenMP allows no more)", wanted.count);
     (*out)->threads = threads;
     (*out)->poison = poison_wanted();
     (*out)->operations = variant.operations;
     (*out)->instructions = variant.title;
+    memcpy((*out)->why_threads, wanted.why, sizeof wanted.why);
     snprintf((*out)->description, sizeof(*out)->description, "CPU, %d thread%s%s, %s", threads,
              threads == 1 ? "" : "s", limit, variant.title);
     return STATUS_OK;
@@ -132,6 +149,10 @@ static const char *cpu_describe(const struct device *device) {
 
 static int cpu_threads(const struct device *device) {
     return device->threads;
+}
+
+static const char *cpu_why_threads(const struct device *device) {
+    return device->why_threads;
 }
 
 static const char *cpu_arithmetic(const struct device *device) {
@@ -228,6 +249,7 @@ const struct backend cpu_backend = {
     .close = cpu_close,
     .describe = cpu_describe,
     .threads = cpu_threads,
+    .why_threads = cpu_why_threads,
     .arithmetic = cpu_arithmetic,
     .operations = cpu_operations,
     .choice = cpu_choice,

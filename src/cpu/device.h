@@ -3,6 +3,7 @@
 #define CPU_DEVICE_H
 
 #include "backend.h"
+#include "cpu/processors.h"
 
 struct device {
     int threads;
@@ -10,6 +11,7 @@ struct device {
     const struct operations *operations; /* those of the best instruction set that this CPU has */
     const char *instructions;            /* the name of that set */
     char description[128];
+    char why_threads[sizeof((struct processors *)0)->why];
 };
 
 /* The operations, compiled once for each instruction set from src/cpu/simd. */

@@ -97,7 +97,7 @@ static const struct option table[] = {
     {"no-graph", NULL, "GPU: launch each operation separately instead of replaying a CUDA graph (for "
      "debugging)",
      TRAIN | COMPARE, VALUE_NONE, AT(no_graph), NULL, 0, 0},
-    {"threads", "N", "threads of the CPU backend ($OMP_NUM_THREADS, or one per core)",
+    {"threads", "N", "threads of the CPU backend ($OMP_NUM_THREADS, or what the system allows)",
      TRAIN | EVAL | PREDICT | COMPARE, VALUE_INT, AT(device.threads), NULL, 1, 1024},
     {"out", "DIR", "folder for the results (runs/NORM-RECIPE-SEED; compare: runs/compare-RECIPE, with "
      "--runs runs/compared-RECIPE)",

@@ -38,6 +38,13 @@ static json_t *choices_json(const struct backend *backend, struct device *device
     return lines;
 }
 
+/* "2: affinity mask of 2 of 8 processors"; NULL: the backend computes on no host threads. */
+static json_t *threads_json(const struct backend *backend, const struct device *device) {
+    if (backend->threads == NULL)
+        return NULL;
+    return json_sprintf("%d: %s", backend->threads(device), backend->why_threads(device));
+}
+
 /* Adds the devices of a backend, up to the first that does not open; if there is none, the
  * reason. */
 static void add_devices(json_t *devices, const struct backend *backend, const struct options *asked,
@@ -57,8 +64,9 @@ static void add_devices(json_t *devices, const struct backend *backend, const st
             return;
         }
         json_array_append_new(
-            devices, json_pack("{s:s, s:i, s:s, s:o*}", "backend", backend->name, "index", index,
-                               "device", backend->describe(device), "algorithms",
+            devices, json_pack("{s:s, s:i, s:s, s:o*, s:o*}", "backend", backend->name, "index",
+                               index, "device", backend->describe(device), "threads",
+                               threads_json(backend, device), "algorithms",
                                choices_json(backend, device, network, asked->recipe.batch_size)));
         backend->close(device);
     }
@@ -88,6 +96,17 @@ static enum status print_algorithms(struct error *error, const json_t *lines) {
     return STATUS_OK;
 }
 
+/* One device that opened. */
+static enum status print_device(struct error *error, const json_t *device) {
+    const char *threads = text_of(device, "threads");
+    if (output_print(error, "device:    %s:%d: %s\n", text_of(device, "backend"),
+                     (int)json_integer_value(json_object_get(device, "index")),
+                     text_of(device, "device")) != STATUS_OK ||
+        (threads != NULL && output_print(error, "           threads %s\n", threads) != STATUS_OK))
+        return error->status;
+    return print_algorithms(error, json_object_get(device, "algorithms"));
+}
+
 static enum status print_devices(struct error *error, const json_t *devices) {
     for (size_t i = 0; i < json_array_size(devices); i++) {
         const json_t *device = json_array_get(devices, i);
@@ -96,10 +115,7 @@ static enum status print_devices(struct error *error, const json_t *devices) {
             if (output_print(error, "device:    no %s: %s\n", text_of(device, "backend"), reason) !=
                 STATUS_OK)
                 return error->status;
-        } else if (output_print(error, "device:    %s:%d: %s\n", text_of(device, "backend"),
-                                (int)json_integer_value(json_object_get(device, "index")),
-                                text_of(device, "device")) != STATUS_OK ||
-                   print_algorithms(error, json_object_get(device, "algorithms")) != STATUS_OK)
+        } else if (print_device(error, device) != STATUS_OK)
             return error->status;
     }
     return STATUS_OK;

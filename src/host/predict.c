@@ -30,13 +30,11 @@ struct predictions {
 
 static enum status read_images(struct error *error, struct image_set *out,
                                const struct options *options) {
-    size_t count = (size_t)options->word_count;
-    if (memory_alloc(error, &out->images, count, IMAGE_BYTES, "the images") != STATUS_OK ||
-        memory_alloc(error, &out->labels, count, 1, "the images' labels") != STATUS_OK)
+    if (image_set_make(error, out, options->word_count, "the images") != STATUS_OK)
         return error->status;
-    for (; out->count < options->word_count; out->count++)
-        if (image_read(error, out->images + (size_t)out->count * IMAGE_BYTES,
-                       options->words[out->count]) != STATUS_OK)
+    for (int i = 0; i < out->count; i++)
+        if (image_read(error, out->pixels + (size_t)i * IMAGE_BYTES, options->words[i]) !=
+            STATUS_OK)
             return error->status;
     return STATUS_OK;
 }

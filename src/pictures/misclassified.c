@@ -60,7 +60,7 @@ static void draw_mistake(struct canvas *canvas, struct point corner, const struc
     const double side = MISTAKES_IMAGE, below = corner.y + side;
     int predicted = answers_predicted(answers, image), label = answers->labels[image];
     char count[TEXT_CAPACITY];
-    canvas_image(canvas, corner, PIXEL, answers->images + (size_t)image * IMAGE_BYTES);
+    canvas_image(canvas, corner, PIXEL, answers->images[image]);
     canvas_text(canvas, (struct point){corner.x + side, below + 16}, side - 70, &number, "no. %s",
                 text_count(count, image));
     draw_class(canvas, (struct point){corner.x, below + 4}, "predicted",

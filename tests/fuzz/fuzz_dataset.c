@@ -60,7 +60,7 @@ static off_t poke_place(const uint8_t *poke) {
 
 static uint8_t byte_at(const struct image_set *set, off_t offset) {
     off_t record = offset / RECORD, rest = offset % RECORD;
-    return rest == 0 ? set->labels[record] : set->images[record * IMAGE_BYTES + rest - 1];
+    return rest == 0 ? set->labels[record] : set->images[record][rest - 1];
 }
 
 /* A later poke may have changed the same byte, so the file is the reference. */

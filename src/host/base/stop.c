@@ -19,7 +19,7 @@ static const struct {
 };
 enum { SIGNAL_COUNT = sizeof signals / sizeof signals[0] };
 
-/* The only global variable of the program: a signal handler can reach nothing else. */
+/* A global variable, since a signal handler can reach nothing else. */
 static volatile sig_atomic_t stop_signal;
 
 static bool is_urgent(int number) {

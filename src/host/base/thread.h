@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-/* pthread_create with all signals blocked in the new thread. Returns 0 or an errno value. */
+/* pthread_create with all signals but SIGBUS blocked in the new thread. Returns 0 or an errno value. */
 int thread_start(pthread_t *out, void *(*work)(void *), void *argument);
 
 #endif

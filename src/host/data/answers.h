@@ -9,7 +9,7 @@
 /* Borrowed: does not own what its members point to. */
 struct answers {
     int count;
-    const uint8_t *images;          /* [count][3][32][32] */
+    const uint8_t *const *images;   /* [count] of [3][32][32] */
     const uint8_t *labels;          /* [count] */
     const float *probabilities;     /* [count][CLASS_COUNT], 0 to 1 */
     const char *const *class_names; /* [CLASS_COUNT] */

@@ -1,16 +1,19 @@
 /* cifar10.c: the six binary files of CIFAR-10 (https://www.cs.toronto.edu/~kriz/cifar.html):
- * records of a label byte and the pixels. The MD5 of each file, computed while it is read or
- * remembered from an earlier start, is compared with the official one. */
+ * records of a label byte and the pixels. The files are mapped, and only the labels are copied, once
+ * they are known to be valid. The MD5 of each file, remembered from an earlier start or computed by
+ * a thread for each file, is compared with the official one. */
 #include "data/cifar10.h"
 
-#include "base/file_read.h"
+#include "base/file_map.h"
 #include "base/output.h"
+#include "base/thread.h"
 #include "data/checked_files.h"
 #include "data/cifar_folder.h"
-#include "memory.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -18,7 +21,6 @@ enum {
     FILE_RECORDS = 10000,
     RECORD_BYTES = 1 + IMAGE_BYTES,
     FILE_BYTES = FILE_RECORDS * RECORD_BYTES,
-    CHUNK_RECORDS = 100, /* read at once; divides FILE_RECORDS */
 };
 
 struct data_file {
@@ -35,12 +37,22 @@ static const struct data_file train_files[] = {
 static const struct data_file test_file = {"test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"};
 enum { TRAIN_FILES = sizeof train_files / sizeof train_files[0] };
 
-/* A folder being read. */
+/* A file whose sum is to be compared. */
+struct sum_job {
+    const struct data_file *data;
+    struct checked_file now;
+    const struct file_map *map;
+    bool known; /* its sum is remembered, and the official one */
+    bool started;
+    pthread_t thread;
+};
+
+/* A folder being opened. */
 struct folder_reader {
     const char *folder;
-    uint8_t *chunk; /* [CHUNK_RECORDS][RECORD_BYTES] */
     struct checked_files checked;
-    bool modified;
+    struct sum_job jobs[TRAIN_FILES + 1];
+    int job_count;
 };
 
 /* ---- advice ---------------------------------------------------------------------------------- */
@@ -87,101 +99,117 @@ static enum status check_size(struct error *error, const struct file_reader *fil
     return advise_fetching(error, folder);
 }
 
-/* Appends record `number` of the file to the set. */
-static enum status take_record(struct error *error, struct image_set *set, const uint8_t *record,
-                               const struct file_reader *file, int number, const char *folder) {
-    if (record[0] >= CLASS_COUNT) {
-        error_set(error, STATUS_BAD_DATA,
-                  "data file '%s' is damaged: record %d (from 0), byte %d: label %d, above %d",
-                  file->path, number, number * RECORD_BYTES, record[0], CLASS_COUNT - 1);
-        return advise_fetching(error, folder);
-    }
-    set->labels[set->count] = record[0];
-    memcpy(set->images + (size_t)set->count * IMAGE_BYTES, record + 1, IMAGE_BYTES);
-    set->count++;
-    return STATUS_OK;
-}
-
-/* Appends all records to the set, and adds their bytes to `sum` unless it is NULL. */
-static enum status read_records(struct error *error, struct image_set *set, struct md5 *sum,
-                                struct file_reader *file, const struct folder_reader *reader) {
-    for (int first = 0; first < FILE_RECORDS; first += CHUNK_RECORDS) {
-        if (file_read(error, reader->chunk, CHUNK_RECORDS * RECORD_BYTES, file) != STATUS_OK)
-            return error->status;
-        if (sum != NULL)
-            md5_add(sum, reader->chunk, CHUNK_RECORDS * RECORD_BYTES);
-        for (int i = 0; i < CHUNK_RECORDS; i++)
-            if (take_record(error, set, reader->chunk + i * RECORD_BYTES, file, first + i,
-                            reader->folder) != STATUS_OK)
-                return error->status;
+/* Enters the records of file `number` of the set, which is mapped. */
+static enum status enter_records(struct error *error, struct image_set *set, int number,
+                                 const struct file_reader *file, const char *folder) {
+    const int first = number * FILE_RECORDS;
+    const uint8_t *record = set->files[number].bytes;
+    for (int i = 0; i < FILE_RECORDS; i++, record += RECORD_BYTES) {
+        const uint8_t label = record[0];
+        if (label >= CLASS_COUNT) {
+            error_set(error, STATUS_BAD_DATA,
+                      "data file '%s' is damaged: record %d (from 0), byte %d: label %d, above %d",
+                      file->path, i, i * RECORD_BYTES, label, CLASS_COUNT - 1);
+            return advise_fetching(error, folder);
+        }
+        set->labels[first + i] = label;
+        set->images[first + i] = record + 1;
     }
     return STATUS_OK;
 }
 
-/* Compares the file's sum with the official one. */
-static void judge(struct folder_reader *reader, const struct data_file *data, const char *sum) {
-    if (strcmp(sum, data->md5) == 0)
-        return;
-    if (!reader->modified)
-        output_warning("data file '%s/%s' differs from the official one: its MD5 is %s, not %s; "
-                       "the data set is called CIFAR-10 (modified)",
-                       reader->folder, data->name, sum, data->md5);
-    reader->modified = true;
-}
-
-static enum status read_open(struct error *error, struct folder_reader *reader,
-                             struct image_set *set, struct file_reader *file,
-                             const struct data_file *data) {
-    struct checked_file now;
-    struct md5 sum;
-    checked_files_find(&now, &reader->checked, data->name, file->handle);
-    /* Any other sum that is remembered is computed again: the memory may be damaged. */
-    bool known = strcmp(now.md5, data->md5) == 0;
-    md5_begin(&sum);
+static enum status map_open(struct error *error, struct folder_reader *reader,
+                            struct image_set *set, int number, const struct file_reader *file,
+                            const struct data_file *data) {
+    struct sum_job *job = &reader->jobs[reader->job_count];
+    struct file_map *map = &set->files[number];
     if (check_size(error, file, reader->folder) != STATUS_OK ||
-        read_records(error, set, known ? NULL : &sum, file, reader) != STATUS_OK)
+        file_map(error, map, file) != STATUS_OK ||
+        enter_records(error, set, number, file, reader->folder) != STATUS_OK)
         return error->status;
-    if (!known) {
-        md5_finish(now.md5, &sum);
-        checked_files_put(&reader->checked, &now);
-    }
-    judge(reader, data, now.md5);
+    *job = (struct sum_job){.data = data, .map = map};
+    checked_files_find(&job->now, &reader->checked, data->name, file->handle);
+    /* Any other sum that is remembered is computed again: the memory may be damaged. */
+    job->known = strcmp(job->now.md5, data->md5) == 0;
+    reader->job_count++;
     return STATUS_OK;
 }
 
-/* Appends the file's records to the set, which has room for them. */
-static enum status read_file(struct error *error, struct folder_reader *reader,
-                             struct image_set *set, const struct data_file *data) {
+/* Opens file `number` of the set and enters its records. */
+static enum status open_file(struct error *error, struct folder_reader *reader,
+                             struct image_set *set, int number, const struct data_file *data) {
     char path[PATH_CAPACITY];
     struct file_reader file;
     if (path_join(error, path, reader->folder, data->name) != STATUS_OK)
         return error->status;
     if (file_open(error, &file, path, "data file") != STATUS_OK)
         return cannot_open(error, &file, reader->folder);
-    enum status status = read_open(error, reader, set, &file, data);
+    enum status status = map_open(error, reader, set, number, &file, data);
     file_close(&file);
     return status;
 }
 
-/* ---- the sets -------------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 
-static enum status set_alloc(struct error *error, struct image_set *set, int file_count) {
-    size_t count = (size_t)file_count * FILE_RECORDS;
-    if (memory_alloc(error, &set->images, count, IMAGE_BYTES, "CIFAR-10 images") != STATUS_OK)
-        return error->status;
-    return memory_alloc(error, &set->labels, count, 1, "CIFAR-10 labels");
+static void *take_sum(void *argument) {
+    struct sum_job *job = argument;
+    struct md5 sum;
+    md5_begin(&sum);
+    md5_add(&sum, job->map->bytes, job->map->size);
+    md5_finish(job->now.md5, &sum);
+    return NULL;
 }
 
-static enum status read_sets(struct error *error, struct folder_reader *reader,
+/* Takes the sums that are not known, each in a thread of its own if it can be had. */
+static void take_sums(struct folder_reader *reader) {
+    for (int i = 0; i < reader->job_count; i++) {
+        struct sum_job *job = &reader->jobs[i];
+        if (job->known)
+            continue;
+        job->started = thread_start(&job->thread, take_sum, job) == 0;
+        if (!job->started)
+            take_sum(job);
+    }
+    for (int i = 0; i < reader->job_count; i++)
+        if (reader->jobs[i].started && pthread_join(reader->jobs[i].thread, NULL) != 0)
+            abort(); /* it fails only if misused */
+}
+
+/* Compares all sums with the official ones, and remembers them. Returns whether one differs; a
+ * warning names the first such file. */
+static bool differs(struct folder_reader *reader) {
+    bool modified = false;
+    take_sums(reader);
+    for (int i = 0; i < reader->job_count; i++) {
+        const struct sum_job *job = &reader->jobs[i];
+        if (!job->known)
+            checked_files_put(&reader->checked, &job->now);
+        if (strcmp(job->now.md5, job->data->md5) == 0)
+            continue;
+        if (!modified)
+            output_warning(
+                "data file '%s/%s' differs from the official one: its MD5 is %s, not %s; "
+                "the data set is called CIFAR-10 (modified)",
+                reader->folder, job->data->name, job->now.md5, job->data->md5);
+        modified = true;
+    }
+    checked_files_save(&reader->checked);
+    return modified;
+}
+
+/* ---- the sets -------------------------------------------------------------------------------- */
+
+static enum status open_sets(struct error *error, struct folder_reader *reader,
                              struct image_set *train, struct image_set *test, bool with_train) {
-    if (with_train && set_alloc(error, train, TRAIN_FILES) != STATUS_OK)
+    if (with_train && image_set_make_list(error, train, TRAIN_FILES * FILE_RECORDS,
+                                          "the list of training images") != STATUS_OK)
         return error->status;
     for (int i = 0; i < TRAIN_FILES && with_train; i++)
-        if (read_file(error, reader, train, &train_files[i]) != STATUS_OK)
+        if (open_file(error, reader, train, i, &train_files[i]) != STATUS_OK)
             return error->status;
-    if (set_alloc(error, test, 1) != STATUS_OK)
+    if (image_set_make_list(error, test, FILE_RECORDS, "the list of test images") != STATUS_OK)
         return error->status;
-    return read_file(error, reader, test, &test_file);
+    return open_file(error, reader, test, 0, &test_file);
 }
 
 /* Tells a missing folder, or a file given as the folder, from a folder that lacks a file. */
@@ -200,17 +228,18 @@ static enum status check_folder(struct error *error, const char *folder) {
     return advise_other_data(error);
 }
 
-enum status cifar10_read(struct error *error, struct image_set *train, struct image_set *test,
+enum status cifar10_open(struct error *error, struct image_set *train, struct image_set *test,
                          bool *modified, const char *folder, bool with_train) {
     struct folder_reader reader = {.folder = folder};
     if (check_folder(error, folder) != STATUS_OK ||
-        memory_alloc(error, &reader.chunk, CHUNK_RECORDS, RECORD_BYTES, "reading CIFAR-10") !=
-            STATUS_OK)
+        file_map_guard(error,
+                       "a data file in '%s' has become shorter or unreadable while it was in use; "
+                       "restore it and start again: what a run had saved is kept",
+                       folder) != STATUS_OK)
         return error->status;
     checked_files_open(&reader.checked, folder);
-    enum status status = read_sets(error, &reader, train, test, with_train);
-    checked_files_save(&reader.checked);
-    memory_free(reader.chunk);
-    *modified = reader.modified;
-    return status;
+    if (open_sets(error, &reader, train, test, with_train) != STATUS_OK)
+        return error->status;
+    *modified = differs(&reader);
+    return STATUS_OK;
 }

@@ -2,7 +2,6 @@
 #include "data/dataset.h"
 
 #include "data/cifar10.h"
-#include "memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,7 +34,7 @@ static enum status open_cifar(struct error *error, struct dataset *out, const ch
     bool modified = false;
     *out = dataset_named(cifar_name);
     enum status status =
-        cifar10_read(error, &out->train, &out->test, &modified, folder, with_train);
+        cifar10_open(error, &out->train, &out->test, &modified, folder, with_train);
     if (modified)
         out->name = modified_name;
     return status;
@@ -82,13 +81,8 @@ enum status dataset_open_test(struct error *error, struct dataset *out, const ch
     return open_parts(error, out, where, false);
 }
 
-static void set_free(struct image_set *set) {
-    memory_free(set->images);
-    memory_free(set->labels);
-}
-
 void dataset_close(struct dataset *dataset) {
-    set_free(&dataset->train);
-    set_free(&dataset->test);
+    image_set_free(&dataset->train);
+    image_set_free(&dataset->test);
     *dataset = (struct dataset){.name = NULL};
 }

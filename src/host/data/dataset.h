@@ -1,19 +1,13 @@
-/* dataset.h: images and labels in host memory: CIFAR-10 from its six binary files, or the built-in
+/* dataset.h: a training set and a test set in host memory: CIFAR-10 from its six binary files, or the built-in
  * synthetic set. */
 #ifndef DATASET_H
 #define DATASET_H
 
+#include "data/image_set.h"
 #include "error.h"
-#include "image_format.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-struct image_set {
-    int count;
-    uint8_t *images; /* [count][3][32][32] */
-    uint8_t *labels; /* [count], below CLASS_COUNT */
-};
 
 struct dataset {
     const char *name;               /* as all output shows it: "CIFAR-10", "synthetic", or, if a
@@ -31,10 +25,11 @@ struct dataset dataset_named(const char *name);
 /* Whether `where` is "synthetic:SEED" with a decimal 64-bit seed, which goes to *seed. */
 bool dataset_is_synthetic(uint64_t *seed, const char *where);
 
-/* Reads the set that `where` names: "synthetic:SEED", or a folder with data_batch_1.bin ...
+/* Opens the set that `where` names: "synthetic:SEED", or a folder with data_batch_1.bin ...
  * data_batch_5.bin and test_batch.bin in the CIFAR-10 binary format
  * (https://www.cs.toronto.edu/~kriz/cifar.html): 10,000 records per file, each a label byte and
- * 3072 pixel bytes. If a file is not the official one, the set is "CIFAR-10 (modified)", with a
+ * 3072 pixel bytes. These files are mapped and must not be changed while the set is open
+ * (file_map.h). If a file is not the official one, the set is "CIFAR-10 (modified)", with a
  * warning. The synthetic set has 10,000 training images and, following them, 2,000 test images. On
  * failure *out is empty. Errors: STATUS_BAD_DATA, naming the file and the byte of a bad label;
  * STATUS_FAILED: no memory. */
@@ -48,7 +43,7 @@ enum status dataset_open_test(struct error *error, struct dataset *out, const ch
 void dataset_close(struct dataset *dataset);
 
 /* Fills one set of `count` images of the synthetic data set (synthetic.c), starting with image
- * number `first` of the seed's endless sequence; allocates out->images and out->labels. An image
+ * number `first` of the seed's endless sequence. An image
  * depends only on the seed and its number; its class is the number mod 10, so any ten in a row are
  * balanced. Errors: STATUS_FAILED: no memory; *out is then empty. */
 enum status synthetic_fill(struct error *error, struct image_set *out, uint64_t seed, int first,

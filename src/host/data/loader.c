@@ -98,8 +98,7 @@ static void fill(struct loader *loader, const struct task *task) {
     slot->count = rest < loader->options.batch_size ? rest : loader->options.batch_size;
     for (int i = 0; i < slot->count; i++) {
         int32_t image = loader->order[first + i];
-        memcpy(slot->images + (size_t)i * IMAGE_BYTES, set->images + (size_t)image * IMAGE_BYTES,
-               IMAGE_BYTES);
+        memcpy(slot->images + (size_t)i * IMAGE_BYTES, set->images[image], IMAGE_BYTES);
         slot->labels[i] = set->labels[image];
     }
 }

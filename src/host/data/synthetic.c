@@ -191,17 +191,11 @@ static void add_noise(uint8_t *pixels, int noise, uint64_t seed, int image) {
 
 enum status synthetic_fill(struct error *error, struct image_set *out, uint64_t seed, int first,
                            int count) {
-    *out = (struct image_set){.count = count};
-    if (memory_alloc(error, &out->images, (size_t)count, IMAGE_BYTES, "synthetic images") !=
-            STATUS_OK ||
-        memory_alloc(error, &out->labels, (size_t)count, 1, "synthetic labels") != STATUS_OK) {
-        memory_free(out->images);
-        *out = (struct image_set){.count = 0};
+    if (image_set_make(error, out, count, "synthetic images") != STATUS_OK)
         return error->status;
-    }
     for (int i = 0; i < count; i++) {
         struct scene scene = draw_scene(seed, first + i);
-        uint8_t *pixels = out->images + (size_t)i * IMAGE_BYTES;
+        uint8_t *pixels = out->pixels + (size_t)i * IMAGE_BYTES;
         paint(pixels, &scene);
         add_noise(pixels, scene.noise, seed, first + i);
         out->labels[i] = (uint8_t)scene.figure;

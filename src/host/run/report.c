@@ -1,5 +1,5 @@
 /* report.c: writes report.md and its pictures for a finished run. The epochs come from
- * metrics.jsonl, so the report of a resumed run has all of them; the rest comes from one more
+ * metrics.jsonl, so the report of a resumed run has all of them; the rest comes from the last
  * evaluation. */
 #include "run/report.h"
 
@@ -22,9 +22,8 @@ static const char report_name[] = "report.md";
 /* ---- the network's answers ------------------------------------------------------------------- */
 
 /* Fills *out. The caller releases out->probabilities with memory_free. */
-static enum status evaluate_answers(struct error *error, struct answers *out, struct score *score,
-                                    const struct run_description *run, struct model *model,
-                                    struct feed *feed) {
+static enum status make_answers(struct error *error, struct answers *out,
+                                const struct run_description *run, const float *logits) {
     const struct image_set *set = &run->dataset->test;
     float *values;
     *out = (struct answers){.count = set->count,
@@ -35,11 +34,9 @@ static enum status evaluate_answers(struct error *error, struct answers *out, st
                      "the probabilities of the test images") != STATUS_OK)
         return error->status;
     out->probabilities = values;
-    if (evaluate(error, score, values, model, feed) != STATUS_OK)
-        return error->status;
-    for (int i = 0; i < set->count; i++, values += CLASS_COUNT) {
+    for (int i = 0; i < set->count; i++, values += CLASS_COUNT, logits += CLASS_COUNT) {
         double probabilities[CLASS_COUNT];
-        softmax(probabilities, values);
+        softmax(probabilities, logits);
         for (int c = 0; c < CLASS_COUNT; c++)
             values[c] = (float)probabilities[c];
     }
@@ -92,8 +89,9 @@ static enum status write_text(struct error *error, const struct report_text *rep
 }
 
 enum status report_write(struct error *error, const struct run_description *run,
-                         const struct run_state *state, struct model *model, struct feed *feed) {
-    struct report_text report = {.run = run, .state = state};
+                         const struct run_state *state, const struct score *score,
+                         const float *logits) {
+    struct report_text report = {.run = run, .state = state, .score = *score};
     struct epoch_metrics *epochs = NULL;
     char metrics[PATH_CAPACITY];
     enum status status = run_folder_metrics_path(error, metrics, run->options->out);
@@ -101,7 +99,7 @@ enum status report_write(struct error *error, const struct run_description *run,
         status = metrics_read(error, &epochs, &report.epoch_count, metrics);
     report.epochs = epochs;
     if (status == STATUS_OK)
-        status = evaluate_answers(error, &report.answers, &report.score, run, model, feed);
+        status = make_answers(error, &report.answers, run, logits);
     if (status == STATUS_OK)
         status = draw_pictures(error, &report);
     if (status == STATUS_OK)

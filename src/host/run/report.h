@@ -3,19 +3,19 @@
 #define REPORT_H
 
 #include "error.h"
-#include "model/feed.h"
-#include "model/model.h"
+#include "model/evaluate.h"
 #include "run/run.h"
 
 #include <stdbool.h>
 
-/* Evaluates the model, which has the final weights, on the images of `feed` once more, and writes
- * curves.png, confusion.png, misclassified.png (with further pages if --misclassified asks for
- * more) and report.md into the run's folder, each whole or not at all. If the program cannot draw,
- * a note says so, and only report.md is written. Errors: STATUS_FAILED; STATUS_BAD_DATA:
- * metrics.jsonl cannot be read. */
+/* Writes curves.png, confusion.png, misclassified.png (with further pages if --misclassified asks
+ * for more) and report.md into the run's folder, each whole or not at all. `score` and `logits`
+ * [test images][CLASS_COUNT] are the result of the final weights on the test images. If the program
+ * cannot draw, a note says so, and only report.md is written. Errors: STATUS_FAILED;
+ * STATUS_BAD_DATA: metrics.jsonl cannot be read. */
 enum status report_write(struct error *error, const struct run_description *run,
-                         const struct run_state *state, struct model *model, struct feed *feed);
+                         const struct run_state *state, const struct score *score,
+                         const float *logits);
 
 /* Sets *out to whether the folder holds a report.md. Errors: STATUS_USAGE: its path is too long. */
 enum status report_is_there(struct error *error, bool *out, const char *folder);

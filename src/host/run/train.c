@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/stop.h"
+#include "memory.h"
 #include "model/evaluate.h"
 #include "model/feed.h"
 #include "model/model.h"
@@ -40,7 +41,8 @@ struct training {
     char checkpoint[PATH_CAPACITY]; /* its path */
     double run_began, epoch_began;  /* clock_seconds, as if there had been no interruption */
     double saved;                   /* clock_seconds of the last checkpoint */
-    int64_t saved_step;             /* step of the last checkpoint */
+    float *logits;      /* [test images][CLASS_COUNT], of the last evaluation, for the report */
+    int64_t saved_step; /* step of the last checkpoint */
 };
 
 /* ---- setting up ------------------------------------------------------------------------------ */
@@ -181,6 +183,7 @@ static void tear_down(struct training *training) {
     feed_destroy(training->test_feed);
     feed_destroy(training->train_feed);
     model_destroy(training->model);
+    memory_free(training->logits);
     device_close(&training->device);
 }
 
@@ -310,11 +313,25 @@ static enum status train_epoch(struct error *error, struct training *training) {
     return STATUS_OK;
 }
 
+/* Evaluates the test images; keeps their logits if the report will need them. */
+static enum status evaluate_test(struct error *error, struct training *training, bool last) {
+    const struct run_description *run = &training->run;
+    if (last && !run->options->no_report &&
+        memory_alloc(error, &training->logits, (size_t)run->dataset->test.count,
+                     CLASS_COUNT * sizeof *training->logits,
+                     "the results of the test images") != STATUS_OK)
+        return error->status;
+    return evaluate(error, &training->now.test, training->logits, training->model,
+                    training->test_feed);
+}
+
 static enum status evaluate_epoch(struct error *error, struct training *training) {
     double start = clock_seconds();
+    struct run_state next = training->at; /* as record_epoch leaves it */
+    next.epoch++;
+    next.batch = 0;
     progress_evaluating(&training->progress);
-    if (evaluate(error, &training->now.test, NULL, training->model, training->test_feed) !=
-        STATUS_OK)
+    if (evaluate_test(error, training, run_ended(&next, training->run.options)) != STATUS_OK)
         return error->status;
     training->now.eval_seconds = clock_seconds() - start;
     return check_loss(error, training, "test", training->now.test.loss);
@@ -359,9 +376,11 @@ static enum status record_epoch(struct error *error, struct training *training) 
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
+/* A run that had ended when it was resumed is evaluated now. */
 static enum status write_report(struct error *error, struct training *training) {
-    if (report_write(error, &training->run, &training->at, training->model, training->test_feed) !=
-        STATUS_OK)
+    if ((training->logits == NULL && evaluate_test(error, training, true) != STATUS_OK) ||
+        report_write(error, &training->run, &training->at, &training->now.test, training->logits) !=
+            STATUS_OK)
         return error->status;
     return run_folder_show_mistakes(error, &training->folder, training->at.step);
 }
@@ -409,7 +428,7 @@ enum status train(struct error *error, const struct options *options) {
     struct dataset dataset = {0};
     struct network network;
     bool unfinished;
-    /* cheap checks before 180 MB are read */
+    /* cheap checks before 180 MB are checked */
     if (network_build(error, &network, &options->recipe) != STATUS_OK ||
         check_folder(error, &unfinished, options) != STATUS_OK ||
         dataset_open(error, &dataset, options->data) != STATUS_OK)

@@ -45,8 +45,7 @@ static void run_open(struct run *run, enum recipe_kind kind, enum norm_kind norm
 static void run_close(struct run *run) {
     feed_destroy(run->feed);
     model_destroy(run->model);
-    memory_free(run->set.images);
-    memory_free(run->set.labels);
+    image_set_free(&run->set);
     cuda_backend.close(run->device);
 }
 
