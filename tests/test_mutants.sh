@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # test_mutants.sh: puts faults into a copy of the CUDA backend, one at a time. For each, a test on the stand-in must
-# fail and say why. Builds in a copy of build/sim, so that only the changed file is compiled. Prints TAP (tests/run).
+# fail and say why. Builds in a copy of build/sim, so that only what changed is compiled. Prints TAP (tests/run).
 set -u
 [ -d build/sim/src/kernels ] || {
     printf '1..1\nok 1 # SKIP mutants: no build/sim (make test builds it)\n'
@@ -19,9 +19,12 @@ report() { # NAME STATUS-OF-THE-CHECK
     grep -E "ERROR|cudasim|error" log | head -n 8 | sed 's/^/# /'
 }
 
-build_and_run() { # TEST
+# The test runs until its output matches the pattern, or to its end. Its output is in log.
+build_and_run() { # TEST PATTERN
     make --no-print-directory MODE=sim OUT=build/sim "build/sim/tests/$1" >log 2>&1 || return 250
-    { TEST_BACKEND=cuda timeout 120 "build/sim/tests/$1" >log 2>&1; } 2>aborted
+    { TEST_BACKEND=cuda timeout 120 stdbuf -oL "build/sim/tests/$1" 2>&1; } 2>aborted |
+        awk -v pattern="$2" '{ print } $0 ~ pattern { exit }' >log
+    return "${PIPESTATUS[0]}"
 }
 
 # Replaces LINE by OTHER in FILE and expects TEST to fail with a message that matches PATTERN.
@@ -34,15 +37,17 @@ mutant() { # NAME FILE LINE OTHER TEST PATTERN
     fi
     awk -v line="$3" -v other="$4" 'at = index($0, line) { $0 = substr($0, 1, at - 1) other substr($0, at + length(line)) } 1' \
         "$root/$2" >"$2"
-    build_and_run "$5"
+    build_and_run "$5" "$6"
     status=$?
     [ "$status" -ne 0 ] && [ "$status" -ne 250 ] && [ "$status" -ne 124 ] && grep -qE -- "$6" log
     report "$1" $?
-    cp "$root/$2" "$2"
+    cp -p "$root/$2" "$2" # with its old time, so that the old objects are still good
+    rm -rf build/sim/src/kernels build/sim/libtrain.a && cp -a objects build/sim/src/kernels
 }
 
-build_and_run test_device
+build_and_run test_device '^never$'
 report "the unchanged copy passes" $?
+cp -a build/sim/src/kernels objects
 mutant "a missing barrier" src/kernels/reduce.cuh '__syncthreads();' '' test_norm 'cudasim: .*before any thread of the block wrote it'
 mutant "a tail off by one" src/kernels/sgd.cu 'i < a.count; i++' 'i <= a.count; i++' test_sgd_input \
     'velocity: 1 of [0-9]+ are wrong'

@@ -17,7 +17,7 @@ constexpr size_t SHARED_WITHOUT_OPT_IN = 48 * 1024;
 
 struct kernel_state {
     std::map<const void *, size_t> opted_in; // dynamic shared memory, by kernel
-    bool reverse_known = false, reverse = true;
+    bool reverse_known = false, reverse = true, known = false;
     bool runs = false;                     // some work
     std::thread::id thread;                // that runs it
     const kernel_launch *kernel = nullptr; // null: other work
@@ -103,7 +103,7 @@ void run_grid(const kernel_launch &launch, bool reverse) {
 }
 
 void run_kernel(const kernel_launch &launch) {
-    bool twice = runs_in_reverse();
+    bool twice = runs_in_reverse() && !the().known;
     gridDim = launch.grid;
     blockDim = launch.block;
     begin_work(&launch, launch.name, twice);
@@ -133,6 +133,10 @@ bool work_runs_in_this_thread() {
 
 bool work_runs_twice() {
     return runs_in_reverse();
+}
+
+void kernels_are_known(bool known) {
+    the().known = known;
 }
 
 std::string who_runs() {

@@ -217,6 +217,8 @@ void run_work(const std::string &name, const std::function<void()> &work);
 std::string who_runs();
 bool work_runs_in_this_thread();
 bool work_runs_twice(); // cudasim_set_reverse
+// Whether the kernels that follow have run in both orders before, with the same arguments.
+void kernels_are_known(bool known);
 
 // Runs a block of the launch, its threads in order or in reverse order.
 void run_block(const kernel_launch &launch, uint3 index, bool reverse);
