@@ -81,7 +81,7 @@ static enum status upload_batch(struct error *error, struct bench *bench, int ba
     struct dataset owner = {.train = set};
     memcpy(bench->host, &state, sizeof state);
     memcpy(bench->host + LABELS_OFFSET, set.labels, (size_t)batch);
-    memcpy(bench->host + images_offset(batch), set.images, (size_t)batch * IMAGE_BYTES);
+    memcpy(bench->host + images_offset(batch), set.pixels, (size_t)batch * IMAGE_BYTES);
     dataset_close(&owner);
     if (bench->backend->upload(error, bench->device, STREAM_COMPUTE, bench->memory, bench->host,
                                images_offset(batch) + (size_t)batch * IMAGE_BYTES))

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHANNELS = 1, SIDE = 32, PIXELS = 256, HALF = PIXELS / 2 };
+enum { CHANNELS = 1, CONV_CHANNELS = 16, SIDE = 32, PIXELS = 256, HALF = PIXELS / 2 };
 
 /* An operation on maps of `pixels` pixels, SIDE in a row; `option` says which of its forms. */
 typedef enum status operation_call(struct fixture *f, int pixels, int option);
@@ -85,7 +85,10 @@ static float weight[CHANNELS * PIXELS], bias[CHANNELS * PIXELS];
 static float weight_gradient[CHANNELS * PIXELS], bias_gradient[CHANNELS * PIXELS];
 static float statistics[4][CHANNELS];
 static uint8_t code[CHANNELS * PIXELS];
-static float workspace[4 * CHANNELS * PIXELS];
+static float workspace[4 * CHANNELS * PIXELS], conv_workspace[1 << 18];
+static float conv_x[CONV_CHANNELS * PIXELS], conv_y[CONV_CHANNELS * PIXELS];
+static float filters[CONV_CHANNELS * CONV_CHANNELS * 9],
+    filter_gradient[CONV_CHANNELS * CONV_CHANNELS * 9];
 static const struct step_state state = {.learning_rate = 0.1f};
 
 /* Forms of a norm. */
@@ -154,6 +157,28 @@ static enum status pool_backward(struct fixture *f, int pixels, int with_skip) {
     return f->ops->pool_backward(&f->error, f->device, &a);
 }
 
+/* Of a 3x3 convolution with enough channels for Winograd's algorithm. */
+enum { FORWARD, DATA, FILTER };
+
+static enum status conv(struct fixture *f, int pixels, int pass) {
+    struct conv_args a = {.batch = 1,
+                          .in_channels = CONV_CHANNELS,
+                          .out_channels = CONV_CHANNELS,
+                          .height = pixels / SIDE,
+                          .width = SIDE,
+                          .kernel = 3,
+                          .padding = 1,
+                          .x = conv_x,
+                          .weight = filters,
+                          .y = conv_y,
+                          .dy = conv_y,
+                          .dx = pass == DATA ? conv_x : NULL,
+                          .dweight = pass == FILTER ? filter_gradient : NULL,
+                          .workspace = conv_workspace};
+    return pass == FORWARD ? f->ops->conv_forward(&f->error, f->device, &a)
+                           : f->ops->conv_backward(&f->error, f->device, &a);
+}
+
 static struct average_args average_args(int pixels) {
     return (struct average_args){.batch = 1,
                                  .channels = CHANNELS,
@@ -198,23 +223,26 @@ static const struct {
     int option;
     double limits[3];
 } operations[] = {
-    {"batch norm forward", norm_forward, BATCH_NORM, {36, 36, 44}},
-    {"batch norm forward, ReLU after", norm_forward, BATCH_NORM | AFTER, {30, 30, 36}},
-    {"batch norm backward", norm_backward, BATCH_NORM, {30, 30, 40}},
-    {"batch norm backward, ReLU after", norm_backward, BATCH_NORM | AFTER, {38, 38, 48}},
-    {"group norm forward", norm_forward, 0, {36, 36, 44}},
-    {"group norm forward, ReLU after", norm_forward, AFTER, {30, 30, 36}},
-    {"group norm forward, dropout", norm_forward, DROPOUT, {90, 95, 115}},
-    {"group norm backward", norm_backward, 0, {30, 30, 40}},
-    {"group norm backward, ReLU after", norm_backward, AFTER, {38, 38, 48}},
-    {"group norm backward, dropout", norm_backward, DROPOUT, {85, 90, 97}},
-    {"layer norm forward", norm_forward, PER_ELEMENT, {40, 40, 48}},
-    {"layer norm forward, ReLU after", norm_forward, PER_ELEMENT | AFTER, {32, 32, 40}},
+    {"batch norm forward", norm_forward, BATCH_NORM, {30, 30, 37}},
+    {"batch norm forward, ReLU after", norm_forward, BATCH_NORM | AFTER, {22, 22, 28}},
+    {"batch norm backward", norm_backward, BATCH_NORM, {26, 27, 39}},
+    {"batch norm backward, ReLU after", norm_backward, BATCH_NORM | AFTER, {35, 35, 47}},
+    {"group norm forward", norm_forward, 0, {30, 30, 37}},
+    {"group norm forward, ReLU after", norm_forward, AFTER, {22, 22, 28}},
+    {"group norm forward, dropout", norm_forward, DROPOUT, {46, 88, 107}},
+    {"group norm backward", norm_backward, 0, {26, 27, 39}},
+    {"group norm backward, ReLU after", norm_backward, AFTER, {35, 35, 47}},
+    {"group norm backward, dropout", norm_backward, DROPOUT, {42, 86, 108}},
+    {"layer norm forward", norm_forward, PER_ELEMENT, {33, 33, 42}},
+    {"layer norm forward, ReLU after", norm_forward, PER_ELEMENT | AFTER, {25, 25, 32}},
     {"layer norm backward", norm_backward, PER_ELEMENT, {100, 110, 115}},
     {"layer norm backward, ReLU after", norm_backward, PER_ELEMENT | AFTER, {110, 120, 125}},
-    {"pool forward", pool_forward, 0, {75, 31, 27}},
-    {"pool forward with skip", pool_forward, 1, {105, 50, 52}},
-    {"pool backward", pool_backward, 0, {70, 29, 20}},
+    {"convolution forward", conv, FORWARD, {4000, 4600, 6100}},
+    {"convolution backward to x", conv, DATA, {4000, 4600, 6100}},
+    {"convolution backward to the filters", conv, FILTER, {4300, 5400, 6500}},
+    {"pool forward", pool_forward, 0, {44, 41, 46}},
+    {"pool forward with skip", pool_forward, 1, {63, 57, 62}},
+    {"pool backward", pool_backward, 0, {65, 52, 49}},
     {"average forward", average_forward, 0, {6, 6, 8}},
     {"average backward", average_backward, 0, {6, 6, 6}},
     {"SGD", sgd, 0, {14, 14, 23}},

@@ -35,6 +35,11 @@ plane_total(const float *x, int pixels, float mean, bool squared, bool relu_firs
             u = (relu_first ? relu_lanes(u) : u) - mean;
             sum[j] += squared ? u * u : u;
         }
+    for (; i + LANES <= pixels; i += LANES) {
+        vector u = vector_load(x + i);
+        u = (relu_first ? relu_lanes(u) : u) - mean;
+        sum[0] += squared ? u * u : u;
+    }
     float total = vector_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
     for (; i < pixels; i++) {
         float u = (relu_first ? relu(x[i]) : x[i]) - mean;
@@ -129,6 +134,11 @@ plane_gradient_totals(const float *dv, const float *x, int pixels, float mean, b
             d[j] += gradient;
             d_hat[j] += gradient * ((relu_first ? relu_lanes(u) : u) - mean);
         }
+    for (; i + LANES <= pixels; i += LANES) {
+        vector u = vector_load(x + i), gradient = vector_load(dv + i);
+        d[0] += gradient;
+        d_hat[0] += gradient * ((relu_first ? relu_lanes(u) : u) - mean);
+    }
     struct plane_sums totals = {vector_sum((d[0] + d[1]) + (d[2] + d[3])),
                                 vector_sum((d_hat[0] + d_hat[1]) + (d_hat[2] + d_hat[3]))};
     for (; i < pixels; i++) {

@@ -37,7 +37,7 @@ static struct plan plan_of(const struct winograd_job *job) {
 
 /* Measured for the 3x3 convolutions of the networks (bench/README.md). */
 bool NAME(winograd_pays)(const struct winograd_job *job) {
-    return job->g.kernel == 3 && job->channels >= 16 && job->out_channels >= 16 &&
+    return job->g.kernel == 3 && fills_lanes(job->channels) && fills_lanes(job->out_channels) &&
            job->g.out_width > 1 && job->g.out_height > 1;
 }
 

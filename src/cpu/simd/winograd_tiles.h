@@ -38,6 +38,12 @@ static inline struct side side_of(int channels, int columns, int rows, int tiles
     return side;
 }
 
+/* Whether a pass pays for maps of so many channels: enough of them, and more than half of the lanes in
+ * use. Measured for the 3x3 convolutions of the networks (bench/README.md). */
+static inline bool fills_lanes(int channels) {
+    return channels >= 8 && 2 * channels > LANES;
+}
+
 /* How maps are cut into blocks of tiles. */
 struct blocks {
     int tile_rows, tile_columns; /* of a map */

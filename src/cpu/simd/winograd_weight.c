@@ -50,8 +50,8 @@ static struct plan plan_of(const struct conv_args *a, const struct geometry *g) 
 
 /* Measured for the networks' convolutions (bench/README.md). */
 bool NAME(winograd_weight_pays)(const struct conv_args *a, const struct geometry *g) {
-    return a->kernel == 3 && a->in_channels >= 16 && a->out_channels >= 16 && g->out_width > 1 &&
-           g->out_height > 1;
+    return a->kernel == 3 && fills_lanes(a->in_channels) && fills_lanes(a->out_channels) &&
+           g->out_width > 1 && g->out_height > 1;
 }
 
 size_t NAME(winograd_weight_workspace)(const struct conv_args *a, const struct geometry *g,
