@@ -61,7 +61,9 @@ reaches "synthetic set, layer norm, 5 epochs" 90 100 --data synthetic --recipe r
 reaches "synthetic set, not learned in one step" 0 30 --data synthetic --norm gn --max-steps 1
 
 on_real_data "CIFAR-10, batch norm, 100 steps" 30 --recipe reference --norm bn --max-steps 100
-on_real_data "CIFAR-10, layer norm, 100 steps" 25 --recipe reference --norm ln --max-steps 100
+# After 100 steps layer norm has 20 to 29 %, depending on the seed and on the last bits; after 200 at least 27 (3 instruction
+# sets, 4 seeds).
+on_real_data "CIFAR-10, layer norm, 200 steps" 25 --recipe reference --norm ln --max-steps 200
 
 long "CIFAR-10, reference bn, 20 epochs" 78.5 --recipe reference --norm bn
 long "CIFAR-10, reference gn, 20 epochs" 76.0 --recipe reference --norm gn
