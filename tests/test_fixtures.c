@@ -24,9 +24,10 @@ enum { COARSE = 0x400, FINE, LABELS, SIGNS }; /* Philox streams, beside the stat
 
 /* Bounds on relative errors: of the first step, and of the changes after STEPS steps. Rounding can
  * change which element of a pool wins, or what passes a ReLU, and later steps make that larger: up
- * to 0.054 with cuDNN's rounding as the stand-in has it with CUDASIM_CUDNN=rough. The other kind of
- * momentum makes 0.28 or more. */
-static const double first_bound = 1e-4, change_bound = 1e-3, rough_change_bound = 0.15;
+ * to 1.04e-3 with Winograd's on the CPU, where it is 9e-5 without such a change, and up to 0.054
+ * with cuDNN's as the stand-in has it with CUDASIM_CUDNN=rough. The other kind of momentum makes
+ * 0.28 or more. */
+static const double first_bound = 1e-4, change_bound = 2e-3, rough_change_bound = 0.15;
 
 /* ---- expected values ------------------------------------------------------------------------- */
 
