@@ -49,8 +49,8 @@ size_t NAME(winograd_workspace)(const struct winograd_job *job, int threads) {
 /* ---- filters --------------------------------------------------------------------------------- */
 
 /* G of 3 taps. */
-static inline void transform_taps(float to[SPAN], float a, float b, float c) {
-    float outer = (a + c) / 3, middle = b / 3;
+static inline void transform_taps(vector to[SPAN], vector a, vector b, vector c) {
+    vector outer = (a + c) / 3, middle = b / 3;
     to[0] = a;
     to[1] = outer + middle;
     to[2] = middle - outer;
@@ -59,32 +59,33 @@ static inline void transform_taps(float to[SPAN], float a, float b, float c) {
     to[5] = c;
 }
 
-/* G g G' of one filter, `step` floats from tap to tap (-1 for a rotated one). */
-static void transform_filter(float u[POINTS], const float *tap, int step) {
-    float rows[SPAN][3];
-    for (int j = 0; j < 3; j++) {
-        float column[SPAN];
-        transform_taps(column, tap[j * step], tap[(3 + j) * step], tap[(6 + j) * step]);
-        for (int i = 0; i < SPAN; i++)
-            rows[i][j] = column[i];
+/* u [36], each `point` floats apart, = G g G' of the filters in the lanes. */
+static void transform_filters(float *u, size_t point, const vector tap[9]) {
+    vector columns[3][SPAN];
+    for (int j = 0; j < 3; j++)
+        transform_taps(columns[j], tap[j], tap[3 + j], tap[6 + j]);
+    for (size_t i = 0; i < SPAN; i++) {
+        vector row[SPAN];
+        transform_taps(row, columns[0][i], columns[1][i], columns[2][i]);
+        for (size_t j = 0; j < SPAN; j++)
+            vector_store(u + (SPAN * i + j) * point, row[j]);
     }
-    for (int i = 0; i < SPAN; i++)
-        transform_taps(u + SPAN * i, rows[i][0], rows[i][1], rows[i][2]);
 }
 
 /* Filters in the order of use: [36][in][out channel], zeros past the last channel. */
 static void pack(float *packed, const float *weight, bool transposed,
                  const struct winograd_job *job, const struct plan *p) {
-    size_t in = (size_t)job->channels, out = (size_t)job->out_channels;
-    for (size_t i = 0; i < in; i++)
-        for (size_t o = 0; o < p->y.lanes; o++) {
-            float u[POINTS] = {0};
-            if (o < out && transposed)
-                transform_filter(u, weight + (i * out + o) * 9 + 8, -1);
-            else if (o < out)
-                transform_filter(u, weight + (o * in + i) * 9, 1);
-            for (size_t point = 0; point < POINTS; point++)
-                packed[point * p->packed_point + i * p->y.lanes + o] = u[point];
+    int in = job->channels, out = job->out_channels;
+    for (int i = 0; i < in; i++)
+        for (int first = 0; first < out; first += LANES, packed += LANES) {
+            vector taps[9] = {{0}};
+            for (int lane = 0; lane < LANES && first + lane < out; lane++) {
+                int o = first + lane;
+                const float *filter = weight + (transposed ? i * out + o : o * in + i) * 9;
+                for (int tap = 0; tap < 9; tap++)
+                    taps[tap][lane] = filter[transposed ? 8 - tap : tap];
+            }
+            transform_filters(packed, p->packed_point, taps);
         }
 }
 

@@ -13,7 +13,7 @@ enum {
     SPAN = TILE + 2,      /* and depends on 6x6 of the input */
     POINTS = SPAN * SPAN, /* products of a tile */
     AHEAD = 2,            /* rows fetched in advance */
-    BLOCK_TILES = 16,     /* about as many tiles are worked on at once */
+    BLOCK_TILES = 32,     /* about as many tiles are worked on at once */
     LANE_VECTORS = 2,     /* of a block of sums in registers */
     ROWS = LANES == 16  ? 8
            : LANES == 8 ? 6
