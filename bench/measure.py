@@ -72,8 +72,10 @@ def find_pytorch(result):
     if importlib.util.find_spec("torch") is None:
         print(f"no PyTorch in {sys.executable}: `make test-python` installs it")
         return None
-    _, settings = INSTRUCTIONS.get(result["machine"]["instructions"], ("", {}))
+    word, settings = INSTRUCTIONS.get(result["machine"]["instructions"], ("best", {}))
     os.environ.update(settings)  # torch reads them when it is imported
+    # torch.compile would take what it keeps from the other instruction set, whose code computes nonsense in this one
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"train_gpu-torchinductor-{word}")
     import pytorch_step
     pytorch_step.torch.set_num_threads(result["machine"]["threads"])
     result["pytorch"] = {"version": pytorch_step.torch.__version__, "threads": pytorch_step.torch.get_num_threads(),
