@@ -22,6 +22,7 @@ enum philox_stream {
     PHILOX_SHUFFLE = 0x300,         /* step: epoch; index: position */
     PHILOX_AUGMENT = 0x301,         /* step: optimizer step; index: image of the batch */
     PHILOX_SYNTHETIC = 0x302,       /* step: image; index: draw */
+    PHILOX_VALIDATION = 0x303,      /* index: position */
 };
 
 #define PHILOX_MULTIPLIER_0 0xD2511F53u

@@ -37,6 +37,7 @@ struct options small_run(const char *folder, enum recipe_kind kind, enum norm_ki
 
 enum status run(struct error *error, const struct options *options) {
     struct dataset dataset = small_set();
+    dataset.validation = options->validation; /* the test images stand for those held out */
     enum status status = train_on(error, options, &dataset);
     dataset_close(&dataset);
     return status;

@@ -52,6 +52,7 @@ static void defaults(void **state) {
     assert_int_equal(options.device.threads, 0); /* OpenMP's default */
     assert_true(options.seed == 1);
     assert_true(options.max_steps == 0);
+    assert_int_equal(options.validation, 0);
     assert_string_equal(options.data, "data/cifar-10-batches-bin");
     assert_string_equal(options.out, "runs/gn-tuned-1");
     assert_string_equal(options.weights, "");
@@ -113,7 +114,7 @@ static void every_option(void **state) {
     assert_true(options.recipe.learning_rate == 0.25f);
     assert_int_equal(options.recipe.milestones[0], 8); /* the schedule stays */
     options = parse_ok("--momentum=0 --weight-decay=1e-3 --dropout=.5 --groups=2 --seed=9 "
-                       "--augment=none --max-steps=7 --threads=3 --out=o");
+                       "--augment=none --max-steps=7 --threads=3 --out=o --validation=5000");
     assert_true(options.recipe.momentum == 0.0f);
     assert_true(options.recipe.weight_decay == 1e-3f);
     assert_true(options.recipe.dropout == 0.5f);
@@ -121,6 +122,7 @@ static void every_option(void **state) {
     assert_true(options.seed == 9);
     assert_int_equal(options.recipe.augment, AUGMENT_NONE);
     assert_true(options.max_steps == 7);
+    assert_int_equal(options.validation, 5000);
     assert_int_equal(options.device.threads, 3);
     assert_string_equal(options.out, "o");
     options = parse_ok("--no-shuffle --force --tensorboard --quiet --no-progress");

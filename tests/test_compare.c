@@ -36,6 +36,7 @@ static struct options small_comparison(const char *folder) {
 
 static enum status do_compare(struct error *error, const struct options *options) {
     struct dataset dataset = small_set();
+    dataset.validation = options->validation; /* the test images stand for those held out */
     enum status status = compare_on(error, options, &dataset);
     dataset_close(&dataset);
     return status;
@@ -180,6 +181,34 @@ static void sweeps_batch_sizes(void **state) {
     char *text = read_text(in_folder(options.out, "compare.md")), due[64];
     snprintf(due, sizeof due, "; %d more with other batch sizes.", NORM_COUNT * SEEDS);
     assert_non_null(strstr(text, due));
+    free(text);
+}
+
+/* All that the report says of images held out is called so, and nothing is called a test. */
+static void validation_is_named(void **state) {
+    struct options options = small_comparison(*state);
+    options.validation = TEST_IMAGES;
+    options.seeds = 1;
+    options.batch_sizes = (struct int_list){2, {4, BATCH}};
+    compare_ok(&options);
+    json_t *report = read_report(options.out);
+    const json_t *group = json_array_get(json_object_get(report, "norms"), 0);
+    const json_t *run = json_array_get(json_object_get(group, "runs"), 0);
+    assert_int_equal(number(report, "validation"), TEST_IMAGES);
+    assert_true(number(json_object_get(group, "validation_accuracy"), "mean") >= 0);
+    assert_true(number(json_object_get(group, "best_validation_accuracy"), "mean") >= 0);
+    assert_true(number(json_object_get(group, "validation_loss"), "mean") > 0);
+    assert_true(number(run, "validation_accuracy") >= 0 && number(run, "validation_loss") > 0);
+    json_decref(report);
+    char *json = read_text(in_folder(options.out, "compare.json"));
+    char *text = read_text(in_folder(options.out, "compare.md"));
+    assert_null(strstr(json, "test_"));
+    assert_non_null(strstr(text, "12 of the training images were held out"));
+    assert_non_null(strstr(text, "| validation accuracy |"));
+    assert_non_null(strstr(text, "Validation error in percent"));
+    assert_null(strstr(text, "test accuracy"));
+    assert_null(strstr(text, "Test"));
+    free(json);
     free(text);
 }
 
@@ -406,6 +435,18 @@ static void replace(const char *path, const char *old, const char *new) {
     free(text);
 }
 
+/* Rewrites a run as one that evaluated `count` images held out. */
+static void hold_out(const char *folder, const char *name, int count) {
+    char run[PATH_CAPACITY], validation[64];
+    strcpy(run, in_folder(folder, name));
+    snprintf(validation, sizeof validation, "\"validation\": %d, \"momentum\"", count);
+    replace(in_folder(run, "config.json"), "\"momentum\"", validation);
+    for (int line = 0; line < 2; line++) {
+        replace(in_folder(run, "metrics.jsonl"), "test_loss", "validation_loss");
+        replace(in_folder(run, "metrics.jsonl"), "test_accuracy", "validation_accuracy");
+    }
+}
+
 static void mixed_runs_are_refused(void **state) {
     static const char *const names[] = {"a", "b"};
     static const struct {
@@ -437,6 +478,14 @@ static void mixed_runs_are_refused(void **state) {
     }
     FAILED(compare_runs(&error, *state, names, 2), STATUS_BAD_DATA, &error, "'data'", "synthetic:1",
            "synthetic:2");
+    put_run(*state, "a", "gn", 1, 80);
+    put_run(*state, "b", "gn", 2, 81);
+    hold_out(*state, "b", 5000);
+    FAILED(compare_runs(&error, *state, names, 2), STATUS_BAD_DATA, &error, "/a'", "/b'",
+           "the first was evaluated on the test images, the second on 5000 images held out");
+    hold_out(*state, "a", 4000);
+    FAILED(compare_runs(&error, *state, names, 2), STATUS_BAD_DATA, &error,
+           "the first was evaluated on 4000 images", "the second on 5000 images");
     assert_false(is_there(*state, "report"));
 }
 
@@ -458,6 +507,8 @@ static void hostile_settings_are_refused(void **state) {
         {"\"batch_size\": 128", "\"batch_size\": 1e3", "'batch_size'"},
         {"\"learning_rate\": 0.2", "\"learning_rate\": \"x\"", "'learning_rate'"},
         {"\"device\": \"CPU\",", "", "'device'"},
+        {"\"seed\"", "\"validation\": 0, \"seed\"", "'validation'"},
+        {"\"seed\"", "\"validation\": 5000, \"seed\"", "line 1"}, /* test figures */
         {"{", "[", "not JSON, byte"},
         {"}", "", "not JSON, byte"},
         {"\"norm\"", "\"seed\": 2, \"norm\"", "not JSON, byte"},
@@ -507,6 +558,8 @@ static void hostile_metrics_are_refused(void **state) {
         {"\"seconds\": 4", "\"second\": 4", "line 1"},
         {"\"test_loss\": 0.5", "\"test_loss\": 1e40", "line 1"},
         {"\"epoch\": 1", "\"epoch\": 1.5", "line 1"},
+        {"\"test_loss\"", "\"validation_loss\"", "line 1"},
+        {"\"test_accuracy\"", "\"validation_accuracy\"", "line 1"},
         {"{", "", "line 1"},
     };
     struct error error;
@@ -534,6 +587,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(trains_and_reports),
         IN_FOLDER(sweeps_batch_sizes),
+        IN_FOLDER(validation_is_named),
         IN_FOLDER(resumes),
         IN_FOLDER(more_seeds_later),
         IN_FOLDER(other_settings_are_refused),

@@ -175,6 +175,64 @@ static void the_synthetic_set_opens_by_name(void **state) {
     dataset_close(&set);
 }
 
+static bool same_image(const struct image_set *a, int i, const struct image_set *b, int k) {
+    return a->labels[i] == b->labels[k] && memcmp(a->images[i], b->images[k], IMAGE_BYTES) == 0;
+}
+
+/* Each training image is in one of the two sets, and both keep the order. The split is that of the
+ * number of images alone: it is the same for another set of as many, and a part of a larger one. */
+static void images_are_held_out(void **state) {
+    (void)state;
+    struct error error;
+    struct dataset whole, split, fewer, other;
+    assert_succeeded(dataset_open(&error, &whole, "synthetic:1"), &error);
+    assert_succeeded(dataset_open_split(&error, &split, "synthetic:1", 1500), &error);
+    assert_succeeded(dataset_open_split(&error, &fewer, "synthetic:1", 100), &error);
+    assert_succeeded(dataset_open_split(&error, &other, "synthetic:2", 1500), &error);
+    assert_int_equal(split.validation, 1500);
+    assert_int_equal(split.train.count, 8500);
+    assert_int_equal(split.test.count, 1500);
+    int kept = 0, held_out = 0, in_fewer = 0, first[3] = {0};
+    for (int i = 0; i < whole.train.count; i++) {
+        bool is_held_out = held_out < 1500 && same_image(&whole.train, i, &split.test, held_out);
+        assert_true(is_held_out || same_image(&whole.train, i, &split.train, kept));
+        assert_int_equal(
+            (is_held_out ? &other.test : &other.train)->labels[is_held_out ? held_out : kept],
+            whole.train.labels[i]);
+        if (in_fewer < 100 && same_image(&whole.train, i, &fewer.test, in_fewer)) {
+            assert_true(is_held_out);
+            in_fewer++;
+        }
+        if (is_held_out && held_out < 3)
+            first[held_out] = i;
+        held_out += is_held_out;
+        kept += !is_held_out;
+    }
+    assert_int_equal(in_fewer, 100);
+    assert_true(first[0] == 10 && first[1] == 19 && first[2] == 24); /* as ever */
+    dataset_close(&whole);
+    dataset_close(&split);
+    dataset_close(&fewer);
+    dataset_close(&other);
+}
+
+/* The test set is not opened, and an image must be left to train on. */
+static void held_out_without_a_test_set(void **state) {
+    struct error error;
+    struct dataset set;
+    int descriptor = lowest_free_descriptor();
+    assert_int_equal(unlink(in_folder(*state, "test_batch.bin")), 0);
+    assert_succeeded(dataset_open_split(&error, &set, *state, 5 * RECORDS - 1), &error);
+    assert_int_equal(set.train.count, 1);
+    assert_int_equal(set.test.count, 5 * RECORDS - 1);
+    dataset_close(&set);
+    FAILED(dataset_open_split(&error, &set, *state, 5 * RECORDS), STATUS_USAGE, &error,
+           "50000 images cannot be held out", "hold out 49999 at most");
+    assert_null(set.train.images);
+    assert_int_equal(lowest_free_descriptor(), descriptor);
+    FAILED(dataset_open_split(&error, &set, *state, 0), STATUS_BAD_DATA, &error, "test_batch.bin");
+}
+
 static void names_without_images(void **state) {
     (void)state;
     struct dataset set = dataset_named("synthetic");
@@ -565,6 +623,8 @@ int main(void) {
         cmocka_unit_test(the_real_set_is_balanced),
         cmocka_unit_test(the_synthetic_set_opens_by_name),
         cmocka_unit_test(names_without_images),
+        cmocka_unit_test(images_are_held_out),
+        WITH_DATA(held_out_without_a_test_set),
         WITH_DATA(test_images_alone),
         WITH_DATA(sums_are_remembered),
         WITH_DATA(a_damaged_sum_is_corrected),

@@ -48,8 +48,8 @@ static void broken_text_does_no_harm(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct error error;
         const struct picture_setting setting = {"text", rows[i].text};
-        const struct picture_caption broken = {rows[i].text, rows[i].text, rows[i].text, &setting,
-                                               1};
+        const struct picture_caption broken = {rows[i].text, rows[i].text, rows[i].text,
+                                               false,        &setting,     1};
         const char *path = in_folder(*state, "x.png");
         assert_succeeded(curves_draw(&error, path, &broken, NULL, 0), &error);
         struct png_file file = png_file_read(path);
@@ -63,7 +63,7 @@ static void broken_text_does_no_harm(void **state) {
 static void bad_key_is_an_error(void **state) {
     struct error error;
     const struct picture_setting setting = {" blank", "value"};
-    const struct picture_caption bad = {"t", "d", "r", &setting, 1};
+    const struct picture_caption bad = {"t", "d", "r", false, &setting, 1};
     FAILED(curves_draw(&error, in_folder(*state, "x.png"), &bad, NULL, 0), STATUS_FAILED, &error,
            "x.png", "libpng");
     assert_int_equal(folder_entries(*state), 0);
@@ -75,7 +75,7 @@ static void long_texts_stay_inside(void **state) {
     static char words[LENGTH + 1];
     memset(words, 'W', LENGTH);
     const struct picture_setting setting = {"words", words};
-    const struct picture_caption wordy = {words, words, words, &setting, 1};
+    const struct picture_caption wordy = {words, words, words, false, &setting, 1};
     const char *path = in_folder(*state, "x.png");
     assert_succeeded(curves_draw(&error, path, &wordy, NULL, 0), &error);
     struct png_file file = png_file_read(path);

@@ -109,6 +109,40 @@ static void figures(void **state) {
     free(text);
 }
 
+/* Images held out are called validation images everywhere, and the test set is not named. */
+static void validation(void **state) {
+    struct options options = reported_run(*state, NORM_GROUP);
+    options.validation = TEST_IMAGES;
+    options.tensorboard = true;
+    run_ok(&options);
+    char *text = text_of(in_folder(options.out, "report.md"));
+    char *config = text_of(in_folder(options.out, "config.json")), events[1024];
+    struct metrics_file metrics = read_metrics(options.out);
+    const json_t *last = metrics.lines[metrics.count - 1];
+    assert_holds(text, "# group norm, recipe reference: %.2f %% on synthetic (validation)\n",
+                 number(last, "validation_accuracy"));
+    assert_holds(text, "| final | %d | %.2f %% | %.4f |", EPOCHS,
+                 number(last, "validation_accuracy"), number(last, "validation_loss"));
+    assert_holds(text, "| | epoch | validation accuracy | validation loss |");
+    assert_holds(text, "| class | validation images |");
+    assert_holds(text, "| validation loss | validation accuracy | seconds |");
+    assert_holds(text, "12 of the training images were held out");
+    assert_holds(text, "--validation 12 ");
+    assert_null(strstr(text, "test accuracy"));
+    assert_null(strstr(text, "test images"));
+    assert_null(json_object_get(last, "test_accuracy"));
+    assert_holds(config, "\"validation\": 12,");
+    assert_holds(config, "\"test_images\": 0,");
+    assert_int_equal(find_event_files(events, options.out), 1);
+    struct event_list list = read_events(events);
+    assert_string_equal(list.events[1].tags[1], "loss/validation");
+    assert_string_equal(list.events[1].tags[3], "accuracy/validation");
+    free_events(&list);
+    free_metrics(&metrics);
+    free(config);
+    free(text);
+}
+
 /* The command in it names every setting that differs from the defaults of its norm and recipe. */
 static void command(void **state) {
     struct options options = reported_run(*state, NORM_GROUP);
@@ -305,14 +339,9 @@ int main(void) {
 #define IN_FOLDER(test)                                                                            \
     cmocka_unit_test_setup_teardown(test, temporary_folder_make, temporary_folder_remove)
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(figures),
-        IN_FOLDER(command),
-        IN_FOLDER(none_wanted),
-        IN_FOLDER(pictures),
-        IN_FOLDER(shown_in_tensorboard),
-        IN_FOLDER(again),
-        IN_FOLDER(cannot_be_written),
-        IN_FOLDER(read_back),
+        IN_FOLDER(figures),     IN_FOLDER(validation),        IN_FOLDER(command),
+        IN_FOLDER(none_wanted), IN_FOLDER(pictures),          IN_FOLDER(shown_in_tensorboard),
+        IN_FOLDER(again),       IN_FOLDER(cannot_be_written), IN_FOLDER(read_back),
         IN_FOLDER(odd_lines),
     };
     int failed = cmocka_run_group_tests_name("report", tests, NULL, NULL);

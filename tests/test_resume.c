@@ -524,6 +524,7 @@ static void other_settings(void **state) {
     OTHER(recipe.augment = AUGMENT_NONE, "--augment flip-crop", "--augment none");
     OTHER(seed = 4, "--seed 3", "--seed 4");
     OTHER(no_shuffle = true, "no --no-shuffle;", "has --no-shuffle;");
+    OTHER(validation = 5, "no --validation;", "--validation 5");
     OTHER(max_steps = 5, "no --max-steps;", "--max-steps 5");
     OTHER(device.precision = PRECISION_TF32, "--precision fp32", "--precision tf32");
     OTHER(device.batch_norm = BATCH_NORM_OWN, "--batch-norm cudnn", "--batch-norm own");

@@ -85,6 +85,7 @@ static void config(void **state) {
         assert_true(number(json, numbers[i].key) == numbers[i].value);
     assert_true(json_is_true(json_object_get(json, "shuffle")));
     assert_true(json_is_null(json_object_get(json, "weights")));
+    assert_true(json_is_null(json_object_get(json, "validation")));
     assert_string_equal(json_string_value(json_object_get(json, "backend")),
                         on_cuda() ? "cuda" : "cpu");
     if (!on_cuda())

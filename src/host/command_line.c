@@ -84,6 +84,9 @@ static const struct option table[] = {
      TRAIN | COMPARE, VALUE_WORD, AT(recipe.augment), augment_words, 0, 0},
     {"no-shuffle", NULL, "use the training images in file order",
      TRAIN | COMPARE, VALUE_NONE, AT(no_shuffle), NULL, 0, 0},
+    {"validation", "N", "evaluate N training images, held out by a fixed seed, instead of the test set (0: "
+     "none)",
+     TRAIN | COMPARE, VALUE_INT, AT(validation), NULL, 0, 1000000000},
     {"max-steps", "N", "stop after N optimizer steps (no limit)",
      TRAIN, VALUE_INT64, AT(max_steps), NULL, 1, 1000000000000},
     {"precision", NULL, "matrix arithmetic on the GPU (fp32)",

@@ -55,13 +55,14 @@ static void count(struct matrix *matrix) {
             }
 }
 
-static void describe(char *out, size_t capacity, const struct matrix *matrix) {
+static void describe(char *out, size_t capacity, const struct matrix *matrix, bool validation) {
     char right[TEXT_CAPACITY], all[TEXT_CAPACITY], times[TEXT_CAPACITY];
     int images = matrix->answers->count;
     const char *const *names = matrix->answers->class_names;
-    int length = snprintf(out, capacity, "%s of %s test images right (%.2f %%)",
-                          text_count(right, matrix->right), text_count(all, images),
-                          images == 0 ? 0 : 100.0 * matrix->right / images);
+    int length =
+        snprintf(out, capacity, "%s of %s %s images right (%.2f %%)",
+                 text_count(right, matrix->right), text_count(all, images),
+                 evaluated_word(validation), images == 0 ? 0 : 100.0 * matrix->right / images);
     int most = matrix->counts[matrix->worst[0]][matrix->worst[1]];
     if (matrix->most > 0 && length >= 0 && (size_t)length < capacity)
         snprintf(out + length, capacity - (size_t)length, "; %s taken for %s most often: %s time%s",
@@ -183,7 +184,7 @@ static void draw_legend(const struct matrix *matrix) {
 
 static void draw(struct matrix *matrix, const struct picture_caption *caption) {
     char facts[512];
-    describe(facts, sizeof facts, matrix);
+    describe(facts, sizeof facts, matrix, caption->validation);
     heading_draw(matrix->canvas, CONFUSION_WIDTH, heading, caption, facts);
     draw_columns(matrix);
     for (int label = 0; label < CLASS_COUNT; label++)

@@ -24,7 +24,8 @@ enum quantity { TRAIN_LOSS, TEST_LOSS, TRAIN_ACCURACY, TEST_ACCURACY, LEARNING_R
 
 struct curve {
     enum quantity quantity;
-    const char *name, *value; /* for the legend: the name, the format of the value */
+    const char *name, *value; /* for the legend: the name (NULL: the word of the images), the
+                                 format of the value */
     struct curve_style style;
 };
 
@@ -49,9 +50,9 @@ struct panel {
 /* clang-format off */
 static const struct panel panels[] = {
     {"Loss (mean cross-entropy per image)", CURVES_LOSS_TOP, CURVES_LOSS_HEIGHT, 7, 0.1, HUGE_VAL,
-     2, {{TEST_LOSS, "test", "%.4g", TEST}, {TRAIN_LOSS, "train", "%.4g", TRAIN}}},
+     2, {{TEST_LOSS, NULL, "%.4g", TEST}, {TRAIN_LOSS, "train", "%.4g", TRAIN}}},
     {"Accuracy (%)", CURVES_ACCURACY_TOP, CURVES_ACCURACY_HEIGHT, 8, 5, 100,
-     2, {{TEST_ACCURACY, "test", "%.2f %%", TEST}, {TRAIN_ACCURACY, "train", "%.2f %%", TRAIN}}},
+     2, {{TEST_ACCURACY, NULL, "%.2f %%", TEST}, {TRAIN_ACCURACY, "train", "%.2f %%", TRAIN}}},
     {"Learning rate (at the end of the epoch)", CURVES_RATE_TOP, CURVES_RATE_HEIGHT, 5, 0, HUGE_VAL,
      1, {{LEARNING_RATE, "rate", "%.3g", {{INK_GREEN, 2, DASH_NONE}, MARKER_DIAMOND}}}},
 };
@@ -63,7 +64,8 @@ struct curves {
     struct canvas *canvas;
     const struct epoch_metrics *epochs;
     int count;
-    int best; /* index of the best test accuracy; -1: none */
+    int best;         /* index of the best test accuracy; -1: none */
+    const char *word; /* "test" or "validation": what is not training */
     struct axis across;
 };
 
@@ -162,15 +164,16 @@ static struct shown show(const struct curves *curves, const struct panel *panel)
 static void draw_best(const struct curves *curves, const struct plot *plot) {
     static const struct stroke line = {INK_MUTED, 1, DASH_SHORT};
     struct type type = {.size = 12, .ink = INK_TEXT, .align = ALIGN_CENTRE};
-    const char words[] = "best test accuracy: epoch 000";
+    char words[64];
     if (curves->best < 0)
         return;
     const struct epoch_metrics *best = &curves->epochs[curves->best];
     double x = round(plot_x(plot, best->epoch)), y = CURVES_LOSS_TOP - 30;
+    snprintf(words, sizeof words, "best %s accuracy: epoch 000", curves->word);
     double half = canvas_text_width(curves->canvas, &type, words) / 2;
     double middle = fmin(fmax(x, PLOT_LEFT + half), PLOT_RIGHT - half);
     canvas_text(curves->canvas, (struct point){middle, y - 4}, ANY_WIDTH, &type,
-                "best test accuracy: epoch %d", best->epoch);
+                "best %s accuracy: epoch %d", curves->word, best->epoch);
     canvas_line(curves->canvas, (struct point){x, y},
                 (struct point){x, CURVES_RATE_TOP + CURVES_RATE_HEIGHT}, &line);
 }
@@ -255,7 +258,7 @@ static void draw_legend(const struct shown *shown, const struct curve *curve, do
     if (curves->count > 0)
         value_text(value, curve->value,
                    value_of(&curves->epochs[curves->count - 1], curve->quantity));
-    snprintf(words, sizeof words, "%s %s", curve->name, value);
+    snprintf(words, sizeof words, "%s %s", curve->name != NULL ? curve->name : curves->word, value);
     snprintf(gaps, sizeof gaps, "gaps: %d of %d not finite", missing, curves->count);
     plot_legend(&shown->plot, height, &curve->style, words, missing > 0 ? gaps : NULL);
 }
@@ -298,9 +301,9 @@ static void describe(char *out, size_t capacity, const struct curves *curves) {
     }
     const struct epoch_metrics *last = &curves->epochs[curves->count - 1];
     char accuracy[VALUE_CAPACITY], loss[VALUE_CAPACITY];
-    int length = snprintf(out, capacity, "after epoch %d: test accuracy %s, test loss %s",
-                          last->epoch, value_text(accuracy, "%.2f %%", last->test.accuracy),
-                          value_text(loss, "%.4g", last->test.loss));
+    int length = snprintf(out, capacity, "after epoch %d: %s accuracy %s, %s loss %s", last->epoch,
+                          curves->word, value_text(accuracy, "%.2f %%", last->test.accuracy),
+                          curves->word, value_text(loss, "%.4g", last->test.loss));
     if (curves->best < 0 || length < 0 || (size_t)length >= capacity)
         return;
     const struct epoch_metrics *best = &curves->epochs[curves->best];
@@ -308,13 +311,17 @@ static void describe(char *out, size_t capacity, const struct curves *curves) {
         snprintf(out + length, capacity - (size_t)length, "; the best accuracy of all epochs");
     else
         snprintf(out + length, capacity - (size_t)length,
-                 "; best test accuracy %.2f %% after epoch %d", best->test.accuracy, best->epoch);
+                 "; best %s accuracy %.2f %% after epoch %d", curves->word, best->test.accuracy,
+                 best->epoch);
 }
 
 static void draw(struct canvas *canvas, const struct picture_caption *caption,
                  const struct epoch_metrics *epochs, int count) {
-    struct curves curves = {
-        .canvas = canvas, .epochs = epochs, .count = count, .best = find_best(epochs, count)};
+    struct curves curves = {.canvas = canvas,
+                            .epochs = epochs,
+                            .count = count,
+                            .best = find_best(epochs, count),
+                            .word = evaluated_word(caption->validation)};
     axis_fit_whole(&curves.across, count == 0 ? 1 : epochs[0].epoch,
                    count == 0 ? 1 : epochs[count - 1].epoch, 10);
     char facts[256];

@@ -31,6 +31,7 @@ struct page {
     int shown;         /* mistakes on all pages */
     int mistakes;      /* mistakes in the whole set */
     int first, count;  /* the part of `images` on this page */
+    const char *word;  /* "test" or "validation": what the images are */
 };
 
 /* ---- one mistake ----------------------------------------------------------------------------- */
@@ -77,15 +78,15 @@ static void describe(char *out, size_t capacity, const struct page *page) {
     text_count(mistakes, page->mistakes);
     text_count(images, page->answers->count);
     if (page->mistakes == 0)
-        snprintf(out, capacity, "no mistake among %s test images", images);
+        snprintf(out, capacity, "no mistake among %s %s images", images, page->word);
     else if (page->shown <= MISTAKES_A_PAGE)
-        snprintf(out, capacity, "%d of %s mistakes among %s test images, in order of confidence",
-                 page->shown, mistakes, images);
+        snprintf(out, capacity, "%d of %s mistakes among %s %s images, in order of confidence",
+                 page->shown, mistakes, images, page->word);
     else
         snprintf(out, capacity,
-                 "%d to %d of %s mistakes among %s test images, in order of confidence; page %d of "
+                 "%d to %d of %s mistakes among %s %s images, in order of confidence; page %d of "
                  "%d",
-                 page->first + 1, page->first + page->count, mistakes, images,
+                 page->first + 1, page->first + page->count, mistakes, images, page->word,
                  page->first / MISTAKES_A_PAGE + 1,
                  (page->shown + MISTAKES_A_PAGE - 1) / MISTAKES_A_PAGE);
 }
@@ -166,6 +167,7 @@ enum status misclassified_draw(struct error *error, int *pages, const char *path
         .answers = answers,
         .images = images,
         .mistakes = answers_mistakes(images, limit, answers),
+        .word = evaluated_word(caption->validation),
     };
     page.shown = page.mistakes < limit ? page.mistakes : limit;
     enum status status = draw_pages(error, pages, path, caption, &page);

@@ -13,7 +13,6 @@ enum { MARKED_PLACES = 40 }; /* up to this many points, every mean has a marker 
 _Static_assert((int)NORM_COUNT <= (int)PLOT_MAX_LEGENDS, "the legends of all norms are spread");
 
 static const char compare_heading[] = "Comparison of the norms";
-static const char sweep_heading[] = "Test error over the batch size";
 
 /* ---- curves ---------------------------------------------------------------------------------- */
 
@@ -126,7 +125,11 @@ static bool have_one_seed(const struct norm_curve *norms, int norm_count) {
 /* ---- the pictures ---------------------------------------------------------------------------- */
 
 static void draw_epochs(struct canvas *canvas, const struct norm_curve *accuracy,
-                        const struct norm_curve *loss, int norm_count, int epochs) {
+                        const struct norm_curve *loss, int norm_count, int epochs,
+                        const char *title) {
+    char accuracies[64], losses[64];
+    snprintf(accuracies, sizeof accuracies, "%s accuracy (%%)", title);
+    snprintf(losses, sizeof losses, "%s loss (mean cross-entropy per image)", title);
     struct panel upper = {
         .plot = {.canvas = canvas,
                  .area = {COMPARE_LEFT, COMPARE_ACCURACY_TOP, COMPARE_PLOT_WIDTH,
@@ -143,8 +146,8 @@ static void draw_epochs(struct canvas *canvas, const struct norm_curve *accuracy
     lower.plot.area.height = COMPARE_LOSS_HEIGHT;
     fit_up(&upper, 5, 100);
     fit_up(&lower, 0.1, HUGE_VAL);
-    draw_panel(&upper, "Test accuracy (%)");
-    draw_panel(&lower, "Test loss (mean cross-entropy per image)");
+    draw_panel(&upper, accuracies);
+    draw_panel(&lower, losses);
     plot_across(&lower.plot, "Epoch", false);
 }
 
@@ -158,14 +161,16 @@ enum status compare_draw(struct error *error, const char *path,
                  have_one_seed(accuracy, norm_count)
                      ? "one seed for each norm"
                      : "lines: mean of the seeds; bands: lowest to highest seed");
-    draw_epochs(canvas, accuracy, loss, norm_count, epochs);
+    draw_epochs(canvas, accuracy, loss, norm_count, epochs, evaluated_title(caption->validation));
     enum status status = canvas_write(error, canvas, path, compare_heading, caption);
     canvas_close(canvas);
     return status;
 }
 
 static void draw_sizes(struct canvas *canvas, const struct norm_curve *norms, int norm_count,
-                       const int *batch_sizes, int size_count) {
+                       const int *batch_sizes, int size_count, const char *title) {
+    char errors[64];
+    snprintf(errors, sizeof errors, "%s error after the last epoch (%%)", title);
     struct panel panel = {
         .plot = {.canvas = canvas,
                  .area = {COMPARE_LEFT, SWEEP_TOP, COMPARE_PLOT_WIDTH, SWEEP_PLOT_HEIGHT},
@@ -178,24 +183,27 @@ static void draw_sizes(struct canvas *canvas, const struct norm_curve *norms, in
     double first = floor(across_of(&panel, 0)), last = ceil(across_of(&panel, size_count - 1));
     axis_fit_whole(&panel.plot.across, (int)first, (int)last, AXIS_TICKS);
     fit_up(&panel, 5, 100);
-    draw_panel(&panel, "Test error after the last epoch (%)");
+    draw_panel(&panel, errors);
     plot_across(&panel.plot, "Batch size (images)", true);
 }
 
 enum status sweep_draw(struct error *error, const char *path, const struct picture_caption *caption,
                        const struct norm_curve *norms, int norm_count, const int *batch_sizes,
                        int size_count) {
+    const char *title = evaluated_title(caption->validation);
     struct canvas *canvas;
+    char heading[64];
+    snprintf(heading, sizeof heading, "%s error over the batch size", title);
     if (canvas_open(error, &canvas, SWEEP_WIDTH, SWEEP_HEIGHT) != STATUS_OK)
         return error->status;
-    heading_draw(canvas, SWEEP_WIDTH, sweep_heading, caption,
+    heading_draw(canvas, SWEEP_WIDTH, heading, caption,
                  have_one_seed(norms, norm_count)
                      ? "learning rate proportional to the batch size; one seed for each norm; "
                        "legend: at the largest batch size"
                      : "learning rate proportional to the batch size; lines: mean of the seeds; "
                        "bands: lowest to highest seed; legend: at the largest batch size");
-    draw_sizes(canvas, norms, norm_count, batch_sizes, size_count);
-    enum status status = canvas_write(error, canvas, path, sweep_heading, caption);
+    draw_sizes(canvas, norms, norm_count, batch_sizes, size_count, title);
+    enum status status = canvas_write(error, canvas, path, heading, caption);
     canvas_close(canvas);
     return status;
 }

@@ -24,6 +24,7 @@ struct picture_caption {
     const char *title;   /* "group norm, recipe tuned" */
     const char *dataset; /* "CIFAR-10" */
     const char *run;     /* "runs/gn-tuned-1"; "" if there is none */
+    bool validation;     /* what is called `test` here is of images held out for validation */
     const struct picture_setting *settings;
     int setting_count;
 };

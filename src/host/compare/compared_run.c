@@ -121,6 +121,14 @@ static enum status get_dataset(struct error *error, struct compared_run *run) {
     return strcmp(run->dataset, name) == 0 ? STATUS_OK : bad_member(error, run, "dataset");
 }
 
+/* null, or missing in older runs: none. */
+static enum status get_validation(struct error *error, struct compared_run *run) {
+    const json_t *value = json_object_get(run->config, "validation");
+    if (value == NULL || json_is_null(value))
+        return STATUS_OK;
+    return get_positive(error, &run->validation, run, "validation");
+}
+
 static enum status take_config(struct error *error, struct compared_run *run, int *epochs) {
     int norm = 0, recipe = 0;
     if (load_config(error, run) != STATUS_OK ||
@@ -131,7 +139,8 @@ static enum status take_config(struct error *error, struct compared_run *run, in
         get_positive(error, &run->parameters, run, "parameters") != STATUS_OK ||
         get_positive(error, &run->batch_size, run, "batch_size") != STATUS_OK ||
         get_positive(error, epochs, run, "epochs") != STATUS_OK ||
-        get_rate(error, run) != STATUS_OK || get_seed(error, run) != STATUS_OK)
+        get_validation(error, run) != STATUS_OK || get_rate(error, run) != STATUS_OK ||
+        get_seed(error, run) != STATUS_OK)
         return error->status;
     run->norm = (enum norm_kind)norm;
     run->recipe = (enum recipe_kind)recipe;
@@ -149,11 +158,13 @@ static bool is_loss(double value) {
     return fabs(value) <= 1e39;
 }
 
-/* Whether a run can have written this as its epoch `number`. */
-static bool is_possible(const struct epoch_metrics *epoch, int number) {
-    return epoch->epoch == number && is_percent(epoch->train.accuracy) &&
-           is_percent(epoch->test.accuracy) && is_loss(epoch->train.loss) &&
-           is_loss(epoch->test.loss) && epoch->seconds >= 0 && epoch->seconds <= 1e9;
+/* Whether a run that evaluates validation images or not can have written this as its epoch
+ * `number`. */
+static bool is_possible(const struct epoch_metrics *epoch, int number, bool validation) {
+    return epoch->epoch == number && epoch->validation == validation &&
+           is_percent(epoch->train.accuracy) && is_percent(epoch->test.accuracy) &&
+           is_loss(epoch->train.loss) && is_loss(epoch->test.loss) && epoch->seconds >= 0 &&
+           epoch->seconds <= 1e9;
 }
 
 static enum status take_metrics(struct error *error, struct compared_run *run, int epochs) {
@@ -162,11 +173,11 @@ static enum status take_metrics(struct error *error, struct compared_run *run, i
         metrics_read(error, &run->epochs, &run->epoch_count, path) != STATUS_OK)
         return error->status;
     for (int i = 0; i < run->epoch_count; i++)
-        if (!is_possible(&run->epochs[i], i + 1))
+        if (!is_possible(&run->epochs[i], i + 1, run->validation > 0))
             return error_set(
                 error, STATUS_BAD_DATA,
-                "'%s', line %d: not a valid line for epoch %d: a number is out of range, or the "
-                "lines are not in order",
+                "'%s', line %d: not a valid line for epoch %d: a number is out of range, the lines "
+                "are not in order, or config.json names another set than the line",
                 path, i + 1, i + 1);
     if (run->epoch_count != epochs)
         return error_set(
@@ -232,6 +243,25 @@ static enum status check_same(struct error *error, const struct compared_run *a,
     return STATUS_OK;
 }
 
+/* Names the images that a run was evaluated on. */
+static const char *evaluated_text(char out[VALUE_CAPACITY], const struct compared_run *run) {
+    if (run->validation == 0)
+        return "the test images";
+    snprintf(out, VALUE_CAPACITY, "%d images held out for validation", run->validation);
+    return out;
+}
+
+static enum status check_evaluated(struct error *error, const struct compared_run *a,
+                                   const struct compared_run *b) {
+    char of_a[VALUE_CAPACITY], of_b[VALUE_CAPACITY];
+    if (a->validation == b->validation)
+        return STATUS_OK;
+    return error_set(error, STATUS_BAD_DATA,
+                     "'%s' and '%s' cannot be compared: the first was evaluated on %s, the second "
+                     "on %s",
+                     a->folder, b->folder, evaluated_text(of_a, a), evaluated_text(of_b, b));
+}
+
 /* Checks that two runs saw the same images. CIFAR-10 may be in another folder; synthetic sets must
  * have the same seed. */
 static enum status check_data(struct error *error, const struct compared_run *a,
@@ -251,7 +281,8 @@ enum status compared_runs_check(struct error *error, const struct compared_run *
         "weight_decay", "filter_norm",   "groups",   "weights",  NULL};
     for (int i = 1; i < count; i++) {
         const struct compared_run *before = &runs[i - 1], *run = &runs[i];
-        if (check_same(error, before, run, of_all) != STATUS_OK ||
+        if (check_evaluated(error, before, run) != STATUS_OK ||
+            check_same(error, before, run, of_all) != STATUS_OK ||
             check_data(error, before, run) != STATUS_OK ||
             (before->norm == run->norm && check_same(error, before, run, of_a_norm) != STATUS_OK))
             return error->status;

@@ -17,6 +17,7 @@ struct compared_run {
     enum recipe_kind recipe;
     uint64_t seed;
     const char *dataset, *device;
+    int validation; /* training images held out and evaluated; 0: the test set was evaluated */
     int parameters, batch_size;
     double learning_rate;         /* peak */
     struct epoch_metrics *epochs; /* [epoch_count], all epochs of the run */

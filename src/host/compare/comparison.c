@@ -307,7 +307,7 @@ enum status compare(struct error *error, const struct options *options) {
     for (int norm = 0; norm < NORM_COUNT; norm++) /* a cheap check comes first */
         if (network_build(error, &network, &options->recipes[norm]) != STATUS_OK)
             return error->status;
-    if (dataset_open(error, &dataset, options->data) != STATUS_OK)
+    if (dataset_open_split(error, &dataset, options->data, options->validation) != STATUS_OK)
         return error->status;
     enum status status = compare_on(error, options, &dataset);
     dataset_close(&dataset);

@@ -17,15 +17,27 @@ static json_t *sample_json(const struct sample *sample) {
                      sample->high);
 }
 
+/* The names of the figures that say which images they are of. */
+struct keys {
+    const char *accuracy, *best, *loss;
+};
+
+static struct keys keys_of(const struct compared_run *run) {
+    return run->validation > 0
+               ? (struct keys){"validation_accuracy", "best_validation_accuracy", "validation_loss"}
+               : (struct keys){"test_accuracy", "best_test_accuracy", "test_loss"};
+}
+
 static json_t *run_json(const struct compared_run *run) {
     const struct epoch_metrics *last = &run->epochs[run->epoch_count - 1];
     const struct epoch_metrics *best = &run->epochs[run->best];
+    const struct keys keys = keys_of(run);
     return json_pack("{s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:i, s:f}", "folder",
                      text_json(run->folder), "seed", text_json_uint64(run->seed), "device",
-                     text_json(run->device), "test_accuracy", last->test.accuracy, "test_loss",
+                     text_json(run->device), keys.accuracy, last->test.accuracy, keys.loss,
                      last->test.loss, "train_accuracy", last->train.accuracy, "train_loss",
-                     last->train.loss, "best_test_accuracy", best->test.accuracy, "best_epoch",
-                     best->epoch, "seconds_per_epoch", run->seconds);
+                     last->train.loss, keys.best, best->test.accuracy, "best_epoch", best->epoch,
+                     "seconds_per_epoch", run->seconds);
 }
 
 static json_t *runs_json(const struct run_group *group) {
@@ -36,12 +48,13 @@ static json_t *runs_json(const struct run_group *group) {
 }
 
 static json_t *group_json(const struct run_group *group) {
+    const struct keys keys = keys_of(&group->runs[0]);
     return json_pack("{s:s, s:i, s:f, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "norm",
                      norm_option(group->norm), "parameters", group->runs[0].parameters,
                      "learning_rate", group->runs[0].learning_rate, "seeds", group->count,
-                     "test_accuracy", sample_json(&group->test), "train_accuracy",
-                     sample_json(&group->train), "best_test_accuracy", sample_json(&group->best),
-                     "test_loss", sample_json(&group->test_loss), "seconds_per_epoch",
+                     keys.accuracy, sample_json(&group->test), "train_accuracy",
+                     sample_json(&group->train), keys.best, sample_json(&group->best), keys.loss,
+                     sample_json(&group->test_loss), "seconds_per_epoch",
                      sample_json(&group->seconds), "runs", runs_json(group));
 }
 
@@ -84,8 +97,9 @@ static json_t *sweep_json(const struct comparison *comparison) {
 
 json_t *comparison_json(const struct comparison *comparison) {
     const struct compared_run *any = &comparison->main.runs[0];
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "program", PROGRAM_NAME,
-                     "version", PROGRAM_VERSION, "dataset", any->dataset, "recipe",
+    return json_pack("{s:s, s:s, s:s, s:o*, s:s, s:i, s:i, s:o, s:o, s:o}", "program", PROGRAM_NAME,
+                     "version", PROGRAM_VERSION, "dataset", any->dataset, "validation",
+                     any->validation == 0 ? NULL : json_integer(any->validation), "recipe",
                      recipe_option(any->recipe), "epochs", any->epoch_count, "batch_size",
                      any->batch_size, "norms", groups_json(&comparison->main), "differences",
                      differences_json(&comparison->main), "sweep", sweep_json(comparison));

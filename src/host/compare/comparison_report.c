@@ -39,9 +39,12 @@ static void make_caption(struct caption *out, const struct comparison *compariso
     list_seeds(seeds, sizeof seeds, &comparison->main);
     caption_begin(out, any->dataset, comparison->folder, "recipe %s, %d epoch%s",
                   recipe_option(any->recipe), any->epoch_count, any->epoch_count == 1 ? "" : "s");
+    out->picture.validation = any->validation > 0;
     caption_add(out, "version", "%s", PROGRAM_VERSION);
     caption_add(out, "recipe", "%s", recipe_option(any->recipe));
     caption_add(out, "data", "%s", any->dataset);
+    if (any->validation > 0)
+        caption_add(out, "validation", "%d", any->validation);
     caption_add(out, "epochs", "%d", any->epoch_count);
     caption_add(out, "batch-size", "%d", any->batch_size);
     caption_add(out, "seeds", "%s", seeds);
@@ -184,10 +187,11 @@ static enum status remove_old(struct error *error, const char *folder) {
 
 static enum status print_group(struct error *error, const struct run_group *group) {
     char test[SPREAD_CAPACITY], train[SPREAD_CAPACITY], seconds[SPREAD_CAPACITY];
-    return output_print(error, "%s:%*stest %s %%, training %s %%, best %.2f %%, %s s an epoch\n",
-                        norm_option(group->norm), 6, "", spread_text(test, &group->test, 2),
-                        spread_text(train, &group->train, 2), group->best.high,
-                        spread_text(seconds, &group->seconds, 1));
+    return output_print(error, "%s:%*s%s %s %%, training %s %%, best %.2f %%, %s s an epoch\n",
+                        norm_option(group->norm), 6, "",
+                        evaluated_word(group->runs[0].validation > 0),
+                        spread_text(test, &group->test, 2), spread_text(train, &group->train, 2),
+                        group->best.high, spread_text(seconds, &group->seconds, 1));
 }
 
 static enum status print_summary(struct error *error, const struct comparison *comparison,

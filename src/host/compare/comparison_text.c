@@ -66,6 +66,11 @@ const char *difference_text(char *out, size_t capacity, const struct norm_differ
     return out;
 }
 
+/* "test" or "validation": what the figures of the runs are measured on. */
+static const char *word_of(const struct run_set *set) {
+    return evaluated_word(set->runs[0].validation > 0);
+}
+
 static void print_differences(FILE *out, const struct run_set *set) {
     struct norm_difference differences[MAX_DIFFERENCES];
     char text[512];
@@ -78,9 +83,9 @@ static void print_differences(FILE *out, const struct run_set *set) {
         fprintf(out, "- %s.\n", text);
     }
     fprintf(out,
-            "\nThese are differences of the mean test accuracy after the last epoch. A difference "
+            "\nThese are differences of the mean %s accuracy after the last epoch. A difference "
             "exceeds the noise if Welch's t-test gives p < 0.05%s.\n\n",
-            count > 1 ? "; there is no correction for the number of pairs" : "");
+            word_of(set), count > 1 ? "; there is no correction for the number of pairs" : "");
 }
 
 /* ---- the other parts ------------------------------------------------------------------------- */
@@ -97,6 +102,7 @@ static int count_other_sizes(const struct comparison *comparison) {
 static void print_head(FILE *out, const struct comparison *comparison) {
     const struct run_set *set = &comparison->main;
     const struct compared_run *any = &set->runs[0];
+    char images[TEXT_CAPACITY];
     fprintf(out, "# ");
     for (int i = 0; i < set->group_count; i++)
         fprintf(out, "%s%s",
@@ -111,6 +117,11 @@ static void print_head(FILE *out, const struct comparison *comparison) {
     if (others > 0)
         fprintf(out, "; %d more with other batch sizes", others);
     fprintf(out, ".\n\n");
+    if (any->validation > 0)
+        fprintf(out,
+                "For validation, %s of the training images were held out: they were evaluated and "
+                "not trained on. The test set was not used.\n\n",
+                text_count(images, any->validation));
 }
 
 static void print_group(FILE *out, const struct run_group *group) {
@@ -124,10 +135,13 @@ static void print_group(FILE *out, const struct run_group *group) {
 }
 
 static void print_results(FILE *out, const struct run_set *set) {
-    fprintf(out, "## Results\n\n"
-                 "| | parameters | seeds | test accuracy | test loss | test accuracy, best epoch | "
-                 "best of all seeds | training accuracy | seconds per epoch |\n"
-                 "|---|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+    const char *word = word_of(set);
+    fprintf(out,
+            "## Results\n\n"
+            "| | parameters | seeds | %s accuracy | %s loss | %s accuracy, best epoch | "
+            "best of all seeds | training accuracy | seconds per epoch |\n"
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+            word, word, word);
     for (int i = 0; i < set->group_count; i++)
         print_group(out, &set->groups[i]);
     fprintf(out,
@@ -137,11 +151,17 @@ static void print_results(FILE *out, const struct run_set *set) {
             "weights change. Seconds are those of training alone.\n\n");
 }
 
+static const char *title_of(const struct run_set *set) {
+    return evaluated_title(set->runs[0].validation > 0);
+}
+
 static void print_sweep(FILE *out, const struct comparison *comparison, bool pictures) {
     if (comparison->sweep_count == 0)
         return;
-    fprintf(out, "## Batch sizes\n\nTest error in percent after the last epoch. The learning rate "
-                 "is proportional to the batch size.\n\n| batch size |");
+    fprintf(out,
+            "## Batch sizes\n\n%s error in percent after the last epoch. The learning rate is "
+            "proportional to the batch size.\n\n| batch size |",
+            title_of(&comparison->main));
     const struct run_set *first = &comparison->sweep[0];
     for (int i = 0; i < first->group_count; i++)
         fprintf(out, " %s | learning rate |", norm_title(first->groups[i].norm));
@@ -160,7 +180,7 @@ static void print_sweep(FILE *out, const struct comparison *comparison, bool pic
     }
     fprintf(out, "\n\n");
     if (pictures)
-        fprintf(out, "![Test error over the batch size](sweep.png)\n\n");
+        fprintf(out, "![%s error over the batch size](sweep.png)\n\n", title_of(&comparison->main));
 }
 
 /* Prints a folder as code in a table; '?' replaces a bar, which would end the cell, and a back
@@ -187,9 +207,11 @@ static void print_runs(FILE *out, const struct run_set *set) {
 
 /* The sweep shares the runs with the recipe's batch size, so these are listed once. */
 static void print_all_runs(FILE *out, const struct comparison *comparison) {
-    fprintf(out, "## Runs\n\n"
-                 "| norm | batch size | seed | test accuracy | best (epoch) | training accuracy | "
-                 "folder |\n|---|---:|---:|---:|---:|---:|---|\n");
+    fprintf(out,
+            "## Runs\n\n"
+            "| norm | batch size | seed | %s accuracy | best (epoch) | training accuracy | "
+            "folder |\n|---|---:|---:|---:|---:|---:|---|\n",
+            word_of(&comparison->main));
     print_runs(out, &comparison->main);
     for (int i = 0; i < comparison->sweep_count; i++)
         if (comparison->sweep[i].runs[0].batch_size != comparison->main.runs[0].batch_size)
@@ -209,7 +231,8 @@ enum status comparison_text_make(struct error *error, char **out, size_t *bytes,
     print_results(stream, &comparison->main);
     print_differences(stream, &comparison->main);
     if (pictures)
-        fprintf(stream, "![Test accuracy and loss over the epochs](compare.png)\n\n");
+        fprintf(stream, "![%s accuracy and loss over the epochs](compare.png)\n\n",
+                title_of(&comparison->main));
     print_sweep(stream, comparison, pictures);
     print_all_runs(stream, comparison);
     bool failed = ferror(stream) != 0;

@@ -200,13 +200,16 @@ static bool differs(struct folder_reader *reader) {
 /* ---- the sets -------------------------------------------------------------------------------- */
 
 static enum status open_sets(struct error *error, struct folder_reader *reader,
-                             struct image_set *train, struct image_set *test, bool with_train) {
+                             struct image_set *train, struct image_set *test, bool with_train,
+                             bool with_test) {
     if (with_train && image_set_make_list(error, train, TRAIN_FILES * FILE_RECORDS,
                                           "the list of training images") != STATUS_OK)
         return error->status;
     for (int i = 0; i < TRAIN_FILES && with_train; i++)
         if (open_file(error, reader, train, i, &train_files[i]) != STATUS_OK)
             return error->status;
+    if (!with_test)
+        return STATUS_OK;
     if (image_set_make_list(error, test, FILE_RECORDS, "the list of test images") != STATUS_OK)
         return error->status;
     return open_file(error, reader, test, 0, &test_file);
@@ -229,7 +232,7 @@ static enum status check_folder(struct error *error, const char *folder) {
 }
 
 enum status cifar10_open(struct error *error, struct image_set *train, struct image_set *test,
-                         bool *modified, const char *folder, bool with_train) {
+                         bool *modified, const char *folder, bool with_train, bool with_test) {
     struct folder_reader reader = {.folder = folder};
     if (check_folder(error, folder) != STATUS_OK ||
         file_map_guard(error,
@@ -238,7 +241,7 @@ enum status cifar10_open(struct error *error, struct image_set *train, struct im
                        folder) != STATUS_OK)
         return error->status;
     checked_files_open(&reader.checked, folder);
-    if (open_sets(error, &reader, train, test, with_train) != STATUS_OK)
+    if (open_sets(error, &reader, train, test, with_train, with_test) != STATUS_OK)
         return error->status;
     *modified = differs(&reader);
     return STATUS_OK;

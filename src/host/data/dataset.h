@@ -16,7 +16,14 @@ struct dataset {
     bool synthetic;
     uint64_t seed; /* of the synthetic set */
     struct image_set train, test;
+    int validation; /* above 0: `test` holds so many training images, which `train` lacks, and the
+                       test set is not used */
 };
+
+/* What figures are measured on, "test" or "validation", for all output; at the begin of a title,
+ * "Test" or "Validation". */
+const char *evaluated_word(bool validation);
+const char *evaluated_title(bool validation);
 
 /* The set called `name` ("synthetic", "CIFAR-10 (modified)"), without its images; CIFAR-10 for any
  * other name and for NULL. */
@@ -34,6 +41,14 @@ bool dataset_is_synthetic(uint64_t *seed, const char *where);
  * failure *out is empty. Errors: STATUS_BAD_DATA, naming the file and the byte of a bad label;
  * STATUS_FAILED: no memory. */
 enum status dataset_open(struct error *error, struct dataset *out, const char *where);
+
+/* The same for training, with `validation` training images held out as out->test; 0: none, which is
+ * dataset_open. These are the last ones of a shuffled order that depends on the number of training
+ * images alone, so all runs share them, whatever their seeds, and of two numbers the smaller one
+ * holds out a part of the larger. Both sets stay in the order of the files. test_batch.bin is not
+ * opened then. Further errors: STATUS_USAGE: no image would be left to train on. */
+enum status dataset_open_split(struct error *error, struct dataset *out, const char *where,
+                               int validation);
 
 /* The same for the test images alone: out->train stays empty, and test_batch.bin is the only file
  * needed. */

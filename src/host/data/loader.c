@@ -7,8 +7,8 @@
 #include "data/loader.h"
 
 #include "base/thread.h"
+#include "data/shuffle.h"
 #include "memory.h"
-#include "philox.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -51,19 +51,12 @@ static void must(int result) {
 
 /* ---- order ----------------------------------------------------------------------------------- */
 
-void loader_order(int32_t *order, int count, bool shuffle, uint64_t seed, int epoch) {
-    for (int i = 0; i < count; i++)
-        order[i] = i;
-    if (!shuffle)
-        return;
-    /* Fisher-Yates shuffle in Durstenfeld's form (CACM 7, 1964, algorithm 235). */
-    for (int i = count - 1; i > 0; i--) {
-        uint32_t word = philox(seed, PHILOX_SHUFFLE, (uint64_t)epoch, (uint32_t)i).word[0];
-        uint32_t j = philox_below(word, (uint32_t)i + 1);
-        int32_t swapped = order[i];
-        order[i] = order[j];
-        order[j] = swapped;
-    }
+void loader_order(int32_t *order, int count, bool shuffled, uint64_t seed, int epoch) {
+    if (shuffled)
+        shuffle(order, count, seed, PHILOX_SHUFFLE, (uint64_t)epoch);
+    else
+        for (int i = 0; i < count; i++)
+            order[i] = i;
 }
 
 int loader_batches(int count, int batch_size) {

@@ -25,9 +25,9 @@ struct loader_options {
 
 struct loader;
 
-/* The order of epoch `epoch` (from 0): a permutation of 0 ... count - 1 by Fisher-Yates from Philox
- * draws, or the identity without `shuffle`. Writes order[count]. */
-void loader_order(int32_t *order, int count, bool shuffle, uint64_t seed, int epoch);
+/* The order of epoch `epoch` (from 0): a permutation of 0 ... count - 1 (shuffle.h), or the identity
+ * unless `shuffled`. Writes order[count]. */
+void loader_order(int32_t *order, int count, bool shuffled, uint64_t seed, int epoch);
 
 /* The number of batches in an epoch, with the last, smaller one. */
 int loader_batches(int count, int batch_size);

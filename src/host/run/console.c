@@ -63,12 +63,13 @@ void console_header(const struct run_description *run, const struct run_state *r
     char parameters[TEXT_CAPACITY], train[TEXT_CAPACITY], test[TEXT_CAPACITY];
     output_progress("%s %s\n"
                     "network: %s, %s parameters\n"
-                    "data:    %s, %s images to train on, %s to test with\n"
+                    "data:    %s, %s images to train on, %s to %s with\n"
                     "device:  %s\n",
                     PROGRAM_NAME, PROGRAM_VERSION, norm_title(run->network->norm),
                     text_count(parameters, network_parameters(run->network)), run->dataset->name,
                     text_count(train, run->dataset->train.count),
-                    text_count(test, run->dataset->test.count), run->device->text);
+                    text_count(test, run->dataset->test.count),
+                    run->dataset->validation > 0 ? "validate" : "test", run->device->text);
     print_recipe(run);
     if (run->options->weights[0] != '\0')
         output_progress("weights: %s\n", run->options->weights);
@@ -91,12 +92,12 @@ void console_epoch(const struct run_description *run, const struct epoch_metrics
         return;
     int epochs = run->options->recipe.epochs;
     char rate[TEXT_CAPACITY];
-    output_progress("epoch %*d/%d  loss %.4f  train %5.2f %%  test %5.2f %%  lr %s  %5.1f s  "
+    output_progress("epoch %*d/%d  loss %.4f  train %5.2f %%  %s %5.2f %%  lr %s  %5.1f s  "
                     "%5.0f images/s\n",
                     digits(epochs), metrics->epoch, epochs, metrics->train.loss,
-                    metrics->train.accuracy, metrics->test.accuracy,
-                    rate_text(rate, (double)metrics->learning_rate), metrics->seconds,
-                    metrics->images_per_second);
+                    metrics->train.accuracy, evaluated_word(metrics->validation),
+                    metrics->test.accuracy, rate_text(rate, (double)metrics->learning_rate),
+                    metrics->seconds, metrics->images_per_second);
 }
 
 void console_closing(const struct run_description *run, const struct run_state *state) {
@@ -104,11 +105,12 @@ void console_closing(const struct run_description *run, const struct run_state *
         return;
     char steps[TEXT_CAPACITY], time[TEXT_CAPACITY];
     output_progress("done:    %s step%s in %s\n"
-                    "test accuracy on %s: best %.2f %% (epoch %d), final %.2f %%\n"
+                    "%s accuracy on %s: best %.2f %% (epoch %d), final %.2f %%\n"
                     "results: %s: %smodel.safetensors, best.safetensors, metrics.jsonl, "
                     "config.json\n",
                     text_count(steps, state->step), state->step == 1 ? "" : "s",
-                    text_duration(time, state->elapsed), run->dataset->name, state->best_accuracy,
-                    state->best_epoch, state->last_accuracy, run->options->out,
-                    run->options->no_report ? "" : "report.md, ");
+                    text_duration(time, state->elapsed),
+                    evaluated_word(run->dataset->validation > 0), run->dataset->name,
+                    state->best_accuracy, state->best_epoch, state->last_accuracy,
+                    run->options->out, run->options->no_report ? "" : "report.md, ");
 }

@@ -74,13 +74,22 @@ enum status metrics_close(struct error *error, struct metrics *metrics) {
 
 /* ---- adding ---------------------------------------------------------------------------------- */
 
+/* The names of the figures on the images that are not trained on. */
+static const char *loss_key(bool validation) {
+    return validation ? "validation_loss" : "test_loss";
+}
+
+static const char *accuracy_key(bool validation) {
+    return validation ? "validation_accuracy" : "test_accuracy";
+}
+
 static json_t *epoch_json(const struct epoch_metrics *epoch) {
     return json_pack("{s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "epoch", epoch->epoch,
                      "step", (json_int_t)epoch->step, "lr", text_decimal(epoch->learning_rate),
                      "train_loss", epoch->train.loss, "train_accuracy", epoch->train.accuracy,
-                     "test_loss", epoch->test.loss, "test_accuracy", epoch->test.accuracy,
-                     "seconds", epoch->seconds, "images_per_second", epoch->images_per_second,
-                     "eval_seconds", epoch->eval_seconds);
+                     loss_key(epoch->validation), epoch->test.loss, accuracy_key(epoch->validation),
+                     epoch->test.accuracy, "seconds", epoch->seconds, "images_per_second",
+                     epoch->images_per_second, "eval_seconds", epoch->eval_seconds);
 }
 
 enum status metrics_add(struct error *error, struct metrics *metrics,
@@ -123,11 +132,12 @@ static bool is_whole(double value, double least, double most) {
 static bool parse_epoch(struct epoch_metrics *out, const json_t *object) {
     double epoch, step, rate;
     memset(out, 0, sizeof *out);
+    out->validation = json_object_get(object, loss_key(true)) != NULL;
     if (!get(&epoch, object, "epoch") || !get(&step, object, "step") || !get(&rate, object, "lr") ||
         !get(&out->train.loss, object, "train_loss") ||
         !get(&out->train.accuracy, object, "train_accuracy") ||
-        !get(&out->test.loss, object, "test_loss") ||
-        !get(&out->test.accuracy, object, "test_accuracy") ||
+        !get(&out->test.loss, object, loss_key(out->validation)) ||
+        !get(&out->test.accuracy, object, accuracy_key(out->validation)) ||
         !get(&out->seconds, object, "seconds") ||
         !get(&out->images_per_second, object, "images_per_second") ||
         !get(&out->eval_seconds, object, "eval_seconds") || !is_whole(epoch, 1, INT32_MAX) ||

@@ -39,6 +39,7 @@ struct options {
     bool no_graph; /* call every operation of every step instead of replaying recorded steps */
     uint64_t seed;
     bool no_shuffle;
+    int validation;              /* training images held out and evaluated; 0: the test set is */
     int64_t max_steps;           /* 0: no limit */
     char out[PATH_CAPACITY];     /* folder of the run; "": compare --runs chooses it */
     char weights[PATH_CAPACITY]; /* file to start from or to use; "": none */

@@ -31,7 +31,7 @@ static enum status make_answers(struct error *error, struct answers *out,
                             .labels = set->labels,
                             .class_names = run->dataset->class_names};
     if (memory_alloc(error, &values, (size_t)set->count, CLASS_COUNT * sizeof *values,
-                     "the probabilities of the test images") != STATUS_OK)
+                     "the probabilities of the images") != STATUS_OK)
         return error->status;
     out->probabilities = values;
     for (int i = 0; i < set->count; i++, values += CLASS_COUNT, logits += CLASS_COUNT) {
@@ -50,6 +50,7 @@ static void make_caption(struct caption *out, const struct run_description *run)
     run_settings_list(&list, run);
     caption_begin(out, run->dataset->name, run->options->out, "%s, recipe %s",
                   norm_title(run->network->norm), recipe_option(run->network->recipe));
+    out->picture.validation = run->dataset->validation > 0;
     caption_add(out, "version", "%s", PROGRAM_VERSION);
     for (int i = 0; i < list.count; i++)
         caption_add(out, list.settings[i].option, "%s", list.settings[i].value);

@@ -11,14 +11,20 @@
 
 /* ---- the parts, each a paragraph or a table -------------------------------------------------- */
 
+/* "test" or "validation": what the figures are measured on. */
+static const char *report_word(const struct report_text *report) {
+    return evaluated_word(report->run->dataset->validation > 0);
+}
+
 static void print_head(FILE *out, const struct report_text *report) {
     const struct run_description *run = report->run;
     char parameters[TEXT_CAPACITY], time[TEXT_CAPACITY], steps[TEXT_CAPACITY];
     fprintf(out,
-            "# %s, recipe %s: %.2f %% on %s\n\n"
+            "# %s, recipe %s: %.2f %% on %s%s\n\n"
             "%s parameters, trained for %s steps in %s on %s.\n\n",
             norm_title(run->network->norm), recipe_option(run->network->recipe),
             report->score.accuracy, run->dataset->name,
+            run->dataset->validation > 0 ? " (validation)" : "",
             text_count(parameters, network_parameters(run->network)),
             text_count(steps, report->state->step), text_duration(time, report->state->elapsed),
             run->device->backend->describe(run->device->device));
@@ -31,26 +37,39 @@ static void print_result(FILE *out, const char *name, const struct epoch_metrics
 
 /* The last epoch and the best one. */
 static void print_results(FILE *out, const struct report_text *report) {
-    fprintf(out, "## Results\n\n"
-                 "| | epoch | test accuracy | test loss | training accuracy | training loss |\n"
-                 "|---|---:|---:|---:|---:|---:|\n");
+    char images[TEXT_CAPACITY];
+    const char *word = report_word(report);
+    fprintf(out,
+            "## Results\n\n"
+            "| | epoch | %s accuracy | %s loss | training accuracy | training loss |\n"
+            "|---|---:|---:|---:|---:|---:|\n",
+            word, word);
     if (report->epoch_count > 0)
         print_result(out, "final", &report->epochs[report->epoch_count - 1]);
     for (int i = 0; i < report->epoch_count; i++)
         if (report->epochs[i].epoch == report->state->best_epoch)
             print_result(out, "best", &report->epochs[i]);
     fprintf(out, "\nThe training figures are measured while the weights change.\n\n");
+    if (report->run->dataset->validation > 0)
+        fprintf(out,
+                "For validation, %s of the training images were held out: they were evaluated and "
+                "not trained on. The test set was not used.\n\n",
+                text_count(images, report->run->dataset->validation));
 }
 
 static void print_pictures(FILE *out, const struct report_text *report) {
     if (report->misclassified_pages == 0)
         return;
-    fprintf(out, "![Loss, accuracy and learning rate over the epochs](curves.png)\n\n"
-                 "## Mistakes\n\n"
-                 "The network's most confident mistakes:\n\n"
-                 "![Misclassified test images](misclassified.png)\n\n");
+    const char *word = report_word(report);
+    fprintf(out,
+            "![Loss, accuracy and learning rate over the epochs](curves.png)\n\n"
+            "## Mistakes\n\n"
+            "The network's most confident mistakes:\n\n"
+            "![Misclassified %s images](misclassified.png)\n\n",
+            word);
     for (int page = 2; page <= report->misclassified_pages; page++)
-        fprintf(out, "![Misclassified test images, page %d](misclassified-%d.png)\n\n", page, page);
+        fprintf(out, "![Misclassified %s images, page %d](misclassified-%d.png)\n\n", word, page,
+                page);
     fprintf(out, "![Confusion matrix](confusion.png)\n\n");
 }
 
@@ -83,19 +102,23 @@ static void print_class(FILE *out, const struct answers *answers, const int row[
 static void print_classes(FILE *out, const struct report_text *report) {
     int confusion[CLASS_COUNT][CLASS_COUNT];
     answers_confusion(confusion, &report->answers);
-    fprintf(out, "## Classes\n\n"
-                 "| class | test images | correct | accuracy | most often mistaken for |\n"
-                 "|---|---:|---:|---:|---|\n");
+    fprintf(out,
+            "## Classes\n\n"
+            "| class | %s images | correct | accuracy | most often mistaken for |\n"
+            "|---|---:|---:|---:|---|\n",
+            report_word(report));
     for (int c = 0; c < CLASS_COUNT; c++)
         print_class(out, &report->answers, confusion[c], c);
     fprintf(out, "\n");
 }
 
 static void print_epochs(FILE *out, const struct report_text *report) {
-    fprintf(out, "## Epochs\n\n"
-                 "| epoch | step | learning rate | training loss | training accuracy | test loss | "
-                 "test accuracy | seconds | images/s |\n"
-                 "|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
+    fprintf(out,
+            "## Epochs\n\n"
+            "| epoch | step | learning rate | training loss | training accuracy | %s loss | "
+            "%s accuracy | seconds | images/s |\n"
+            "|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+            report_word(report), report_word(report));
     for (int i = 0; i < report->epoch_count; i++) {
         const struct epoch_metrics *epoch = &report->epochs[i];
         fprintf(out, "| %d | %lld | %.4g | %.4f | %.2f %% | %.4f | %.2f %% | %.1f | %.0f |\n",

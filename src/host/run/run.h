@@ -29,7 +29,7 @@ struct run_state {
     double seconds;                      /* taken by these batches */
     float learning_rate;                 /* of the last step; 0 before the first */
     int best_epoch;                      /* among the recorded epochs; 0: none is recorded */
-    double best_accuracy, last_accuracy; /* on the test set, in percent */
+    double best_accuracy, last_accuracy; /* of the images evaluated, in percent */
     double elapsed;                      /* seconds taken by the run, without interruptions */
 };
 

@@ -53,15 +53,18 @@ static json_t *network_json(const struct recipe *recipe, const struct network *n
 /* Program, data, folders, seed. */
 static json_t *setting_json(const struct run_description *run) {
     const struct options *options = run->options;
+    int validation = run->dataset->validation;
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:s, s:i, s:o, s:b, s:o, s:i}",
+        "{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i, s:o, s:i, s:s, s:i, s:o, s:b, s:o, s:i}",
         "program", PROGRAM_NAME, "version", PROGRAM_VERSION, "norm",
         norm_option(run->network->norm), "recipe", recipe_option(run->network->recipe), "dataset",
         run->dataset->name, "data", text_json(options->data), "out", text_json(options->out),
         "weights", options->weights[0] == '\0' ? json_null() : text_json(options->weights),
-        "train_images", run->dataset->train.count, "test_images", run->dataset->test.count,
-        "backend", run->device->backend->name, "threads", run->device->threads, "seed",
-        text_json_uint64(options->seed), "shuffle", !options->no_shuffle, "max_steps",
+        "train_images", run->dataset->train.count, "validation",
+        validation == 0 ? json_null() : json_integer(validation), "test_images",
+        validation == 0 ? run->dataset->test.count : 0, "backend", run->device->backend->name,
+        "threads", run->device->threads, "seed", text_json_uint64(options->seed), "shuffle",
+        !options->no_shuffle, "max_steps",
         options->max_steps == 0 ? json_null() : json_integer(options->max_steps), "steps_per_epoch",
         run->steps_per_epoch);
 }
@@ -144,9 +147,10 @@ static void check_evaluation(const json_t *earlier, const struct run_description
     if (json_is_integer(before) && json_integer_value(before) != run->evaluation_batch &&
         !run_ended(state, run->options))
         output_warning("the run in '%s' now evaluates in batches of %d instead of %d, since the "
-                       "device has another amount of free memory: the last bits of the test "
-                       "loss may differ from those of an uninterrupted run",
-                       run->options->out, run->evaluation_batch, (int)json_integer_value(before));
+                       "device has another amount of free memory: the last bits of the %s loss "
+                       "may differ from those of an uninterrupted run",
+                       run->options->out, run->evaluation_batch, (int)json_integer_value(before),
+                       evaluated_word(run->dataset->validation > 0));
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */

@@ -13,11 +13,12 @@
 
 enum status run_events_add(struct error *error, struct event_file *out,
                            const struct epoch_metrics *metrics, double wall_time) {
+    bool validation = metrics->validation;
     const struct event_scalar scalars[] = {
         {"loss/train", (float)metrics->train.loss},
-        {"loss/test", (float)metrics->test.loss},
+        {validation ? "loss/validation" : "loss/test", (float)metrics->test.loss},
         {"accuracy/train", (float)metrics->train.accuracy},
-        {"accuracy/test", (float)metrics->test.accuracy},
+        {validation ? "accuracy/validation" : "accuracy/test", (float)metrics->test.accuracy},
         {"learning_rate", metrics->learning_rate},
         {"images_per_second", (float)metrics->images_per_second},
     };

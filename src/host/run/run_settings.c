@@ -61,6 +61,7 @@ void run_settings_list(struct run_settings *out, const struct run_description *r
     out->count = 0;
     add_recipe(out, &options->recipe);
     add_text(out, "data", data_setting(run));
+    add_integer(out, "validation", run->dataset->validation);
     add_text(out, "seed", seed);
     add_flag(out, "no-shuffle", options->no_shuffle);
     add_integer(out, "max-steps", options->max_steps);
@@ -93,7 +94,9 @@ bool run_settings_put(json_t *object, const struct run_description *run) {
 
 bool run_setting_unset(const struct run_setting *setting, const char *value) {
     return value[0] == '\0' || strcmp(value, "no") == 0 ||
-           (strcmp(setting->option, "max-steps") == 0 && strcmp(value, "0") == 0);
+           ((strcmp(setting->option, "max-steps") == 0 ||
+             strcmp(setting->option, "validation") == 0) &&
+            strcmp(value, "0") == 0);
 }
 
 void run_setting_append(char *out, size_t capacity, const struct run_setting *setting,

@@ -41,7 +41,7 @@ struct training {
     char checkpoint[PATH_CAPACITY]; /* its path */
     double run_began, epoch_began;  /* clock_seconds, as if there had been no interruption */
     double saved;                   /* clock_seconds of the last checkpoint */
-    float *logits;      /* [test images][CLASS_COUNT], of the last evaluation, for the report */
+    float *logits; /* [images evaluated][CLASS_COUNT], of the last evaluation, for the report */
     int64_t saved_step; /* step of the last checkpoint */
 };
 
@@ -313,13 +313,13 @@ static enum status train_epoch(struct error *error, struct training *training) {
     return STATUS_OK;
 }
 
-/* Evaluates the test images; keeps their logits if the report will need them. */
+/* Evaluates the test or validation images; keeps their logits if the report will need them. */
 static enum status evaluate_test(struct error *error, struct training *training, bool last) {
     const struct run_description *run = &training->run;
     if (last && !run->options->no_report &&
         memory_alloc(error, &training->logits, (size_t)run->dataset->test.count,
                      CLASS_COUNT * sizeof *training->logits,
-                     "the results of the test images") != STATUS_OK)
+                     "the results of the evaluation") != STATUS_OK)
         return error->status;
     return evaluate(error, &training->now.test, training->logits, training->model,
                     training->test_feed);
@@ -334,7 +334,8 @@ static enum status evaluate_epoch(struct error *error, struct training *training
     if (evaluate_test(error, training, run_ended(&next, training->run.options)) != STATUS_OK)
         return error->status;
     training->now.eval_seconds = clock_seconds() - start;
-    return check_loss(error, training, "test", training->now.test.loss);
+    return check_loss(error, training, evaluated_word(training->now.validation),
+                      training->now.test.loss);
 }
 
 static enum status save_weights(struct error *error, struct training *training,
@@ -389,7 +390,8 @@ static enum status run_epochs(struct error *error, struct training *training) {
     const struct options *options = training->run.options;
     struct run_state *at = &training->at;
     while (!run_ended(at, options)) {
-        training->now = (struct epoch_metrics){.epoch = at->epoch};
+        training->now = (struct epoch_metrics){.epoch = at->epoch,
+                                               .validation = training->run.dataset->validation > 0};
         progress_begin(&training->progress, at->epoch, options->recipe.epochs,
                        training->run.steps_per_epoch, at->seconds);
         if (train_epoch(error, training) != STATUS_OK ||
@@ -431,7 +433,7 @@ enum status train(struct error *error, const struct options *options) {
     /* cheap checks before 180 MB are checked */
     if (network_build(error, &network, &options->recipe) != STATUS_OK ||
         check_folder(error, &unfinished, options) != STATUS_OK ||
-        dataset_open(error, &dataset, options->data) != STATUS_OK)
+        dataset_open_split(error, &dataset, options->data, options->validation) != STATUS_OK)
         return error->status;
     enum status status = train_on(error, options, &dataset);
     dataset_close(&dataset);
