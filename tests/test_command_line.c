@@ -230,6 +230,29 @@ static void order(void **state) {
                         "runs/bn-reference-7");
 }
 
+static void channels(void **state) {
+    (void)state;
+    static const char *const bad[] = {"8",
+                                      "8,8,8,8,8,8,8,8,8",
+                                      "8,8,8,8,8,8,8,8,8,8,8",
+                                      "8,8,8,8,8,8,8,8,8,",
+                                      "8,8,8,,8,8,8,8,8,8",
+                                      "8,8,0,8,8,8,8,8,8,8",
+                                      "8,8,513,8,8,8,8,8,8,8",
+                                      "8,8,8,8,8,8,8,8,8,8x"};
+    static const int due[BLOCK_COUNT] = {9, 512, 1, 7, 7, 6, 8, 2, 3, 44};
+    char line[128];
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(line, sizeof line, "--channels %s", bad[i]);
+        REJECTS(line, "--channels", bad[i], "10 whole numbers from 1 to 512");
+    }
+    struct options options = parse_ok("summary --channels 9,512,1,7,7,6,8,2,3,44");
+    assert_memory_equal(options.recipe.channels, due, sizeof due);
+    options = parse_ok("compare --channels 9,512,1,7,7,6,8,2,3,44");
+    for (int norm = 0; norm < NORM_COUNT; norm++)
+        assert_memory_equal(options.recipes[norm].channels, due, sizeof due);
+}
+
 static void whole_numbers(void **state) {
     (void)state;
     static const char *const bad[] = {"~",   "0",   "-1",  "+1",  "1x",
@@ -483,6 +506,7 @@ static void settings_of_the_weights(void **state) {
     struct dataset dataset = dataset_named("synthetic");
     struct options options;
     recipe.groups = 2;
+    recipe.channels[9] = 44;
     dataset.seed = 9;
     for (size_t i = 0; i < 3; i++) {
         options = parse_ok(with_weights(*state, commands[i], &recipe, &dataset, "--batch-size 5"));
@@ -502,6 +526,7 @@ static void settings_of_the_weights(void **state) {
     options = parse_ok(with_weights(*state, "eval", &recipe, &dataset, "--recipe tuned"));
     assert_int_equal(options.recipe.kind, RECIPE_TUNED);
     assert_int_equal(options.recipe.groups, 4); /* the file's 2 is for another network */
+    assert_int_equal(options.recipe.channels[9], 28);
     options =
         parse_ok(with_weights(*state, "eval", recipe_find(RECIPE_TUNED, NORM_LAYER), NULL, ""));
     assert_int_equal(options.recipe.norm, NORM_LAYER);
@@ -588,6 +613,7 @@ int main(void) {
         cmocka_unit_test(words_of_the_enums),
         cmocka_unit_test(devices),
         cmocka_unit_test(order),
+        cmocka_unit_test(channels),
         cmocka_unit_test(whole_numbers),
         cmocka_unit_test(seeds),
         cmocka_unit_test(real_numbers),

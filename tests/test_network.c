@@ -263,6 +263,25 @@ static void groups_must_divide(void **state) {
     }
 }
 
+/* A pool adds a skip only to maps of the same shape. */
+static void skips_where_shapes_allow(void **state) {
+    (void)state;
+    for (int changed = 0; changed < BLOCK_COUNT; changed++) {
+        struct recipe recipe = *recipe_find(RECIPE_TUNED, NORM_GROUP);
+        struct network network;
+        struct error error = {0};
+        recipe.channels[changed] += 8;
+        assert_int_equal(network_build(&error, &network, &recipe), STATUS_OK);
+        for (int i = 0, pool = 0; i < network.layer_count; i++) {
+            const struct layer *l = &network.layers[i];
+            if (l->kind != LAYER_POOL)
+                continue;
+            bool equal = pool++ == 0 ? changed != 0 && changed != 2 : changed != 2 && changed != 6;
+            assert_int_equal(l->skip != LAYER_NONE, equal);
+        }
+    }
+}
+
 /* Invalid numbers of groups must not cause a division by zero. */
 static void groups_below_one(void **state) {
     (void)state;
@@ -304,6 +323,7 @@ int main(void) {
         cmocka_unit_test(reference_training),
         cmocka_unit_test(tuned),
         cmocka_unit_test(groups_must_divide),
+        cmocka_unit_test(skips_where_shapes_allow),
         cmocka_unit_test(groups_below_one),
         cmocka_unit_test(dropout_of_the_recipe),
         cmocka_unit_test(words),

@@ -115,7 +115,7 @@ fi
 
 run --help
 [ "$status" -eq 0 ] && [ ! -s err ] && for option in norm recipe data device epochs batch-size lr momentum \
-    weight-decay dropout groups seed augment no-shuffle validation max-steps precision batch-norm fast-algorithms no-graph threads out seeds batch-sizes runs weights force resume checkpoint-seconds tensorboard misclassified no-report json png quiet \
+    weight-decay dropout groups channels seed augment no-shuffle validation max-steps precision batch-norm fast-algorithms no-graph threads out seeds batch-sizes runs weights force resume checkpoint-seconds tensorboard misclassified no-report json png quiet \
     no-progress help version; do
     grep -q -- "^  --$option " out || { echo "# no --$option" && false; } || break
 done
@@ -291,6 +291,16 @@ run eval --threads 1 --weights two-groups/model.safetensors --json
 [ "$status" -eq 0 ] && [ ! -s err ] &&
     [ "$(value test_accuracy)" = "$(sed -E 's/.*"test_accuracy": ([0-9.]+).*/\1/' two-groups/metrics.jsonl)" ]
 ok "eval finds the groups in the weights file" $?
+run --norm gn --data synthetic --threads 1 --quiet --max-steps 2 --channels 8,12,16,8,20,12,16,8,8,44 --no-report --out widths
+run eval --threads 1 --weights widths/model.safetensors --json
+[ "$status" -eq 0 ] &&
+    [ "$(value test_accuracy)" = "$(sed -E 's/.*"test_accuracy": ([0-9.]+).*/\1/' widths/metrics.jsonl)" ]
+ok "a network of other widths, without one skip; eval finds the widths in the weights file" $?
+fails "eval: --channels that contradict the weights file" 2 "trained with channels 8,12,16,8,20,12,16,8,8,44, not 24," -- \
+    eval --threads 1 --weights widths/model.safetensors --channels 24,32,24,24,28,32,24,24,24,28
+run summary --norm gn --channels 24,32,24,24,28,32,24,24,24,48
+[ "$status" -eq 0 ] && grep -q '^parameters: the assignment allows fewer than 50,000$' stdout
+ok "summary says when there are too many parameters" $?
 fails "eval: --groups that contradict the weights file" 2 "two-groups/model.safetensors" "trained with groups 2, not 4" -- \
     eval --threads 1 --weights two-groups/model.safetensors --groups 4
 fails "eval: --norm that contradicts the weights file" 2 "$trained" "trained with norm ln, not gn" -- \

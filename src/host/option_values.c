@@ -64,6 +64,11 @@ void option_allowed(char out[ALLOWED_CAPACITY], const struct option *option) {
                  ", in rising order, separated by commas",
                  MAX_INTS, option->low, option->high);
         return;
+    case VALUE_WIDTHS:
+        snprintf(out, ALLOWED_CAPACITY,
+                 "%d whole numbers from %" PRIu64 " to %" PRIu64 ", separated by commas",
+                 BLOCK_COUNT, option->low, option->high);
+        return;
     case VALUE_POSITIVE:
         text = "a finite decimal number above 0";
         break;
@@ -146,23 +151,30 @@ static bool put_whole(void *member, const struct option *option, const char *tex
     return true;
 }
 
-static bool read_list(struct int_list *out, const char *text, const struct option *option) {
+/* Up to `capacity` whole numbers. Returns how many; 0: they are not allowed. */
+static int read_list(int *out, int capacity, bool rising, const char *text,
+                     const struct option *option) {
     uint64_t low = option->low, value;
-    for (out->count = 0; out->count < MAX_INTS; low = value + 1) {
+    for (int count = 0; count < capacity; low = rising ? value + 1 : low) {
         char digits[24];
         size_t length = strcspn(text, ",");
         if (length >= sizeof digits)
-            return false;
+            return 0;
         memcpy(digits, text, length);
         digits[length] = '\0';
         if (!read_whole(&value, digits, low, option->high))
-            return false;
-        out->values[out->count++] = (int)value;
+            return 0;
+        out[count++] = (int)value;
         if (text[length] == '\0')
-            return true;
+            return count;
         text += length + 1;
     }
-    return false;
+    return 0;
+}
+
+static bool put_ints(struct int_list *out, const struct option *option, const char *text) {
+    out->count = read_list(out->values, MAX_INTS, true, text, option);
+    return out->count > 0;
 }
 
 static bool put_real(void *member, const struct option *option, const char *text) {
@@ -199,7 +211,9 @@ bool option_put(void *member, const struct option *option, const char *text) {
     case VALUE_UINT64:
         return put_whole(member, option, text);
     case VALUE_INTS:
-        return read_list(member, text, option);
+        return put_ints(member, option, text);
+    case VALUE_WIDTHS:
+        return read_list(member, BLOCK_COUNT, false, text, option) == BLOCK_COUNT;
     case VALUE_POSITIVE:
     case VALUE_NOT_NEGATIVE:
     case VALUE_FRACTION:

@@ -16,6 +16,8 @@ enum value_kind {
     VALUE_INT64,        /* the same; int64_t */
     VALUE_UINT64,       /* the same; uint64_t */
     VALUE_INTS,         /* such numbers, in rising order, separated by commas; struct int_list */
+    VALUE_WIDTHS,       /* BLOCK_COUNT such numbers in any order, separated by commas; int
+                         * [BLOCK_COUNT] */
     VALUE_POSITIVE,     /* a finite number above 0; float */
     VALUE_NOT_NEGATIVE, /* a finite number, 0 or above; float */
     VALUE_FRACTION,     /* a number from 0 to below 1; float */

@@ -49,6 +49,9 @@ static enum status print_table(struct error *error, const struct network *networ
                                network_activation_bytes(network)};
     if (print_row(error, "total", "", "", totals) != STATUS_OK)
         return error->status;
+    if (network_parameters(network) >= PARAMETER_LIMIT &&
+        output_print(error, "\nparameters: the assignment allows fewer than 50,000\n") != STATUS_OK)
+        return error->status;
     return output_print(error, "\nmultiply-adds and activation bytes: forward, for one image\n");
 }
 

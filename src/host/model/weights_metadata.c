@@ -10,19 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_CAPACITY = 160, MAX_GROUPS = 512 };
+enum { LIST_CAPACITY = 160, MAX_GROUPS = 512, MAX_CHANNELS = 512 };
 
 static const char norm_key[] = "norm", recipe_key[] = "recipe", groups_key[] = "groups",
-                  dataset_key[] = "dataset", seed_key[] = "dataset_seed", classes_key[] = "classes";
+                  channels_key[] = "channels", dataset_key[] = "dataset",
+                  seed_key[] = "dataset_seed", classes_key[] = "classes";
 
 /* ---- making ---------------------------------------------------------------------------------- */
-
-static void list_channels(char out[LIST_CAPACITY], const struct recipe *recipe) {
-    int length = 0;
-    for (int i = 0; i < BLOCK_COUNT; i++)
-        length += snprintf(out + length, (size_t)(LIST_CAPACITY - length), "%s%d",
-                           i == 0 ? "" : ",", recipe->channels[i]);
-}
 
 static void list_numbers(char out[LIST_CAPACITY], const float numbers[IMAGE_CHANNELS]) {
     snprintf(out, LIST_CAPACITY, "%.9g,%.9g,%.9g", text_decimal(numbers[0]),
@@ -31,14 +25,15 @@ static void list_numbers(char out[LIST_CAPACITY], const float numbers[IMAGE_CHAN
 
 static json_t *network_json(const struct recipe *recipe) {
     static const float mean[IMAGE_CHANNELS] = IMAGE_MEAN, deviation[IMAGE_CHANNELS] = IMAGE_STD;
-    char groups[TEXT_CAPACITY], channels[LIST_CAPACITY], means[LIST_CAPACITY], stds[LIST_CAPACITY];
+    char groups[TEXT_CAPACITY], channels[RECIPE_CHANNELS_CAPACITY], means[LIST_CAPACITY],
+        stds[LIST_CAPACITY];
     snprintf(groups, sizeof groups, "%d", recipe->groups);
-    list_channels(channels, recipe);
+    recipe_list_channels(channels, recipe);
     list_numbers(means, mean);
     list_numbers(stds, deviation);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "format", "pt", norm_key,
                      norm_option(recipe->norm), recipe_key, recipe_option(recipe->kind), groups_key,
-                     groups, "channels", channels, "mean", means, "std", stds);
+                     groups, channels_key, channels, "mean", means, "std", stds);
 }
 
 /* The class names as the text of a JSON array; NULL: no memory. Release with free. */
@@ -108,7 +103,8 @@ static void warn_of_data(const json_t *metadata, const struct dataset *dataset, 
 
 enum status weights_metadata_check(struct error *error, const json_t *metadata,
                                    const struct weights_origin *use, const char *path) {
-    static const char *const keys[] = {norm_key, recipe_key, groups_key, "channels", "mean", "std"};
+    static const char *const keys[] = {norm_key,     recipe_key, groups_key,
+                                       channels_key, "mean",     "std"};
     if (!is_ours(metadata))
         return STATUS_OK;
     json_t *expected = network_json(use->recipe);
@@ -149,6 +145,23 @@ static bool find_recipe(enum recipe_kind *out, const char *word) {
     return false;
 }
 
+/* All zero if `text` is not what recipe_list_channels writes. */
+static void read_channels(int out[BLOCK_COUNT], const char *text) {
+    int count = 0;
+    memset(out, 0, BLOCK_COUNT * sizeof *out);
+    for (; text != NULL && count < BLOCK_COUNT; count++) {
+        char *end;
+        long channels = strtol(text, &end, 10);
+        if (channels < 1 || channels > MAX_CHANNELS ||
+            *end != (count < BLOCK_COUNT - 1 ? ',' : '\0'))
+            break;
+        out[count] = (int)channels;
+        text = end + 1;
+    }
+    if (count < BLOCK_COUNT)
+        out[0] = 0;
+}
+
 struct weights_settings weights_metadata_settings(const json_t *metadata) {
     struct weights_settings settings = {.known = false};
     if (!is_ours(metadata) || !find_norm(&settings.norm, get(metadata, norm_key)) ||
@@ -158,6 +171,7 @@ struct weights_settings weights_metadata_settings(const json_t *metadata) {
     const char *seed = get(metadata, seed_key);
     long count = groups == NULL ? 0 : strtol(groups, NULL, 10);
     settings.known = true;
+    read_channels(settings.channels, get(metadata, channels_key));
     settings.groups = count >= 1 && count <= MAX_GROUPS ? (int)count : 0;
     if (dataset != NULL && seed != NULL) {
         char where[2 * TEXT_CAPACITY];

@@ -42,7 +42,8 @@ struct weights_settings {
     bool known; /* norm and recipe are given and supported; if not, ignore the rest */
     enum norm_kind norm;
     enum recipe_kind recipe;
-    int groups; /* 0: not given */
+    int groups;                /* 0: not given */
+    int channels[BLOCK_COUNT]; /* the first is 0: not given */
     bool synthetic;
     uint64_t seed; /* of the synthetic set */
 };

@@ -21,6 +21,10 @@ int shape_elements(struct shape shape) {
     return shape.channels * shape.height * shape.width;
 }
 
+static bool same_shape(struct shape a, struct shape b) {
+    return a.channels == b.channels && a.height == b.height && a.width == b.width;
+}
+
 static struct layer *add_layer(struct builder *builder, enum layer_kind kind, struct shape out) {
     struct network *network = builder->network;
     struct layer *layer = &network->layers[network->layer_count];
@@ -72,8 +76,11 @@ static void add_block(struct builder *builder, int channels, int padding) {
     add_norm(builder);
 }
 
+/* `skip`: the layer to add, if its shape is that of the last one; or LAYER_NONE. */
 static void add_pool(struct builder *builder, const char *name, int skip) {
     struct shape in = builder->shape;
+    if (skip != LAYER_NONE && !same_shape(builder->network->layers[skip].out, in))
+        skip = LAYER_NONE;
     struct shape out = {in.channels, in.height / 2, in.width / 2};
     struct layer *layer = add_layer(builder, LAYER_POOL, out);
     snprintf(layer->name, sizeof layer->name, "%s", name);

@@ -55,6 +55,9 @@ struct network {
  * Errors: STATUS_USAGE when the groups do not divide the channels of a layer, naming the layer. */
 enum status network_build(struct error *error, struct network *out, const struct recipe *recipe);
 
+/* The assignment that these networks answer allows fewer parameters. */
+enum { PARAMETER_LIMIT = 50000 };
+
 /* Trainable parameters of the whole network, and of one layer. */
 int network_parameters(const struct network *network);
 int layer_parameters(const struct layer *layer);

@@ -6,6 +6,7 @@
 #include "network/recipe.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 /* Common to the reference rows: 20 epochs, batches of 128, no augmentation, ReLU before the
  * norm. */
@@ -75,4 +76,11 @@ const char *augment_option(enum augment_kind augment) {
         return "flip-crop";
     }
     return "";
+}
+
+void recipe_list_channels(char out[RECIPE_CHANNELS_CAPACITY], const struct recipe *recipe) {
+    int length = 0;
+    for (int i = 0; i < BLOCK_COUNT; i++)
+        length += snprintf(out + length, (size_t)(RECIPE_CHANNELS_CAPACITY - length), "%s%d",
+                           i == 0 ? "" : ",", recipe->channels[i]);
 }

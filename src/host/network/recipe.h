@@ -27,7 +27,7 @@ struct recipe {
     /* the network */
     int channels[BLOCK_COUNT];
     int early_padding; /* zero padding of C1 and C2; the other 3x3 convolutions have 1 */
-    bool first_skip;   /* a skip around C2 and c3, and a ReLU of the sum */
+    bool first_skip;   /* a skip around C2 and c3, and a ReLU of the sum, if the shapes are equal */
     bool relu_first;   /* conv, ReLU, norm, dropout; else conv, norm, ReLU, dropout */
     bool per_element;  /* norm weight and bias of shape [C, H, W] instead of [C] */
     int groups;        /* of group norm; 1 for other norms */
@@ -57,5 +57,9 @@ const char *norm_option(enum norm_kind norm);
 const char *norm_title(enum norm_kind norm);
 const char *recipe_option(enum recipe_kind kind);
 const char *augment_option(enum augment_kind augment);
+
+/* The channels in the form of --channels: "24,32,24,24,28,32,24,24,24,28". */
+enum { RECIPE_CHANNELS_CAPACITY = 128 };
+void recipe_list_channels(char out[RECIPE_CHANNELS_CAPACITY], const struct recipe *recipe);
 
 #endif

@@ -30,6 +30,12 @@ static void add_integer(struct run_settings *list, const char *option, int64_t v
     add_text(list, option, text);
 }
 
+static void add_channels(struct run_settings *list, const struct recipe *recipe) {
+    char text[RECIPE_CHANNELS_CAPACITY];
+    recipe_list_channels(text, recipe);
+    add_text(list, "channels", text);
+}
+
 static void add_flag(struct run_settings *list, const char *option, bool value) {
     add_text(list, option, value ? "yes" : "no");
     list->settings[list->count - 1].flag = true;
@@ -39,6 +45,7 @@ static void add_recipe(struct run_settings *out, const struct recipe *recipe) {
     add_text(out, "norm", norm_option(recipe->norm));
     add_text(out, "recipe", recipe_option(recipe->kind));
     add_integer(out, "groups", recipe->groups);
+    add_channels(out, recipe);
     add_number(out, "dropout", recipe->dropout);
     add_integer(out, "epochs", recipe->epochs);
     add_integer(out, "batch-size", recipe->batch_size);
