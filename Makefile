@@ -118,7 +118,7 @@ OBJECTS := $(HOST_SOURCES:%.c=$(OUT)/%.o) $(PICTURE_SOURCES:%.c=$(OUT)/%.o) \
 FORMATTED := $(wildcard include/*.h src/*/*.[ch] src/*/*/*.[ch] src/kernels/*.cu src/kernels/*.cuh tests/*.[ch] \
   tests/cudasim/*.[ch]* tests/cudasim/*/*.[ch]* $(foreach d,fetch fuzz tsan,tests/$d/*.[ch]) bench/*.[ch] tools/*.c)
 # MODE=sim builds the tests that need a device, and those of the stand-in itself; the others use no backend.
-DEVICE_TESTS := conv norm deferred pool_loss sgd_input device agreement train model_weights resume predict fixtures
+DEVICE_TESTS := conv norm deferred pool_loss sgd_input muon device agreement train model_weights resume predict fixtures
 ifeq ($(MODE),sim)
 TEST_SOURCES := $(DEVICE_TESTS:%=tests/test_%.c) tests/test_faults.c
 TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%) \
@@ -150,7 +150,7 @@ FUZZ_SOURCES := $(filter-out %/main.c %/info.c,$(wildcard src/host/*.c src/host/
 
 # ThreadSanitizer understands OpenMP with clang's library alone: it brings a tool (archer) that reports its barriers.
 TSAN_CC    ?= clang
-TSAN_TESTS := loader feed checkpoint_writer conv norm pool_loss sgd_input model threads
+TSAN_TESTS := loader feed checkpoint_writer conv norm pool_loss sgd_input muon model threads
 
 .DEFAULT_GOAL := all
 .PHONY: all help run parts setup test test-long test-python tests sim debug tsan coverage cuda-toolkit gpu-check gpu-bundle

@@ -213,6 +213,28 @@ struct sgd_args {
     const struct step_state *state;
 };
 
+/* A matrix that Muon updates: the filters of a convolution, a row for each. */
+struct muon_matrix {
+    int rows, columns;
+    float *weight, *velocity; /* [rows][columns] */
+    const float *gradient;
+};
+
+/* Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon), the optimizer for matrices,
+ * as in airbench94_muon: with gradient g,
+ *     v = momentum * v + g,  u = g + momentum * v
+ *     X = u / (|u| + 1e-7), then three times X = (3.4445 + A (-4.7750 + 2.0315 A)) X, A = X X^T
+ *     w = w * sqrt(rows) / (|w| + 1e-9) - rate * X
+ * where |.| is the root of the sum of squares. The steps are Newton and Schulz's: they bring the
+ * singular values of X near 1. The rate is rate_scale times the step's learning rate. */
+struct muon_args {
+    int count;
+    const struct muon_matrix *matrices;
+    float momentum, rate_scale;
+    const struct step_state *state;
+    void *workspace; /* muon_workspace(args) bytes */
+};
+
 /* ---- the table of operations ----------------------------------------------------------------- */
 
 /* Every operation is one row: ROW(name, arguments) stands for
@@ -234,7 +256,8 @@ struct sgd_args {
     ROW(linear_forward, linear_args)                                                               \
     ROW(linear_backward, linear_args)                                                              \
     ROW(loss, loss_args)                                                                           \
-    ROW(sgd, sgd_args)
+    ROW(sgd, sgd_args)                                                                             \
+    ROW(muon, muon_args)
 
 /* The operations of a norm. */
 struct norm_operations {
@@ -257,6 +280,9 @@ struct operations {
     /* As a norm's `workspace`, and enough for every smaller batch of the same shape. Called before
      * the first step: a backend may choose its algorithm here, which may take a while. */
     size_t (*conv_workspace)(struct device *, const struct conv_args *);
+
+    /* Bytes of workspace for these matrices; the pointers in them are not read. */
+    size_t (*muon_workspace)(const struct device *, const struct muon_args *);
 };
 
 /* ---- the backend ----------------------------------------------------------------------------- */

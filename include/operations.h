@@ -16,6 +16,7 @@
 OPERATION_LIST(OPERATION_DECLARE)
 NORM_LIST(NORM_DECLARE)
 size_t NAME(conv_workspace)(struct device *, const struct conv_args *);
+size_t NAME(muon_workspace)(const struct device *, const struct muon_args *);
 
 #undef OPERATION_DECLARE
 #undef NORM_DECLARE
@@ -23,7 +24,7 @@ size_t NAME(conv_workspace)(struct device *, const struct conv_args *);
 /* What every backend's table holds: const struct operations table = {OPERATION_ENTRIES}; */
 #define OPERATION_ENTRIES                                                                          \
     OPERATION_LIST(OPERATION_ENTRY).norm = {NORM_LIST(NORM_ENTRY)},                                \
-    .conv_workspace = NAME(conv_workspace)
+    .conv_workspace = NAME(conv_workspace), .muon_workspace = NAME(muon_workspace)
 #define OPERATION_ENTRY(name, arguments) .name = NAME(name),
 #define NORM_ENTRY(value, name, word, title)                                                       \
     [value] = {NAME(name##_forward), NAME(name##_backward), NAME(name##_workspace)},

@@ -1,6 +1,8 @@
 /* reference_ops.c: every operation of backend.h as a plain loop in double precision. */
 #include "reference_ops.h"
 
+#include "compare.h"
+
 #include "philox.h"
 
 #include <math.h>
@@ -397,4 +399,52 @@ void reference_sgd(double *weight, double *velocity, const struct sgd_args *a, d
         velocity[i] = momentum * velocity[i] + g;
         weight[i] -= rate * (a->nesterov ? g + momentum * velocity[i] : velocity[i]);
     }
+}
+
+/* to[rows][columns] = a[rows][inner] b; b is [inner][columns], or its transpose. */
+static void product(double *to, const double *a, const double *b, int rows, int inner, int columns,
+                    bool transposed) {
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++) {
+            double sum = 0;
+            for (int k = 0; k < inner; k++)
+                sum += a[i * inner + k] * (transposed ? b[j * inner + k] : b[k * columns + j]);
+            to[i * columns + j] = sum;
+        }
+}
+
+static double frobenius(const double *x, int count) {
+    double sum = 0;
+    for (int i = 0; i < count; i++)
+        sum += x[i] * x[i];
+    return sqrt(sum);
+}
+
+/* x = 3.4445 x - 4.7750 A x + 2.0315 A A x, A = x x^T. */
+static void newton_schulz(double *x, int rows, int columns) {
+    double *a = doubles((size_t)rows * (size_t)rows);
+    double *ax = doubles((size_t)rows * (size_t)columns);
+    double *aax = doubles((size_t)rows * (size_t)columns);
+    product(a, x, x, rows, columns, rows, true);
+    product(ax, a, x, rows, rows, columns, false);
+    product(aax, a, ax, rows, rows, columns, false);
+    for (int i = 0; i < rows * columns; i++)
+        x[i] = 3.4445 * x[i] - 4.7750 * ax[i] + 2.0315 * aax[i];
+}
+
+void reference_muon(double *weight, double *velocity, const struct muon_matrix *m, double momentum,
+                    double rate, const double *gradient) {
+    const int count = m->rows * m->columns;
+    double *x = doubles((size_t)count);
+    for (int i = 0; i < count; i++) {
+        velocity[i] = momentum * velocity[i] + gradient[i];
+        x[i] = gradient[i] + momentum * velocity[i];
+    }
+    const double size = frobenius(x, count), before = frobenius(weight, count);
+    for (int i = 0; i < count; i++)
+        x[i] /= size + 1e-7;
+    for (int step = 0; step < 3; step++)
+        newton_schulz(x, m->rows, m->columns);
+    for (int i = 0; i < count; i++)
+        weight[i] = weight[i] * sqrt(m->rows) / (before + 1e-9) - rate * x[i];
 }

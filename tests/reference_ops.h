@@ -61,4 +61,8 @@ void reference_loss(double *dlogits, struct counters *counters, const struct los
 void reference_sgd(double *weight, double *velocity, const struct sgd_args *a, double rate,
                    const double *gradient);
 
+/* One matrix, step by step on X itself. */
+void reference_muon(double *weight, double *velocity, const struct muon_matrix *m, double momentum,
+                    double rate, const double *gradient);
+
 #endif

@@ -327,6 +327,25 @@ static void real_numbers(void **state) {
     assert_true(parse_ok("--lr 1E-5").recipe.learning_rate == 1e-5f);
 }
 
+static void muon(void **state) {
+    (void)state;
+    struct options options = parse_ok("--optimizer muon");
+    assert_int_equal(options.recipe.optimizer, OPTIMIZER_MUON);
+    assert_true(options.recipe.muon_rate == 0.1f && options.recipe.muon_momentum == 0.6f);
+    options = parse_ok("--muon-lr 0.05 --optimizer muon --muon-momentum 0.9 --recipe reference");
+    assert_true(options.recipe.muon_rate == 0.05f && options.recipe.muon_momentum == 0.9f);
+    options = parse_ok("compare --optimizer muon --muon-lr 0.2");
+    for (int i = 0; i < NORM_COUNT; i++) {
+        assert_int_equal(options.recipes[i].optimizer, OPTIMIZER_MUON);
+        assert_true(options.recipes[i].muon_rate == 0.2f);
+    }
+    REJECTS("--optimizer sgd --muon-lr 0.2", "--muon-lr", "--optimizer muon", "sgd");
+    REJECTS("--optimizer sgd --muon-momentum 0.2", "--muon-momentum", "--optimizer muon");
+    REJECTS("--optimizer adam", "--optimizer", "'adam'", "sgd", "muon");
+    REJECTS("--optimizer muon --muon-lr 0", "--muon-lr", "above 0");
+    REJECTS("--optimizer muon --muon-momentum 1", "--muon-momentum", "from 0 to below 1");
+}
+
 static void words(void **state) {
     (void)state;
     REJECTS("--norm xn", "--norm", "'xn'", "bn, gn or ln");
@@ -617,6 +636,7 @@ int main(void) {
         cmocka_unit_test(whole_numbers),
         cmocka_unit_test(seeds),
         cmocka_unit_test(real_numbers),
+        cmocka_unit_test(muon),
         cmocka_unit_test(words),
         cmocka_unit_test(paths),
         cmocka_unit_test(spaces),

@@ -29,7 +29,8 @@ enum call_kind {
     CALL_LINEAR,
     CALL_LINEAR_BACK,
     CALL_LOSS,
-    CALL_SGD
+    CALL_SGD,
+    CALL_MUON
 };
 
 struct call {
@@ -52,6 +53,10 @@ struct call {
         struct linear_args linear;
         struct loss_args loss;
         struct sgd_args sgd;
+        struct {
+            int count;
+            struct muon_matrix matrices[MAX_LAYERS];
+        } muon;
     } a;
 };
 
@@ -102,12 +107,15 @@ SPY_LIST(spy_filter, filter_list, CALL_FILTER, filters, layers)
 SPY_LIST(spy_filter_back, filter_list, CALL_FILTER_BACK, filters, layers)
 SPY_LIST(spy_finish, finish_args, CALL_FINISH, finish, norms)
 
+SPY_LIST(spy_muon, muon_args, CALL_MUON, muon, matrices)
+
 static struct operations spies;
 static bool defers; /* the backend leaves gradients for finish_gradients */
 
 static const struct operations *spy_operations(const struct device *device) {
     spies = *cpu_backend.operations(device); /* the workspace functions stay */
     spies.input = spy_input, spies.loss = spy_loss, spies.sgd = spy_sgd;
+    spies.muon = spy_muon;
     spies.conv_forward = spy_conv, spies.conv_backward = spy_conv_back;
     spies.filter_forward = spy_filter, spies.filter_backward = spy_filter_back;
     spies.norm[NORM_BATCH].forward = spy_batch, spies.norm[NORM_BATCH].backward = spy_batch_back;
@@ -311,6 +319,27 @@ static void check_backward(const struct outputs *out, const struct network *netw
     check_finish(out, network, deferred, dweight);
 }
 
+/* Muon gets every 3x3 filter, a row for each; SGD what follows. Returns where that begins. */
+static size_t check_muon(const struct network *network, const struct plan *plan) {
+    const struct call *c = next(CALL_MUON);
+    int count = 0;
+    size_t end = 0;
+    const float *first = c->a.muon.matrices[0].weight;
+    for (int i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        if (layer->kind != LAYER_CONV || layer->kernel != 3)
+            continue;
+        const struct muon_matrix *m = &c->a.muon.matrices[count++];
+        assert_int_equal(m->rows, layer->out.channels);
+        assert_int_equal(m->columns, layer->in.channels * 9);
+        assert_true(m->weight == first + plan->layers[i].weight);
+        assert_true(m->velocity != m->weight && m->gradient != m->weight);
+        end = plan->layers[i].weight + (size_t)layer->weight_count;
+    }
+    assert_int_equal(c->a.muon.count, count);
+    return (end + 15) / 16 * 16;
+}
+
 static void check_walk(enum recipe_kind kind, enum norm_kind norm,
                        const struct model_options *options, int count) {
     struct error error;
@@ -337,11 +366,13 @@ static void check_walk(enum recipe_kind kind, enum norm_kind norm,
     check_filters(&out, &network);
     check_forward(&out, &network, &batch, true, options->augment);
     check_backward(&out, &network, &batch, calls[at - 1].a.loss.dlogits);
+    size_t first = options->muon ? check_muon(&network, &plan) : 0;
     const struct sgd_args *sgd = &next(CALL_SGD)->a.sgd;
     assert_int_equal(at, call_count);
     assert_true(sgd->momentum == options->momentum && sgd->decay == options->weight_decay);
     assert_int_equal(sgd->nesterov, options->nesterov);
-    assert_true(sgd->count == plan.parameter_count && sgd->decayed == plan.decayed_count);
+    assert_true(sgd->count == plan.parameter_count - first &&
+                sgd->decayed == plan.decayed_count - first);
     assert_true(sgd->state == batch.state);
 
     for (int i = 0; i < 2; i++) { /* an evaluation standardizes the filters once */
@@ -367,7 +398,8 @@ static void walks(void **state) {
                                                       .augment = i % 2 == 0,
                                                       .momentum = 0.75f,
                                                       .weight_decay = i % 4 == 0 ? 0 : 0.125f,
-                                                      .nesterov = i % 4 >= 2};
+                                                      .nesterov = i % 4 >= 2,
+                                                      .muon = i % 3 == 1};
                 check_walk((enum recipe_kind)kind, (enum norm_kind)norm, &options,
                            i % 4 == 3 ? SMALLER : BATCH);
             }

@@ -334,6 +334,39 @@ static void loss_gradient(void **state) {
 }
 
 /* Two steps by hand: g = 1 + 0.5 w for the first of two weights. */
+/* A matrix of one number has one singular value, itself: each step is a polynomial of it. */
+static void muon_by_hand(void **state) {
+    (void)state;
+    case_name("muon by hand");
+    const struct muon_matrix m = {.rows = 1, .columns = 1};
+    const double g = -2;
+    double w = 4, v = 2, x = -1; /* u = -2 + 0.5 (0.5 * 2 - 2) < 0, normalized */
+    reference_muon(&w, &v, &m, 0.5, 0.25, &g);
+    for (int step = 0; step < 3; step++)
+        x = 3.4445 * x - 4.7750 * pow(x, 3) + 2.0315 * pow(x, 5);
+    check_close("velocity", v, -1, 1e-12, 0);
+    check_close("weight", w, 1 - 0.25 * x, 1e-6, 0);
+}
+
+/* The rows become nearly orthonormal: the singular values come into 0.5 to 1.3. */
+static void muon_orthonormal(void **state) {
+    (void)state;
+    case_name("muon makes rows orthonormal");
+    const struct muon_matrix m = {.rows = 2, .columns = 3};
+    const double g[] = {3, 0, 1, 0, 2, 1};
+    double w[6] = {0}, v[6] = {0}, gram[3] = {0};
+    reference_muon(w, v, &m, 0, 1, g);
+    for (int i = 0; i < 3; i++) {
+        gram[0] += w[i] * w[i];
+        gram[1] += w[3 + i] * w[3 + i];
+        gram[2] += w[i] * w[3 + i];
+    }
+    double mean = (gram[0] + gram[1]) / 2;
+    double spread = sqrt(pow((gram[0] - gram[1]) / 2, 2) + gram[2] * gram[2]);
+    check_close("largest singular value", sqrt(mean + spread), 0.9, 0, 0.4);
+    check_close("smallest singular value", sqrt(mean - spread), 0.9, 0, 0.4);
+}
+
 static void sgd_by_hand(void **state) {
     (void)state;
     case_name("sgd by hand");
@@ -414,7 +447,8 @@ int main(void) {
         TEST(comparisons),        TEST(input_by_hand),   TEST(conv_gradient),
         TEST(filter_gradient),    TEST(linear_gradient), TEST(norm_gradient),
         TEST(batch_norm_by_hand), TEST(pool_gradient),   TEST(average_gradient),
-        TEST(loss_gradient),      TEST(sgd_by_hand),
+        TEST(loss_gradient),      TEST(sgd_by_hand),     TEST(muon_by_hand),
+        TEST(muon_orthonormal),
     };
     return cmocka_run_group_tests_name("reference", tests, NULL, NULL);
 }

@@ -521,6 +521,8 @@ static void other_settings(void **state) {
     OTHER(recipe.learning_rate = 0.1f, "--lr 0.2", "--lr 0.1");
     OTHER(recipe.momentum = 0.5f, "--momentum 0.9", "--momentum 0.5");
     OTHER(recipe.weight_decay = 0, "--weight-decay 0.0005", "--weight-decay 0");
+    OTHER(recipe.optimizer = OPTIMIZER_MUON, "--optimizer sgd, no --muon-lr, no --muon-momentum;",
+          "--optimizer muon, --muon-lr 0.1, --muon-momentum 0.6");
     OTHER(recipe.augment = AUGMENT_NONE, "--augment flip-crop", "--augment none");
     OTHER(seed = 4, "--seed 3", "--seed 4");
     OTHER(no_shuffle = true, "no --no-shuffle;", "has --no-shuffle;");

@@ -185,6 +185,30 @@ static void run_ends(struct fixture *f, struct output_log *log, int batch) {
     case_end(f);
 }
 
+static void run_muon(struct fixture *f, struct output_log *log) {
+    enum { COUNT = 3 };
+    static const int shapes[COUNT][2] = {{24, 27}, {32, 216}, {28, 18}};
+    struct muon_matrix matrices[COUNT];
+    case_begin(f, "muon");
+    for (int i = 0; i < COUNT; i++) {
+        struct muon_matrix *m = &matrices[i];
+        size_t count = (size_t)(shapes[i][0] * shapes[i][1]);
+        m->rows = shapes[i][0], m->columns = shapes[i][1];
+        m->weight = device_in_out(f, random_doubles(count, -1, 1), count);
+        m->velocity = device_in_out(f, random_doubles(count, -1, 1), count);
+        m->gradient = random_floats(f, count);
+    }
+    struct muon_args a = {.count = COUNT, .matrices = matrices, .momentum = 0.6f, .rate_scale = 1};
+    a.state = device_state(f, 0, 0.1f);
+    a.workspace = device_workspace(f, f->ops->muon_workspace(f->device, &a));
+    RUN(f, muon, &a);
+    for (int i = 0; i < COUNT; i++) {
+        record(f, log, matrices[i].weight);
+        record(f, log, matrices[i].velocity);
+    }
+    case_end(f);
+}
+
 static void run_everything(struct fixture *f, struct output_log *log, int batch) {
     log->bytes = 0;
     run_conv(f, log, (int[]){batch, 3, 18, 17, 8, 3, 0});
@@ -204,6 +228,7 @@ static void run_everything(struct fixture *f, struct output_log *log, int batch)
     run_maps(f, log, batch);
     run_classifier(f, log, batch);
     run_ends(f, log, batch);
+    run_muon(f, log);
 }
 
 /* ---- the tests ------------------------------------------------------------------------------- */

@@ -74,6 +74,12 @@ static const struct option table[] = {
      TRAIN | COMPARE, VALUE_FRACTION, AT(recipe.momentum), NULL, 0, 0},
     {"weight-decay", "X", "weight decay of the convolutions (the recipe's)",
      TRAIN | COMPARE, VALUE_NOT_NEGATIVE, AT(recipe.weight_decay), NULL, 0, 0},
+    {"optimizer", NULL, "muon: Muon for the 3x3 filters and SGD for the rest (the recipe's)",
+     TRAIN | COMPARE, VALUE_WORD, AT(recipe.optimizer), optimizer_words, 0, 0},
+    {"muon-lr", "X", "Muon's peak learning rate (0.1)",
+     TRAIN | COMPARE, VALUE_POSITIVE, AT(recipe.muon_rate), NULL, 0, 0},
+    {"muon-momentum", "X", "Muon's momentum (0.6)",
+     TRAIN | COMPARE, VALUE_FRACTION, AT(recipe.muon_momentum), NULL, 0, 0},
     {"dropout", "P", "probability that dropout sets an element to 0 (the recipe's)",
      TRAIN | COMPARE | SUMMARY, VALUE_FRACTION, AT(recipe.dropout), NULL, 0, 0},
     {"groups", "G", "number of channel groups; group norm only (the recipe's, or that of --weights)",
@@ -370,6 +376,11 @@ static enum status check_together(struct error *error, const struct options *opt
         options->recipe.norm != NORM_GROUP)
         return error_set(error, STATUS_USAGE, "--groups: only --norm gn has groups, not --norm %s",
                          norm_option(options->recipe.norm));
+    if ((was_given(given, "muon-lr") || was_given(given, "muon-momentum")) &&
+        options->recipe.optimizer != OPTIMIZER_MUON)
+        return error_set(error, STATUS_USAGE,
+                         "--muon-lr and --muon-momentum are for --optimizer muon, not %s",
+                         optimizer_option(options->recipe.optimizer));
     if (options->resume && options->force)
         return error_set(error, STATUS_USAGE,
                          "--resume resumes a run and --force starts over; give only one of them");

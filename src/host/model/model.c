@@ -191,18 +191,44 @@ static struct loss_args loss_args(const struct model *model, const struct device
     };
 }
 
+/* All parameters that Muon does not update. */
 static struct sgd_args sgd_args(const struct model *model, const struct device_batch *batch) {
+    const size_t first = model->options.muon ? model->plan.filters_count : 0;
     return (struct sgd_args){
-        .count = model->plan.parameter_count,
-        .decayed = model->plan.decayed_count,
-        .weight = model->weights,
-        .velocity = model->velocity,
-        .gradient = model->gradients,
+        .count = model->plan.parameter_count - first,
+        .decayed = model->plan.decayed_count - first,
+        .weight = model->weights + first,
+        .velocity = model->velocity + first,
+        .gradient = model->gradients + first,
         .momentum = model->options.momentum,
         .decay = model->options.weight_decay,
         .nesterov = model->options.nesterov,
         .state = batch->state,
     };
+}
+
+struct muon_args model_muon_args(struct muon_matrix matrices[MAX_LAYERS], const struct model *model,
+                                 const struct step_state *state) {
+    struct muon_args args = {
+        .matrices = matrices,
+        .momentum = model->options.muon_momentum,
+        .rate_scale = model->options.muon_scale,
+        .state = state,
+        .workspace = model->workspace,
+    };
+    for (int i = 0; i < model->network.layer_count && model->options.muon; i++) {
+        const struct layer *layer = &model->network.layers[i];
+        size_t place = model->plan.layers[i].weight;
+        if (layer_is_3x3(layer))
+            matrices[args.count++] = (struct muon_matrix){
+                .rows = layer->out.channels,
+                .columns = layer->weight_count / layer->out.channels,
+                .weight = model->weights + place,
+                .velocity = model->velocity + place,
+                .gradient = model->gradients + place,
+            };
+    }
+    return args;
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */
@@ -289,12 +315,22 @@ static enum status finish_backward(struct error *error, struct model *model,
     return filters.count == 0 ? STATUS_OK : op->filter_backward(error, model->device, &filters);
 }
 
+static enum status update_weights(struct error *error, struct model *model,
+                                  const struct device_batch *batch) {
+    const struct operations *op = model->operations;
+    struct muon_matrix matrices[MAX_LAYERS];
+    const struct muon_args muon = model_muon_args(matrices, model, batch->state);
+    const struct sgd_args sgd = sgd_args(model, batch);
+    if (muon.count > 0 && op->muon(error, model->device, &muon) != STATUS_OK)
+        return error->status;
+    return op->sgd(error, model->device, &sgd);
+}
+
 enum status model_walk(struct error *error, struct model *model, const struct device_batch *batch,
                        bool training) {
     const struct operations *op = model->operations;
     struct input_args input = input_args(model, batch, training);
     struct loss_args loss = loss_args(model, batch, training);
-    struct sgd_args sgd = sgd_args(model, batch);
     int layers = model->network.layer_count;
     if ((training && model_standardize(error, model) != STATUS_OK) ||
         op->input(error, model->device, &input) != STATUS_OK)
@@ -311,5 +347,5 @@ enum status model_walk(struct error *error, struct model *model, const struct de
             return error->status;
     if (finish_backward(error, model, batch) != STATUS_OK)
         return error->status;
-    return op->sgd(error, model->device, &sgd);
+    return update_weights(error, model, batch);
 }

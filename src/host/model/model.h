@@ -16,6 +16,8 @@ struct model_options {
     bool augment;
     float momentum, weight_decay;
     bool nesterov;
+    bool muon; /* for the 3x3 filters, with its own momentum and `muon_scale` times the rate */
+    float muon_momentum, muon_scale;
     bool replay; /* record each kind of step once, then replay it, if the backend can */
 };
 

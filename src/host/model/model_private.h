@@ -74,6 +74,10 @@ const float *model_output(const struct model *model);
 /* Destroys all recordings (model_replay.c). */
 void model_replay_clear(struct model *model);
 
+/* Muon's arguments; count 0 without it. `matrices` holds the filters (model.c). */
+struct muon_args model_muon_args(struct muon_matrix matrices[MAX_LAYERS], const struct model *model,
+                                 const struct step_state *state);
+
 /* The arguments of layer i's operations, with all pointers (model.c). */
 struct conv_args model_conv_args(const struct model *model, int i, int batch, bool training);
 struct norm_args model_norm_args(const struct model *model, int i, const struct device_batch *batch,

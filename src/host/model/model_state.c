@@ -42,6 +42,10 @@ static struct workspaces find_workspaces(const struct model *model, size_t evalu
                 shared = bytes > shared ? bytes : shared;
         }
     }
+    struct muon_matrix matrices[MAX_LAYERS];
+    const struct muon_args muon = model_muon_args(matrices, model, NULL);
+    size_t muon_bytes = op->muon_workspace(model->device, &muon);
+    shared = muon_bytes > shared ? muon_bytes : shared;
     reserve(&places.bytes, shared > convolutions ? shared : convolutions);
     if (op->finish_gradients != NULL)
         places.filters = reserve(&places.bytes, convolutions);

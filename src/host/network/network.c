@@ -140,6 +140,10 @@ int layer_parameters(const struct layer *layer) {
     return layer->weight_count + layer->bias_count;
 }
 
+bool layer_is_3x3(const struct layer *layer) {
+    return layer->kind == LAYER_CONV && layer->kernel == 3;
+}
+
 int network_parameters(const struct network *network) {
     int sum = 0;
     for (int i = 0; i < network->layer_count; i++)

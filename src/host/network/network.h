@@ -62,6 +62,9 @@ enum { PARAMETER_LIMIT = 50000 };
 int network_parameters(const struct network *network);
 int layer_parameters(const struct layer *layer);
 
+/* Whether the layer is a convolution of C, not of c. */
+bool layer_is_3x3(const struct layer *layer);
+
 /* Elements of a shape. */
 int shape_elements(struct shape shape);
 

@@ -27,10 +27,16 @@ static bool is_convolution(const struct layer *layer) {
     return layer->kind == LAYER_CONV || layer->kind == LAYER_LINEAR;
 }
 
-/* Convolutions come first, so that weight decay applies to the front part of the arena. */
+/* 3x3 filters come first, and then the other convolutions, so that Muon and weight decay apply to
+ * the front part of the arena. */
 static void place_parameters(struct plan *plan, const struct network *network) {
     for (int i = 0; i < network->layer_count; i++)
-        if (is_convolution(&network->layers[i]))
+        if (layer_is_3x3(&network->layers[i]))
+            plan->layers[i].weight =
+                take_floats(&plan->parameter_count, (size_t)network->layers[i].weight_count);
+    plan->filters_count = plan->parameter_count;
+    for (int i = 0; i < network->layer_count; i++)
+        if (is_convolution(&network->layers[i]) && !layer_is_3x3(&network->layers[i]))
             plan->layers[i].weight =
                 take_floats(&plan->parameter_count, (size_t)network->layers[i].weight_count);
     plan->decayed_count = plan->parameter_count;

@@ -35,6 +35,7 @@ struct plan {
     int evaluation_batch; /* and in evaluation */
     struct layer_plan layers[MAX_LAYERS];
     size_t parameter_count;  /* floats in the parameter arena, padding included */
+    size_t filters_count;    /* of them at its start, the 3x3 filters */
     size_t decayed_count;    /* weight decay applies to this many at its start, the convolutions */
     size_t statistics_count; /* floats of running statistics */
     /* offsets of the normalized images, in bytes, in the activation arena */

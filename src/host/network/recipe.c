@@ -8,17 +8,20 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* What Muon would train with. */
+#define MUON .muon_rate = 0.1f, .muon_momentum = 0.6f
+
 /* Common to the reference rows: 20 epochs, batches of 128, no augmentation, ReLU before the
  * norm. */
 #define REFERENCE                                                                                  \
     .kind = RECIPE_REFERENCE, .relu_first = true, .epochs = 20, .batch_size = 128,                 \
-    .momentum = 0.9f, .schedule = SCHEDULE_STEPS, .augment = AUGMENT_NONE
+    .momentum = 0.9f, .schedule = SCHEDULE_STEPS, .augment = AUGMENT_NONE, MUON
 
 #define TUNED                                                                                      \
     .kind = RECIPE_TUNED, .channels = {24, 32, 24, 24, 28, 32, 24, 24, 24, 28},                    \
     .early_padding = 1, .first_skip = true, .epochs = 20, .batch_size = 128,                       \
     .learning_rate = 0.2f, .momentum = 0.9f, .weight_decay = 5e-4f, .nesterov = true,              \
-    .schedule = SCHEDULE_LINEAR, .warmup = 0.1f, .augment = AUGMENT_FLIP_CROP
+    .schedule = SCHEDULE_LINEAR, .warmup = 0.1f, .augment = AUGMENT_FLIP_CROP, MUON
 
 /* With standardized filters, group and layer norm can train at batch norm's learning rate. Batch
  * norm uses its filters as they are. */
@@ -55,6 +58,12 @@ const char *const recipe_words[] = {
     [RECIPE_COUNT] = NULL,
 };
 
+const char *const optimizer_words[] = {
+    [OPTIMIZER_SGD] = "sgd",
+    [OPTIMIZER_MUON] = "muon",
+    [OPTIMIZER_MUON + 1] = NULL,
+};
+
 const char *norm_option(enum norm_kind norm) {
     return norm_words[norm];
 }
@@ -66,6 +75,10 @@ const char *norm_title(enum norm_kind norm) {
 
 const char *recipe_option(enum recipe_kind kind) {
     return recipe_words[kind];
+}
+
+const char *optimizer_option(enum optimizer_kind optimizer) {
+    return optimizer_words[optimizer];
 }
 
 const char *augment_option(enum augment_kind augment) {

@@ -15,6 +15,9 @@ enum schedule_kind {
     SCHEDULE_LINEAR, /* linear warm-up to the peak, then linear decay to zero, step by step */
 };
 
+/* Muon: of the 3x3 filters; the other parameters train with SGD. */
+enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_MUON };
+
 enum augment_kind { AUGMENT_NONE, AUGMENT_FLIP_CROP };
 
 /* Output channels of the blocks, in the order of their names. */
@@ -39,6 +42,8 @@ struct recipe {
     float learning_rate;          /* peak */
     float momentum, weight_decay; /* weight decay: of convolutions only */
     bool nesterov;
+    enum optimizer_kind optimizer;
+    float muon_rate, muon_momentum; /* peak, in proportion to learning_rate; of OPTIMIZER_MUON */
     enum schedule_kind schedule;
     int milestones[2]; /* SCHEDULE_STEPS: the rate falls after these epochs (from 1); 0: never */
     float warmup;      /* SCHEDULE_LINEAR: share of all steps in the warm-up */
@@ -51,11 +56,14 @@ const struct recipe *recipe_find(enum recipe_kind kind, enum norm_kind norm);
 /* The words for the values of an enum, in its order, then NULL. */
 extern const char *const norm_words[NORM_COUNT + 1];
 extern const char *const recipe_words[RECIPE_COUNT + 1];
+extern const char *const optimizer_words[];
 
-/* "bn", "gn", "ln"; "batch norm", ...; "tuned", "reference"; "none", "flip-crop". */
+/* "bn", "gn", "ln"; "batch norm", ...; "tuned", "reference"; "sgd", "muon"; "none",
+ * "flip-crop". */
 const char *norm_option(enum norm_kind norm);
 const char *norm_title(enum norm_kind norm);
 const char *recipe_option(enum recipe_kind kind);
+const char *optimizer_option(enum optimizer_kind optimizer);
 const char *augment_option(enum augment_kind augment);
 
 /* The channels in the form of --channels: "24,32,24,24,28,32,24,24,24,28". */

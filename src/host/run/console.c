@@ -27,20 +27,29 @@ static void describe_schedule(char *out, size_t capacity, const struct recipe *r
     }
 }
 
-/* Prints how the network is trained, in two lines. */
+/* A line about Muon, with the line break before it; "" without Muon. */
+static void describe_muon(char *out, size_t capacity, const struct recipe *recipe) {
+    out[0] = '\0';
+    if (recipe->optimizer == OPTIMIZER_MUON)
+        snprintf(out, capacity, "\n         Muon for the 3x3 filters, momentum %g, lr up to %g",
+                 text_decimal(recipe->muon_momentum), text_decimal(recipe->muon_rate));
+}
+
+/* Prints how the network is trained, in two or three lines. */
 static void print_recipe(const struct run_description *run) {
     const struct recipe *recipe = &run->options->recipe;
-    char schedule[128], steps[TEXT_CAPACITY];
+    char schedule[128], muon[128], steps[TEXT_CAPACITY];
     describe_schedule(schedule, sizeof schedule, recipe);
+    describe_muon(muon, sizeof muon, recipe);
     output_progress("recipe:  %s, %d epoch%s of %s steps, batch %d, seed %" PRIu64
                     ", augment %s, dropout %g%s\n"
-                    "         SGD, momentum %g%s, weight decay %g, %s\n",
+                    "         SGD, momentum %g%s, weight decay %g, %s%s\n",
                     recipe_option(recipe->kind), recipe->epochs, recipe->epochs == 1 ? "" : "s",
                     text_count(steps, run->steps_per_epoch), recipe->batch_size, run->options->seed,
                     augment_option(recipe->augment), text_decimal(recipe->dropout),
                     run->options->no_shuffle ? ", not shuffled" : "",
                     text_decimal(recipe->momentum), recipe->nesterov ? " (Nesterov)" : "",
-                    text_decimal(recipe->weight_decay), schedule);
+                    text_decimal(recipe->weight_decay), schedule, muon);
 }
 
 /* Prints what happens to a run that is in the folder already. */

@@ -23,14 +23,21 @@ static json_t *schedule_json(const struct recipe *recipe) {
     return NULL;
 }
 
+static json_t *muon_json(const struct recipe *recipe) {
+    return recipe->optimizer != OPTIMIZER_MUON
+               ? json_null()
+               : json_pack("{s:f, s:f}", "learning_rate", text_decimal(recipe->muon_rate),
+                           "momentum", text_decimal(recipe->muon_momentum));
+}
+
 /* The recipe's settings for training. */
 static json_t *training_json(const struct recipe *recipe) {
-    return json_pack("{s:i, s:i, s:f, s:f, s:f, s:b, s:o, s:s}", "epochs", recipe->epochs,
-                     "batch_size", recipe->batch_size, "learning_rate",
-                     text_decimal(recipe->learning_rate), "momentum",
-                     text_decimal(recipe->momentum), "weight_decay",
-                     text_decimal(recipe->weight_decay), "nesterov", recipe->nesterov, "schedule",
-                     schedule_json(recipe), "augment", augment_option(recipe->augment));
+    return json_pack(
+        "{s:i, s:i, s:f, s:f, s:f, s:b, s:o, s:o, s:s}", "epochs", recipe->epochs, "batch_size",
+        recipe->batch_size, "learning_rate", text_decimal(recipe->learning_rate), "momentum",
+        text_decimal(recipe->momentum), "weight_decay", text_decimal(recipe->weight_decay),
+        "nesterov", recipe->nesterov, "muon", muon_json(recipe), "schedule", schedule_json(recipe),
+        "augment", augment_option(recipe->augment));
 }
 
 static json_t *channels_json(const struct recipe *recipe) {

@@ -36,6 +36,15 @@ static void add_channels(struct run_settings *list, const struct recipe *recipe)
     add_text(list, "channels", text);
 }
 
+/* A setting of Muon; without Muon it is not set. */
+static void add_muon(struct run_settings *list, const char *option, const struct recipe *recipe,
+                     float value) {
+    if (recipe->optimizer == OPTIMIZER_MUON)
+        add_number(list, option, value);
+    else
+        add_text(list, option, "");
+}
+
 static void add_flag(struct run_settings *list, const char *option, bool value) {
     add_text(list, option, value ? "yes" : "no");
     list->settings[list->count - 1].flag = true;
@@ -52,6 +61,9 @@ static void add_recipe(struct run_settings *out, const struct recipe *recipe) {
     add_number(out, "lr", recipe->learning_rate);
     add_number(out, "momentum", recipe->momentum);
     add_number(out, "weight-decay", recipe->weight_decay);
+    add_text(out, "optimizer", optimizer_option(recipe->optimizer));
+    add_muon(out, "muon-lr", recipe, recipe->muon_rate);
+    add_muon(out, "muon-momentum", recipe, recipe->muon_momentum);
     add_text(out, "augment", augment_option(recipe->augment));
 }
 

@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-enum { MAX_RUN_SETTINGS = 24 };
+enum { MAX_RUN_SETTINGS = 32 };
 
 struct run_setting {
     const char *option; /* without the dashes */
