@@ -65,9 +65,11 @@ on_real_data "CIFAR-10, batch norm, 100 steps" 30 --recipe reference --norm bn -
 # sets, 4 seeds).
 on_real_data "CIFAR-10, layer norm, 200 steps" 25 --recipe reference --norm ln --max-steps 200
 
-long "CIFAR-10, reference bn, 20 epochs" 78.5 --recipe reference --norm bn
-long "CIFAR-10, reference gn, 20 epochs" 76.0 --recipe reference --norm gn
-long "CIFAR-10, reference ln, 20 epochs" 67.5 --recipe reference --norm ln
+# Another instruction set rounds differently and so computes another run of the same seed. The bounds are below the mean of
+# three seeds by three standard deviations (README.md, for batch norm by six).
+long "CIFAR-10, reference bn, 20 epochs" 78 --recipe reference --norm bn
+long "CIFAR-10, reference gn, 20 epochs" 73.5 --recipe reference --norm gn
+long "CIFAR-10, reference ln, 20 epochs" 63 --recipe reference --norm ln
 for norm in bn gn ln; do
     long "CIFAR-10, tuned $norm, 20 epochs" 82 --recipe tuned --norm "$norm"
 done

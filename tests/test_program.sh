@@ -299,7 +299,7 @@ ok "a network of other widths, without one skip; eval finds the widths in the we
 fails "eval: --channels that contradict the weights file" 2 "trained with channels 8,12,16,8,20,12,16,8,8,44, not 24," -- \
     eval --threads 1 --weights widths/model.safetensors --channels 24,32,24,24,28,32,24,24,24,28
 run summary --norm gn --channels 24,32,24,24,28,32,24,24,24,48
-[ "$status" -eq 0 ] && grep -q '^parameters: the assignment allows fewer than 50,000$' stdout
+[ "$status" -eq 0 ] && grep -q '^parameters: the assignment allows fewer than 50,000$' out
 ok "summary says when there are too many parameters" $?
 fails "eval: --groups that contradict the weights file" 2 "two-groups/model.safetensors" "trained with groups 2, not 4" -- \
     eval --threads 1 --weights two-groups/model.safetensors --groups 4
