@@ -1,5 +1,6 @@
 /* test_fixtures.c: whole networks against PyTorch: logits, loss and gradients of a first step, and
- * the changes after five steps, computed by tests/reference/make_fixtures.py in float64.
+ * the changes after five steps of SGD, and of Muon, computed by tests/reference/make_fixtures.py in
+ * float64.
  *
  * That script says what the files hold and why. Start weights and images are drawn here as in the
  * script; for a large tensor the files hold random projections, from which its relative error is
@@ -178,15 +179,19 @@ struct trial {
 };
 
 static void open_trial(struct trial *out, struct fixture *f, const struct recipe *recipe,
-                       const struct expected *file, bool nesterov) {
+                       const struct expected *file, bool nesterov, bool muon) {
     struct network network;
     const int batch = (int)setting(file, "batch_size"), images = (int)setting(file, "images");
     const uint64_t seed = (uint64_t)setting(file, "seed");
-    const struct model_options options = {.batch = batch,
-                                          .momentum = (float)setting(file, "momentum"),
-                                          .weight_decay = (float)setting(file, "weight_decay"),
-                                          .nesterov = nesterov,
-                                          .replay = true};
+    const struct model_options options = {
+        .batch = batch,
+        .momentum = (float)setting(file, "momentum"),
+        .weight_decay = (float)setting(file, "weight_decay"),
+        .nesterov = nesterov,
+        .muon = muon,
+        .muon_momentum = muon ? (float)setting(file, "muon_momentum") : 0,
+        .muon_scale = muon ? (float)setting(file, "muon_scale") : 0,
+        .replay = true};
     const struct loader_options order = {.batch_size = batch};
     *out = (struct trial){.f = f, .learning_rate = (float)setting(file, "learning_rate")};
     must(f, "image_set_make", image_set_make(&f->error, &out->set, images, "images"));
@@ -288,7 +293,7 @@ static double check_first(struct fixture *f, const struct recipe *recipe) {
     struct expected file;
     struct trial trial;
     expected_open(&file, recipe, "first");
-    open_trial(&trial, f, recipe, &file, recipe->nesterov);
+    open_trial(&trial, f, recipe, &file, recipe->nesterov, false);
     begin_pass(&trial);
     check_outputs(&file, &trial, "evaluation.", run_step(&trial, 0, false));
     begin_pass(&trial);
@@ -306,11 +311,12 @@ static void subtract(float *values, const float *from, size_t count) {
         values[i] -= from[i];
 }
 
-static double check_steps(struct fixture *f, const struct recipe *recipe, bool nesterov) {
+/* `what`: "momentum", "nesterov" or "muon". */
+static double check_steps(struct fixture *f, const struct recipe *recipe, const char *what) {
     struct expected file;
     struct trial trial;
-    expected_open(&file, recipe, nesterov ? "nesterov" : "momentum");
-    open_trial(&trial, f, recipe, &file, nesterov);
+    expected_open(&file, recipe, what);
+    open_trial(&trial, f, recipe, &file, strcmp(what, "momentum") != 0, strcmp(what, "muon") == 0);
     const struct model *model = trial.model;
     size_t parameters = model->plan.parameter_count, running = model->plan.statistics_count;
     const double bound = device_is_exact(f) ? turned_bound : rough_change_bound;
@@ -336,14 +342,17 @@ static void check_network(struct fixture *f, enum recipe_kind kind, enum norm_ki
     recipe.dropout = 0;
     case_name("%s, %s, %s", f->backend->name, norm_option(norm), recipe_option(kind));
     double first = check_first(f, &recipe);
-    double momentum = check_steps(f, &recipe, false), nesterov = check_steps(f, &recipe, true);
+    double momentum = check_steps(f, &recipe, "momentum");
+    double nesterov = check_steps(f, &recipe, "nesterov"), largest = fmax(momentum, nesterov);
+    if (kind == RECIPE_TUNED)
+        largest = fmax(largest, check_steps(f, &recipe, "muon"));
     numbers_free();
-    if (device_is_exact(f) && fmax(momentum, nesterov) > change_bound && ++turned > 1)
+    if (device_is_exact(f) && largest > change_bound && ++turned > 1)
         fail_msg("%s: relative error %.2e after %d steps, as in another network: more than %.0e is "
                  "allowed in one",
-                 case_text(), fmax(momentum, nesterov), STEPS, change_bound);
+                 case_text(), largest, STEPS, change_bound);
     print_message("# %s: largest relative error %.1e in the first step, %.1e after %d\n",
-                  case_text(), first, fmax(momentum, nesterov), STEPS);
+                  case_text(), first, largest, STEPS);
 }
 
 #define TEST(name, kind, norm)                                                                     \

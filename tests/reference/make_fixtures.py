@@ -5,9 +5,12 @@ Three files for each network, NORM-RECIPE-WHAT.safetensors, all numbers F32:
   first      for the first batch: logits and mean loss in training and in evaluation mode, and every gradient
   momentum   after five steps of SGD: the change of every weight and running statistic, and every velocity
   nesterov   the same with Nesterov's momentum
+and a fourth one for the tuned networks:
+  muon       the same, where Muon updates the 3x3 filters
 Changes, not values: a weight hardly moves in five steps, so its value would hide a missing step. Weight decay applies
 to convolutions only, momentum 0.9, no dropout, no augmentation; the last of the five batches is smaller.
-`__metadata__` has the other settings of a step: seed, batch_size, images, learning_rate, momentum, weight_decay.
+`__metadata__` has the other settings of a step: seed, batch_size, images, learning_rate, momentum, weight_decay, muon_momentum,
+muon_scale.
 
 Images and start weights are not stored: both sides draw them from Philox 4x32-10 (include/philox.h), see `draw_state`
 and `draw_images`. Of a tensor with more than 64 elements, only its sums with 64 vectors of random signs are stored
@@ -17,8 +20,8 @@ quotient has a relative standard deviation of about 1/sqrt(64), an eighth. (400 
 gave 0.125, and estimates of 0.72 to 1.50 of the true error.)
 
 If two elements of a pool, or the input of a ReLU and zero, differ by rounding only, rounding decides which way the
-gradient takes. So the seed of each network is the first one whose results do not change when all weights move by a few
-roundings of a float, or when PyTorch computes in float32 (`instability`).
+gradient takes. So the seed of each network, and another one for Muon, is the first whose results do not change when all weights move by
+a few roundings of a float, or when PyTorch computes in float32 (`instability`).
 
   make_fixtures.py            makes the files; the same bytes each time on one machine
   make_fixtures.py --check    computes the numbers again from the stored seeds and compares; exit status 1: they differ
@@ -39,9 +42,10 @@ from torch.nn import functional
 from networks import NORMS, RECIPES, Network, normalize, parameter_groups
 
 FOLDER = Path(__file__).resolve().parent
-WHAT = ("first", "momentum", "nesterov")
+SGD, MUON = ("first", "momentum", "nesterov"), ("muon",)  # files with the same seed
 STEPS = 5
 MOMENTUM = 0.9
+MUON_MOMENTUM, MUON_SCALE = 0.6, 0.75  # times the learning rate
 WEIGHT_DECAY = 1 / 128  # large, so that it shows in five steps
 # Images of a batch, and of the last one; the rate: so large that the changes are not lost in the weights' rounding (the
 # layer norm of one weight for each element moves least).
@@ -53,7 +57,7 @@ PROJECTIONS = 64
 # How far a seed's results may differ from float64's, relatively: in each of some trials where the weights move by up to
 # PERTURBATION, and in float32, where after five steps the changes contain the rounding of the weights.
 PERTURBATION, PERTURBATIONS, PERTURBED = 5e-7, 8, 2e-5
-SINGLE = {"first": 2e-5, "momentum": 2e-4, "nesterov": 2e-4}
+SINGLE = {"first": 2e-5, "momentum": 2e-4, "nesterov": 2e-4, "muon": 2e-4}
 MAX_SEED = 1000
 SAME = 1e-6  # --check: another machine may sum in another order, and float32 has seven digits
 
@@ -122,6 +126,34 @@ def draw_images(seed, count):
     return torch.from_numpy(images), torch.from_numpy(labels)
 
 
+# ---- Muon ------------------------------------------------------------------------------------------------------------
+
+
+class Muon:
+    """Of the 3x3 filters, with Nesterov's momentum, as in airbench94_muon (Jordan 2024), but in the network's precision."""
+
+    def __init__(self, network, rate, momentum):
+        filters = [p for p in network.parameters() if p.dim() == 4 and p.shape[2] == 3]
+        self.rate, self.momentum = rate, momentum
+        self.state = {p: {"momentum_buffer": torch.zeros_like(p)} for p in filters}
+
+    @torch.no_grad()
+    def step(self):
+        for p, state in self.state.items():
+            state["momentum_buffer"].mul_(self.momentum).add_(p.grad)
+            update = orthogonalized((p.grad + self.momentum * state["momentum_buffer"]).flatten(1))
+            p.mul_(len(p) ** 0.5 / (p.norm() + 1e-9)).sub_(update.reshape(p.shape), alpha=self.rate)
+            p.grad = None
+
+
+def orthogonalized(matrix):
+    x = matrix / (matrix.norm() + 1e-7)
+    for _ in range(3):
+        gram = x @ x.T
+        x = 3.4445 * x - 4.7750 * gram @ x + 2.0315 * gram @ gram @ x
+    return x
+
+
 # ---- what PyTorch computes -------------------------------------------------------------------------------------------
 
 
@@ -143,9 +175,11 @@ class Case:
         assert not missing.unexpected_keys and all("num_batches" in name for name in missing.missing_keys)
         return network
 
-    def metadata(self):
+    def metadata(self, what):
+        muon = {"muon_momentum": str(MUON_MOMENTUM), "muon_scale": str(MUON_SCALE)} if what == "muon" else {}
         return {"seed": str(self.seed), "batch_size": str(self.batch_size), "images": str(len(self.images)),
                 "learning_rate": str(self.learning_rate), "momentum": str(MOMENTUM), "weight_decay": str(WEIGHT_DECAY),
+                **muon,
                 "torch": torch.__version__.split("+")[0]}
 
     def batches(self, dtype):
@@ -165,24 +199,27 @@ class Case:
         results.update({f"gradient.{name}": p.grad for name, p in network.named_parameters()})
         return results
 
-    def steps(self, state, dtype, nesterov):
+    def steps(self, state, dtype, what):
         network = self.loaded(state, dtype).train()
-        optimizer = torch.optim.SGD(parameter_groups(network, WEIGHT_DECAY), lr=self.learning_rate, momentum=MOMENTUM,
-                                    nesterov=nesterov)
+        optimizers = [torch.optim.SGD(parameter_groups(network, WEIGHT_DECAY), lr=self.learning_rate, momentum=MOMENTUM,
+                                      nesterov=what != "momentum")]
+        if what == "muon":
+            optimizers.append(Muon(network, MUON_SCALE * self.learning_rate, MUON_MOMENTUM))
         before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         for x, labels in self.batches(dtype):
-            optimizer.zero_grad()
+            network.zero_grad()
             functional.cross_entropy(network(x), labels).backward()
-            optimizer.step()
+            for optimizer in reversed(optimizers):  # Muon takes its gradients away
+                optimizer.step()
         after = network.state_dict()
         results = {f"change.{name}": after[name] - before[name] for name in state}
-        results.update({f"velocity.{name}": optimizer.state[p]["momentum_buffer"]
-                        for name, p in network.named_parameters()})
+        for name, p in network.named_parameters():
+            results[f"velocity.{name}"] = next(o.state[p] for o in optimizers if p in o.state)["momentum_buffer"]
         return results
 
     def results(self, what, state=None, dtype=torch.float64):
         state = self.state if state is None else state
-        return self.first(state, dtype) if what == "first" else self.steps(state, dtype, what == "nesterov")
+        return self.first(state, dtype) if what == "first" else self.steps(state, dtype, what)
 
 
 # ---- which seed ------------------------------------------------------------------------------------------------------
@@ -218,12 +255,17 @@ def instability(case, what, expected):
     return None
 
 
-def find_case(norm, recipe):
+def files_of(recipe):
+    """What the recipe's files hold, those of one seed together."""
+    return (SGD, MUON) if recipe == "tuned" else (SGD,)
+
+
+def find_case(norm, recipe, files):
     """The network with the first seed that is stable, and its results."""
     for seed in range(1, MAX_SEED + 1):
         case = Case(norm, recipe, seed)
-        results = {what: case.results(what) for what in WHAT}
-        reasons = (instability(case, what, results[what]) for what in WHAT)
+        results = {what: case.results(what) for what in files}
+        reasons = (instability(case, what, results[what]) for what in files)
         reason = next((reason for reason in reasons if reason), None)
         if reason is None:
             return case, results
@@ -264,12 +306,13 @@ def file_bytes(tensors, metadata):
 
 
 def make(norm, recipe):
-    case, results = find_case(norm, recipe)
-    total = 0
-    for what in WHAT:
-        tensors = {name: features(tensor) for name, tensor in results[what].items()}
-        total += path_of(norm, recipe, what).write_bytes(file_bytes(tensors, case.metadata()))
-    print(f"{norm} {recipe}: seed {case.seed}, {total} bytes", flush=True)
+    for files in files_of(recipe):
+        case, results = find_case(norm, recipe, files)
+        total = 0
+        for what in files:
+            tensors = {name: features(tensor) for name, tensor in results[what].items()}
+            total += path_of(norm, recipe, what).write_bytes(file_bytes(tensors, case.metadata(what)))
+        print(f"{norm} {recipe}, {', '.join(files)}: seed {case.seed}, {total} bytes", flush=True)
     return True
 
 
@@ -292,15 +335,15 @@ def differences(tensors, metadata, file):
 
 def check(norm, recipe):
     """Whether the files hold what PyTorch gives for their seed."""
-    with safe_open(path_of(norm, recipe, "first"), framework="numpy") as file:
-        case = Case(norm, recipe, int(file.metadata()["seed"]))
     good = same = True
-    for what in WHAT:
+    for what in sum(files_of(recipe), ()):
         path = path_of(norm, recipe, what)
-        tensors = {name: features(tensor) for name, tensor in case.results(what).items()}
-        same = same and path.read_bytes() == file_bytes(tensors, case.metadata())
         with safe_open(path, framework="numpy") as file:
-            for line in differences(tensors, case.metadata(), file):
+            case = Case(norm, recipe, int(file.metadata()["seed"]))
+        tensors = {name: features(tensor) for name, tensor in case.results(what).items()}
+        same = same and path.read_bytes() == file_bytes(tensors, case.metadata(what))
+        with safe_open(path, framework="numpy") as file:
+            for line in differences(tensors, case.metadata(what), file):
                 print(f"{path.name}: {line}")
                 good = False
     verdict = "the same bytes" if same else f"the same to {SAME:.0e}" if good else "differs"
