@@ -117,7 +117,8 @@ static void read_group(struct cpu_quota *out, const char *root, const char *fold
     *out = (struct cpu_quota){.period = 0};
     snprintf(out->file, sizeof out->file, "%.480s/%s", folder, names[version_2]);
     read_small(line, root, folder, names[version_2]);
-    int read = sscanf(line, "%18lld %18lld", &out->quota, &out->period);
+    /* the blank is wanted: a number of more than 18 digits is not two */
+    int read = sscanf(line, "%18lld%*[ \t]%18lld", &out->quota, &out->period);
     if (read == 1 && !version_2) {
         read_small(line, root, folder, "cpu.cfs_period_us");
         read += sscanf(line, "%18lld", &out->period);
