@@ -600,7 +600,8 @@ static void damaged_states(void **state) {
         {"state.seconds", "-1", "'-1'"},
         {"state.elapsed", "1e300", "'1e300'"},
         {"state.last_accuracy", "101", "'101'"},
-        {"setting.lr", NULL, "'setting.lr'"},
+        {"setting.channels", NULL, "'setting.channels': another build"},
+        {"setting.validation", NULL, "'setting.validation': another build"},
         {"version", NULL, "'version'"},
     };
     struct options options = slim_run(*state, "run", NORM_GROUP);

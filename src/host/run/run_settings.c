@@ -142,8 +142,9 @@ enum status run_settings_check(struct error *error, const json_t *object,
         json_decref(value);
         if (before == NULL)
             return error_set(error, STATUS_BAD_DATA,
-                             "checkpoint '%s' lacks '%s': it was not written by this program", path,
-                             key);
+                             "checkpoint '%s' lacks '%s': another build of this program wrote it; "
+                             "resume it with that one, or choose another folder with --out",
+                             path, key);
         if (same)
             continue;
         run_setting_append(then, sizeof then, &list.settings[i], before);
