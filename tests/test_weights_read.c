@@ -331,6 +331,39 @@ static void settings(void **state) {
     }
 }
 
+static struct weights_settings with_channels(const char *channels) {
+    char text[160];
+    snprintf(text, sizeof text, "{\"norm\":\"gn\",\"recipe\":\"tuned\",\"channels\":\"%s\"}",
+             channels);
+    return settings_of(text);
+}
+
+static void channels(void **state) {
+    (void)state;
+    static const int due[BLOCK_COUNT] = {1, 2, 3, 4, 5, 6, 7, 8, 90, 512};
+    struct weights_settings s = with_channels("1,2,3,4,5,6,7,8,90,512");
+    assert_true(s.known);
+    assert_memory_equal(s.channels, due, sizeof due);
+    static const char *const bad[] = {"",
+                                      ",,,,,,,,,",
+                                      "1,2,3,4,5,6,7,8,9",
+                                      "1,2,3,4,5,6,7,8,9,",
+                                      "1,2,3,4,5,6,7,8,9,10,11",
+                                      "1,2,3,4,5,6,7,8,9,513",
+                                      "0,2,3,4,5,6,7,8,9,10",
+                                      "1,2,3,4,-5,6,7,8,9,10",
+                                      "99999999999999999999,2,3,4,5,6,7,8,9,10",
+                                      "+1,2,3,4,5,6,7,8,9,10",
+                                      " 1,2,3,4,5,6,7,8,9,10",
+                                      "01,2,3,4,5,6,7,8,9,10",
+                                      "1;2;3;4;5;6;7;8;9;10"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        s = with_channels(bad[i]);
+        if (!s.known || s.channels[0] != 0)
+            fail_msg("'%s' was read", bad[i]);
+    }
+}
+
 /* Options that contradict the metadata are refused by name; options missing there are accepted. */
 static void contradictions(void **state) {
     (void)state;
@@ -713,6 +746,7 @@ int main(void) {
         IN_FOLDER(other_formats),
         IN_FOLDER(metadata_alone),
         cmocka_unit_test(settings),
+        cmocka_unit_test(channels),
         cmocka_unit_test(contradictions),
         IN_FOLDER(other_files),
         IN_FOLDER(large_files),

@@ -145,14 +145,14 @@ static bool find_recipe(enum recipe_kind *out, const char *word) {
     return false;
 }
 
-/* All zero if `text` is not what recipe_list_channels writes. */
+/* The first is zero if `text` is not what recipe_list_channels writes. */
 static void read_channels(int out[BLOCK_COUNT], const char *text) {
     int count = 0;
     memset(out, 0, BLOCK_COUNT * sizeof *out);
     for (; text != NULL && count < BLOCK_COUNT; count++) {
         char *end;
         long channels = strtol(text, &end, 10);
-        if (channels < 1 || channels > MAX_CHANNELS ||
+        if (text[0] < '1' || text[0] > '9' || channels > MAX_CHANNELS ||
             *end != (count < BLOCK_COUNT - 1 ? ',' : '\0'))
             break;
         out[count] = (int)channels;
