@@ -1,4 +1,4 @@
-/* winograd.h: 3x3 correlations with 2.25 times fewer multiplications: F(2x2, 3x3) of Winograd
+/* winograd.h: 3x3 correlations with a quarter of the multiplications: F(4x4, 3x3) of Winograd
  * (Lavin and Gray 2016). docs/architecture.md shows how the data lies. */
 #ifndef WINOGRAD_H
 #define WINOGRAD_H

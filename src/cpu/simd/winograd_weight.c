@@ -5,7 +5,7 @@
  * d is a tile of x and e the same tile of dy (Lavin and Gray 2016): the sum takes 36
  * multiplications for each tile and pair of channels instead of 144.
  *
- * A block is a few rows of tiles of one image; a lane is a channel:
+ * A block is a few rows of tiles of one image, or several small images; a lane is a channel:
  *     x  -> rows   [row][column][channel], with zero borders
  *        -> v      [36][tile][channel]: B' d B
  *     dy -> rows   [row][column][out channel]
