@@ -39,7 +39,9 @@ report $?
 OMP_THREAD_LIMIT=2 train --threads 4 >"$log" 2>&1 && grep -q '"threads": 2' "$scratch/run/config.json"
 report $?
 info OMP_NUM_THREADS=3 && grep -q '^ *threads 3: OMP_NUM_THREADS$' "$log" &&
-    info OMP_NUM_THREADS=none && grep -q '^ *threads .*processor' "$log"
+    info OMP_NUM_THREADS=none && grep -q '^ *threads .*processor' "$log" &&
+    info OMP_NUM_THREADS=3x && grep -q '^ *threads .*processor' "$log" &&
+    info OMP_NUM_THREADS=3,2 && grep -q '^ *threads 3: OMP_NUM_THREADS$' "$log"
 report $?
 if [ "$(nproc --all)" -gt 1 ] && command -v taskset >/dev/null; then
     first=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')

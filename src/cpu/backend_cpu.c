@@ -81,10 +81,15 @@ static enum status choose_variant(struct error *error, struct variant *out) {
         wanted, names);
 }
 
-/* The value of OMP_NUM_THREADS, which the OpenMP library has read; 0: none, or none that it takes. */
+/* The value of OMP_NUM_THREADS, which the OpenMP library has read; 0: none, or none that it takes. It
+ * takes a list, one number for each level of nested threads. */
 static int threads_of_environment(void) {
     const char *text = getenv("OMP_NUM_THREADS");
-    return text != NULL && strtol(text, NULL, 10) > 0 ? omp_get_max_threads() : 0;
+    char *end = NULL;
+    if (text == NULL || strtol(text, &end, 10) <= 0)
+        return 0;
+    end += strspn(end, " \t");
+    return *end == '\0' || *end == ',' ? omp_get_max_threads() : 0;
 }
 
 /* --threads N, else OMP_NUM_THREADS, else what the system allows; out->why says which. The OpenMP
