@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -557,7 +558,8 @@ static void read_what_is_gone(const char *folder, const char *log, bool in_threa
     struct dataset set;
     pthread_t thread;
     if (freopen(log, "w", stderr) == NULL || dataset_open(&error, &set, folder) != STATUS_OK ||
-        truncate(in_folder(folder, names[4]), 0) != 0)
+        truncate(in_folder(folder, names[4]), 0) != 0 || fputs("a bar", stderr) < 0 ||
+        fflush(stderr) != 0)
         _exit(100);
     if (!in_thread)
         read_last(&set);
@@ -584,12 +586,35 @@ static void a_file_that_shrinks_while_it_is_used(void **state) {
         assert_non_null(file);
         assert_true(fread(text, 1, sizeof text - 1, file) > 0);
         assert_int_equal(fclose(file), 0);
-        const char *line = strstr(text, "train_gpu: a data file in '");
+        const char *line = strstr(text, "a bartrain_gpu: a data file in '");
         assert_non_null(line);
         assert_non_null(strstr(line, *state));
         assert_non_null(strstr(line, "shorter or unreadable"));
         assert_int_equal(line[strlen(line) - 1], '\n');
     }
+}
+
+/* The message does not stand behind the bar. */
+static void a_file_that_shrinks_with_a_terminal(void **state) {
+    char text[4096] = "";
+    size_t length = 0;
+    ssize_t bytes;
+    int status, terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    if (terminal < 0 || grantpt(terminal) != 0 || unlockpt(terminal) != 0)
+        fail_msg("no terminal: %s", strerror(errno));
+    const char *name = ptsname(terminal);
+    assert_non_null(name);
+    pid_t child = fork();
+    if (child == 0)
+        read_what_is_gone(*state, name, false);
+    /* ends with an error when the child has closed it */
+    while ((bytes = read(terminal, text + length, sizeof text - 1 - length)) > 0)
+        length += (size_t)bytes;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(close(terminal), 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), STATUS_BAD_DATA);
+    assert_non_null(strstr(text, "a bar\r\ntrain_gpu: a data file in '"));
 }
 
 /* Fails each allocation in turn; the sanitizer's leak check sees what is not released. */
@@ -646,6 +671,7 @@ int main(void) {
         WITH_DATA(a_file_without_rights),
         WITH_DATA(a_file_that_cannot_be_mapped),
         WITH_DATA(a_file_that_shrinks_while_it_is_used),
+        WITH_DATA(a_file_that_shrinks_with_a_terminal),
         WITH_DATA(no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,13 +50,15 @@ static void lost(int number, siginfo_t *about, void *context) {
 }
 
 enum status file_map_guard(struct error *error, const char *format, ...) {
-    char text[sizeof lost_message - sizeof PROGRAM_NAME - 4];
+    char text[sizeof lost_message - sizeof PROGRAM_NAME - 5];
     struct sigaction action;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    snprintf(lost_message, sizeof lost_message, "%s: %s\n", PROGRAM_NAME, text_one_line(text));
+    const char *begin = isatty(STDERR_FILENO) ? "\n" : ""; /* a line of progress may stand there */
+    snprintf(lost_message, sizeof lost_message, "%s%s: %s\n", begin, PROGRAM_NAME,
+             text_one_line(text));
     memset(&action, 0, sizeof action);
     action.sa_sigaction = lost;
     action.sa_flags = SA_SIGINFO;
