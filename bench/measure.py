@@ -158,6 +158,12 @@ def path(word):
     return Path(word).resolve()
 
 
+def positive(word):
+    if int(word) < 1:
+        raise ValueError
+    return int(word)
+
+
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=path, metavar="FILE", help="the results (build/bench/CPU-NAME-INSTRUCTIONS.json)")
@@ -167,10 +173,10 @@ def parse_options():
     parser.add_argument("--network", nargs="+", default=NETWORKS, choices=NETWORKS, metavar="NETWORK",
                         help='such as "bn tuned" (all six)')
     parser.add_argument("--variant", nargs="+", default=VARIANTS, choices=VARIANTS, help="of PyTorch's (all)")
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--samples", type=int, default=9, help="of each pass of a layer (9)")
-    parser.add_argument("--rounds", type=int, default=9, help="samples of a step (9)")
-    parser.add_argument("--steps", type=int, default=3, help="of a sample (3)")
+    parser.add_argument("--batch", type=positive, default=128)
+    parser.add_argument("--samples", type=positive, default=9, help="of each pass of a layer (9)")
+    parser.add_argument("--rounds", type=positive, default=9, help="samples of a step (9)")
+    parser.add_argument("--steps", type=positive, default=3, help="of a sample (3)")
     return parser.parse_args()
 
 
@@ -203,5 +209,5 @@ def main():
 if __name__ == "__main__":
     try:
         main()
-    except (subprocess.CalledProcessError, OSError) as error:
+    except (subprocess.CalledProcessError, OSError, json.JSONDecodeError) as error:
         sys.exit(f"measure: {error}")

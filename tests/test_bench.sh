@@ -16,6 +16,7 @@ names=("bench_layers on the CPU, words by position"
     "the tables in bench/README.md are what predict.py prints, but for what was measured"
     "measure.py: shares of the nearer limit, and steps in turn with PyTorch's if it is here"
     "measure.py: a table from samples"
+    "measure.py: numbers below 1 and damaged results are refused in one line"
     "bench/README.md has the tables of all results that measure.py wrote to bench/results")
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 # shellcheck source=tests/tap.sh
@@ -119,6 +120,16 @@ END
     )
 }
 
+refusals() {
+    local option
+    for option in --batch --samples --rounds --steps; do
+        "$python" "$root/bench/measure.py" "$option" 0 2>&1 | grep -q "measure.py: error: argument $option: " || return
+    done
+    echo '{' >"$scratch/damaged.json"
+    "$python" "$root/bench/measure.py" --table "$scratch/damaged.json" >"$scratch/refused" 2>&1
+    [ $? -eq 1 ] && [ "$(wc -l <"$scratch/refused")" -eq 1 ] && grep -q '^measure: ' "$scratch/refused"
+}
+
 # Spaces and line ends do not count.
 recorded_tables_are_in_the_readme() {
     local file readme table tables=0
@@ -135,7 +146,7 @@ recorded_tables_are_in_the_readme() {
 
 python=${PYTHON:-python3}
 if command -v "$python" >/dev/null; then
-    for check in predictions_are_those_of_the_script measured table_from_samples recorded_tables_are_in_the_readme; do
+    for check in predictions_are_those_of_the_script measured table_from_samples refusals recorded_tables_are_in_the_readme; do
         "$check" >"$log" 2>&1
         report $?
     done
