@@ -118,8 +118,9 @@ class Runner:
             print(f"{'resume' if resumes else 'train'}: {epochs} epochs, {norm}, seed {seed}: {candidate['name']}",
                   flush=True)
         with run_error():  # a session of its own: a Ctrl-C comes to us, and from us, once
-            child = subprocess.Popen(command + ["--resume"] * resumes, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                     text=True, start_new_session=True)
+            # --force: a run that was stopped before its first checkpoint is in the folder
+            child = subprocess.Popen([*command, "--resume" if resumes else "--force"], stdin=subprocess.DEVNULL,
+                                     stderr=subprocess.PIPE, text=True, start_new_session=True)
         self.children.add(child)
         if self.stopped:  # since the signal came in between
             child.terminate()
