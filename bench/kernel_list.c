@@ -27,7 +27,9 @@ static void name_layer(struct kernel *kernel) {
     const struct shape in = layer->in;
     bool norm = layer->kind == LAYER_NORM;
     const char *skip = layer->kind == LAYER_POOL && layer->skip != LAYER_NONE ? ", skip" : "";
-    const char *order = !norm ? "" : layer->relu_first ? ", ReLU first" : ", ReLU last";
+    static const char *const orders[] = {
+        [RELU_BEFORE] = ", ReLU first", [RELU_AFTER] = ", ReLU last", [SILU_AFTER] = ", SiLU last"};
+    const char *order = norm ? orders[layer->activation] : "";
     char groups[24] = "", dropout[24] = "";
     if (norm && layer->norm == NORM_GROUP)
         snprintf(groups, sizeof groups, ", %d groups", layer->groups);

@@ -40,7 +40,7 @@ static struct norm_args norm_args(const struct layer_buffers *b, const struct la
         .groups = layer->groups,
         .per_element = layer->per_element,
         .training = true,
-        .relu_place = layer->relu_first ? RELU_BEFORE : RELU_AFTER,
+        .activation = layer->activation,
         .epsilon = layer->epsilon,
         .stat_momentum = layer->stat_momentum,
         .dropout = layer->dropout,

@@ -101,13 +101,11 @@ struct filter_list {
     const struct filter_args *layers;
 };
 
-enum relu_place { RELU_BEFORE, RELU_AFTER };
-
 /* clang-format off */
-/* Normalization with ReLU on one side of it, then dropout:
- *     u = relu_place == RELU_BEFORE ? max(x, 0) : x          (NaN passes ReLU)
+/* Normalization with an activation on one side of it, then dropout:
+ *     u = activation == RELU_BEFORE ? max(x, 0) : x          (NaN passes ReLU)
  *     v = (u - mean) * rstd * weight + bias,  rstd = 1 / sqrt(variance + epsilon), biased variance
- *     y = dropout(relu_place == RELU_AFTER ? max(v, 0) : v)
+ *     y = dropout(f(v)),  f(v) = max(v, 0) for RELU_AFTER, v / (1 + exp(-v)) for SILU_AFTER, else v
  * over N, H, W for each channel (batch norm: Ioffe and Szegedy 2015), or for each image over the
  * channels of a group, H and W (group norm: Wu and He 2018; layer norm, Ba et al. 2016, is the same
  * with one group). Mean first, then the variance of the differences from it. ReLU's gradient at
@@ -131,7 +129,7 @@ struct norm_args {
                                   * batch norm refuses it */
     bool training;
     bool deferred; /* backward of group and layer norm; see finish_args */
-    enum relu_place relu_place;
+    enum activation activation;
     float epsilon, stat_momentum;
     float dropout; /* probability of a zero; 0: none */
     uint64_t seed;

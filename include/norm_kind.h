@@ -1,4 +1,4 @@
-/* norm_kind.h: the normalizations. */
+/* norm_kind.h: the normalizations, and the activations that stand with them. */
 #ifndef NORM_KIND_H
 #define NORM_KIND_H
 
@@ -18,5 +18,9 @@ enum norm_kind { NORM_LIST(NORM_VALUE) };
 #define NORM_INDEX(value, name, word, title) INDEX_OF_##value,
 enum { NORM_LIST(NORM_INDEX) NORM_COUNT };
 #undef NORM_INDEX
+
+/* On which side of the norm, and which function: ReLU, or SiLU, v / (1 + exp(-v)) (Hendrycks and
+ * Gimpel 2016; Elfwing et al. 2018). */
+enum activation { RELU_BEFORE, RELU_AFTER, SILU_AFTER };
 
 #endif

@@ -200,7 +200,21 @@ static double dropout_factor(const struct norm_args *a, uint64_t step, size_t i)
 }
 
 static double relu_before(const struct norm_args *a, double x) {
-    return a->relu_place == RELU_BEFORE ? fmax(x, 0) : x;
+    return a->activation == RELU_BEFORE ? fmax(x, 0) : x;
+}
+
+/* What follows the norm, and its slope. */
+static double activate(const struct norm_args *a, double v) {
+    return a->activation == SILU_AFTER   ? v / (1 + exp(-v))
+           : a->activation == RELU_AFTER ? fmax(v, 0)
+                                         : v;
+}
+
+static double slope(const struct norm_args *a, double v) {
+    double s = 1 / (1 + exp(-v));
+    return a->activation == SILU_AFTER               ? s * (1 + v * (1 - s))
+           : a->activation == RELU_AFTER && !(v > 0) ? 0
+                                                     : 1;
 }
 
 static void batch_statistics(const struct norm_tensors *t, enum norm_kind kind,
@@ -250,7 +264,7 @@ void reference_norm_forward(const struct norm_tensors *t, enum norm_kind kind,
         double v = (u - t->mean[p.set]) * t->rstd[p.set] * t->weight[p.weight] + t->bias[p.weight];
         if (t->before_relu != NULL)
             t->before_relu[i] = v;
-        t->y[i] = (a->relu_place == RELU_AFTER ? fmax(v, 0) : v) * dropout_factor(a, step, i);
+        t->y[i] = activate(a, v) * dropout_factor(a, step, i);
     }
 }
 
@@ -270,9 +284,7 @@ void reference_norm_backward(const struct norm_tensors *t, enum norm_kind kind,
         struct place p = place_of(kind, a, i);
         double xhat = (relu_before(a, t->x[i]) - t->mean[p.set]) * t->rstd[p.set];
         double v = xhat * t->weight[p.weight] + t->bias[p.weight];
-        double dv = t->dy[i] * dropout_factor(a, step, i);
-        if (a->relu_place == RELU_AFTER && v <= 0)
-            dv = 0;
+        double dv = t->dy[i] * dropout_factor(a, step, i) * slope(a, v);
         double h = dv * t->weight[p.weight];
         t->dweight[p.weight] += dv * xhat;
         t->dbias[p.weight] += dv;
@@ -285,7 +297,7 @@ void reference_norm_backward(const struct norm_tensors *t, enum norm_kind kind,
         double xhat = (relu_before(a, t->x[i]) - t->mean[p.set]) * t->rstd[p.set];
         double h = t->dx[i];
         double du = t->rstd[p.set] * (h - sum_h[p.set] / n - xhat * sum_h_xhat[p.set] / n);
-        t->dx[i] = a->relu_place == RELU_BEFORE && t->x[i] <= 0 ? 0 : du;
+        t->dx[i] = a->activation == RELU_BEFORE && t->x[i] <= 0 ? 0 : du;
     }
 }
 

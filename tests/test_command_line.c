@@ -327,6 +327,17 @@ static void real_numbers(void **state) {
     assert_true(parse_ok("--lr 1E-5").recipe.learning_rate == 1e-5f);
 }
 
+static void activation(void **state) {
+    (void)state;
+    assert_int_equal(parse_ok("--recipe reference").recipe.activation, RELU_BEFORE);
+    assert_int_equal(parse_ok("--activation silu").recipe.activation, SILU_AFTER);
+    assert_int_equal(parse_ok("--activation relu-first").recipe.activation, RELU_BEFORE);
+    struct options options = parse_ok("compare --activation silu --recipe reference");
+    for (int i = 0; i < NORM_COUNT; i++)
+        assert_int_equal(options.recipes[i].activation, SILU_AFTER);
+    REJECTS("--activation gelu", "--activation", "'gelu'", "relu-first", "silu");
+}
+
 static void muon(void **state) {
     (void)state;
     struct options options = parse_ok("--optimizer muon");
@@ -636,6 +647,7 @@ int main(void) {
         cmocka_unit_test(whole_numbers),
         cmocka_unit_test(seeds),
         cmocka_unit_test(real_numbers),
+        cmocka_unit_test(activation),
         cmocka_unit_test(muon),
         cmocka_unit_test(words),
         cmocka_unit_test(paths),

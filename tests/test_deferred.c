@@ -64,7 +64,7 @@ static struct norm_args norm_of(struct fixture *f, struct block *block, int i) {
                           .groups = i % 2 == 0 ? 2 : 1,
                           .per_element = i % 3 == 1,
                           .training = true,
-                          .relu_place = i % 2 == 0 ? RELU_BEFORE : RELU_AFTER,
+                          .activation = (enum activation)(i % 3),
                           .epsilon = 1e-5f,
                           .dropout = i % 5 == 0 ? 0.05f : 0,
                           .layer = i};

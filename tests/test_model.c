@@ -146,7 +146,7 @@ static void same_norm(const struct norm_args *n, const struct layer *layer, int 
     assert_int_equal(n->training, training);
     assert_true(n->dropout == layer->dropout && n->epsilon == layer->epsilon);
     assert_true(n->stat_momentum == layer->stat_momentum && n->per_element == layer->per_element);
-    assert_int_equal(n->relu_place, layer->relu_first ? RELU_BEFORE : RELU_AFTER);
+    assert_int_equal(n->activation, layer->activation);
     assert_int_equal(n->groups, layer->groups);
     assert_int_equal(n->deferred, defers && layer->norm != NORM_BATCH);
     assert_true(!n->deferred || !n->per_element || n->dx != n->dy);

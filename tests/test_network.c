@@ -153,7 +153,7 @@ static void check_reference_norms(const struct network *network, int groups, boo
         assert_true(l->filter_norm == 0);
         if (l->kind != LAYER_NORM)
             continue;
-        assert_true(l->relu_first);
+        assert_int_equal(l->activation, RELU_BEFORE);
         assert_int_equal(l->groups, groups);
         assert_int_equal(l->per_element, per_element);
         assert_true(l->dropout == dropout);

@@ -130,7 +130,7 @@ static void check_forward(struct fixture *f, const struct norm_case *c, struct n
 static void check_backward(struct fixture *f, struct norm_case *c, struct norm_args *a) {
     double *dy = random_doubles(c->count, -1, 1);
     for (size_t i = 0; i < c->count; i++)
-        if (a->relu_place == RELU_AFTER && !c->at_the_kink && fabs(c->host.before_relu[i]) < kink)
+        if (a->activation == RELU_AFTER && !c->at_the_kink && fabs(c->host.before_relu[i]) < kink)
             dy[i] = 0;
     c->host.dy = dy;
     reference_norm_backward(&c->host, c->kind, a, c->step);
@@ -149,25 +149,26 @@ static void check_backward(struct fixture *f, struct norm_case *c, struct norm_a
     }
     must(f, "norm backward", f->ops->norm[c->kind].backward(&f->error, f->device, a));
     double error = xhat_error(f, c), terms = (double)c->count / (double)c->weights;
+    double slope_error = a->activation == SILU_AFTER ? error : 0; /* dv depends on v */
     check_offset(f, "dx", a->dx, dx_start, c->host.dx, 1e-4,
                  (3e-6 + 2 * error) * largest_magnitude(c->host.dx, c->count) +
                      5e-7 * largest_magnitude(c->host.rstd, c->sets));
     check_offset(f, "dweight", a->dweight, c->start.weight, c->host.dweight, 1e-5,
                  error * (sqrt(terms) + largest_magnitude(c->host.dbias, c->weights)) + 1e-6);
     check_offset(f, "dbias", a->dbias, c->start.weight, c->host.dbias, 1e-5,
-                 1e-6 * sqrt(terms) + 1e-6);
+                 (1e-6 + slope_error) * sqrt(terms) + 1e-6);
 }
 
 static void begin_norm_case(struct fixture *f, const struct norm_case *c) {
     static const char *const words[] = {"batch", "group", "layer"};
+    static const char *const activations[] = {"relu before", "relu after", "silu after"};
     case_begin(f,
-               "%s norm %d x %d x %d, groups %d, %s, %s, relu %s, epsilon %g, dropout %g, "
+               "%s norm %d x %d x %d, groups %d, %s, %s, %s, epsilon %g, dropout %g, "
                "x %g +- %g, step %d%s, starts %zu %zu %zu",
                words[c->kind], c->a.batch, c->a.channels, c->a.pixels, c->a.groups,
                c->a.per_element ? "per element" : "per channel",
-               c->a.training ? "training" : "evaluation",
-               c->a.relu_place == RELU_BEFORE ? "before" : "after", (double)c->a.epsilon,
-               (double)c->a.dropout, c->offset, c->spread, (int)c->step,
+               c->a.training ? "training" : "evaluation", activations[c->a.activation],
+               (double)c->a.epsilon, (double)c->a.dropout, c->offset, c->spread, (int)c->step,
                c->in_place ? ", in place" : "", c->start.x, c->start.y, c->start.weight);
 }
 
@@ -205,7 +206,7 @@ static struct norm_case norm_of(enum norm_kind kind, int batch, int channels, in
                                     .pixels = pixels,
                                     .groups = groups,
                                     .training = true,
-                                    .relu_place = RELU_BEFORE,
+                                    .activation = RELU_BEFORE,
                                     .epsilon = 1e-5f,
                                     .stat_momentum = 0.1f,
                                     .seed = 11,
@@ -214,22 +215,22 @@ static struct norm_case norm_of(enum norm_kind kind, int batch, int channels, in
 
 /* ---- shapes ---------------------------------------------------------------------------------- */
 
-/* Both places of ReLU, in place and not, in training. */
+/* All activations, in place and not, in training. */
 static void check_training(struct fixture *f, struct norm_case c) {
-    for (int place = RELU_BEFORE; place <= RELU_AFTER; place++) {
-        c.a.relu_place = (enum relu_place)place;
-        c.in_place = place == RELU_AFTER;
+    for (int place = RELU_BEFORE; place <= SILU_AFTER; place++) {
+        c.a.activation = (enum activation)place;
+        c.in_place = place != RELU_BEFORE;
         check_norm(f, c);
     }
 }
 
-/* And both in evaluation. */
+/* And all in evaluation. */
 static void check_shape(struct fixture *f, struct norm_case c) {
     check_training(f, c);
     c.a.training = false;
     c.a.dropout = 0.25f; /* evaluation ignores it */
-    for (int place = RELU_BEFORE; place <= RELU_AFTER; place++) {
-        c.a.relu_place = (enum relu_place)place;
+    for (int place = RELU_BEFORE; place <= SILU_AFTER; place++) {
+        c.a.activation = (enum activation)place;
         check_norm(f, c);
     }
 }
@@ -361,7 +362,7 @@ static void norms_of_odd_shapes(void **state) {
             int groups = kind == NORM_GROUP ? 1 << pixels % 3 : 1;
             struct norm_case c = norm_of((enum norm_kind)kind, batch, channels, pixels, groups);
             c.a.per_element = kind != NORM_BATCH && (pixels + kind) % 2 == 0;
-            c.a.relu_place = (enum relu_place)(pixels / 2 % 2);
+            c.a.activation = (enum activation)(pixels / 2 % 3);
             c.a.epsilon = pixels % 3 == 0 ? 1e-2f : 1e-5f;
             c.in_place = pixels % 4 < 2;
             check_norm(f, c);
@@ -431,17 +432,17 @@ static void norms_with_dropout(void **state) {
             c.step = steps[i / 3];
             c.a.seed = i % 2 == 0 ? 1 : 0x123456789ABCDEFu;
             c.a.layer = i;
-            c.a.relu_place = (enum relu_place)(i % 2);
+            c.a.activation = (enum activation)(i % 3 == 1 ? i / 3 : i % 2);
             c.a.pixels = i < 3 ? 49 : 62 + i; /* not a multiple of four elements */
             c.in_place = i % 3 > 0;
             check_norm(f, c);
         }
-    for (int place = RELU_BEFORE; place <= RELU_AFTER;
+    for (int place = RELU_BEFORE; place <= SILU_AFTER;
          place++) { /* more than a block processes at once */
         struct norm_case c = norm_of(NORM_BATCH, 128, 32, 64, 1);
         c.a.dropout = 0.3f;
-        c.a.relu_place = (enum relu_place)place;
-        c.in_place = place == RELU_AFTER;
+        c.a.activation = (enum activation)place;
+        c.in_place = place != RELU_BEFORE;
         check_training(f, c);
     }
 }
@@ -454,9 +455,9 @@ static void norms_of_hard_numbers(void **state) {
     struct fixture *f = fixture_of(state);
     for (int kind = 0; kind < NORM_COUNT; kind++)
         for (int i = 0; i < 5; i++)
-            for (int place = RELU_BEFORE; place <= RELU_AFTER; place++) {
+            for (int place = RELU_BEFORE; place <= SILU_AFTER; place++) {
                 struct norm_case c = typical(kind);
-                c.a.relu_place = (enum relu_place)place;
+                c.a.activation = (enum activation)place;
                 c.offset = offsets[i];
                 c.spread = spreads[i];
                 if (fabs(c.offset) < 100 || !rough_norm(f, &c))
@@ -472,7 +473,7 @@ static void norms_at_the_kink(void **state) {
         for (int per_element = 0; per_element <= (kind == NORM_BATCH ? 0 : 1); per_element++) {
             struct norm_case c =
                 norm_of((enum norm_kind)kind, 2, 4, 16, kind == NORM_GROUP ? 2 : 1);
-            c.a.relu_place = RELU_AFTER;
+            c.a.activation = RELU_AFTER;
             c.a.per_element = per_element;
             c.offset = 0.5;
             c.spread = 0;
@@ -486,9 +487,9 @@ static void norms_at_the_kink(void **state) {
 static void norms_of_nan(void **state) {
     struct fixture *f = fixture_of(state);
     for (int kind = 0; kind < NORM_COUNT; kind++)
-        for (int place = RELU_BEFORE; place <= RELU_AFTER; place++) {
+        for (int place = RELU_BEFORE; place <= SILU_AFTER; place++) {
             struct norm_case c = typical(kind);
-            c.a.relu_place = (enum relu_place)place;
+            c.a.activation = (enum activation)place;
             begin_norm_case(f, &c);
             make_numbers(&c);
             double *x = copied_doubles(c.host.x, c.count);

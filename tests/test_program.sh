@@ -115,7 +115,7 @@ fi
 
 run --help
 [ "$status" -eq 0 ] && [ ! -s err ] && for option in norm recipe data device epochs batch-size lr momentum \
-    weight-decay optimizer muon-lr muon-momentum dropout groups channels seed augment no-shuffle validation max-steps precision batch-norm fast-algorithms no-graph threads out seeds batch-sizes runs weights force resume checkpoint-seconds tensorboard misclassified no-report json png quiet \
+    weight-decay optimizer muon-lr muon-momentum dropout groups channels activation seed augment no-shuffle validation max-steps precision batch-norm fast-algorithms no-graph threads out seeds batch-sizes runs weights force resume checkpoint-seconds tensorboard misclassified no-report json png quiet \
     no-progress help version; do
     grep -q -- "^  --$option " out || { echo "# no --$option" && false; } || break
 done
@@ -298,6 +298,14 @@ run eval --threads 1 --weights widths/model.safetensors --json
 ok "a network of other widths, without one skip; eval finds the widths in the weights file" $?
 fails "eval: --channels that contradict the weights file" 2 "trained with channels 8,12,16,8,20,12,16,8,8,44, not 24," -- \
     eval --threads 1 --weights widths/model.safetensors --channels 24,32,24,24,28,32,24,24,24,28
+run --norm bn --data synthetic --threads 1 --quiet --max-steps 2 --activation silu --no-report --out silu
+run eval --threads 1 --weights silu/model.safetensors --json
+[ "$status" -eq 0 ] &&
+    [ "$(value test_accuracy)" = "$(sed -E 's/.*"test_accuracy": ([0-9.]+).*/\1/' silu/metrics.jsonl)" ] &&
+    [ "$(sed -n 's/.*"activation": "\(.*\)".*/\1/p' silu/config.json)" = silu ]
+ok "a network with SiLU; eval finds it in the weights file" $?
+fails "eval: --activation that contradicts the weights file" 2 "trained with activation silu, not relu;" -- \
+    eval --threads 1 --weights silu/model.safetensors --activation relu
 run summary --norm gn --channels 24,32,24,24,28,32,24,24,24,48
 [ "$status" -eq 0 ] && grep -q '^parameters: the assignment allows fewer than 50,000$' out
 ok "summary says when there are too many parameters" $?

@@ -153,7 +153,7 @@ static double norm_objective(void *context) {
 }
 
 static void check_norm_gradient(enum norm_kind kind, int groups, bool per_element,
-                                enum relu_place place, float dropout) {
+                                enum activation place, float dropout) {
     case_name("norm %d groups %d per element %d relu %d dropout %g", (int)kind, groups, per_element,
               (int)place, (double)dropout);
     struct norm_case c = {.kind = kind, .count = 3 * 4 * 5};
@@ -163,7 +163,7 @@ static void check_norm_gradient(enum norm_kind kind, int groups, bool per_elemen
                              .groups = groups,
                              .per_element = per_element,
                              .training = true,
-                             .relu_place = place,
+                             .activation = place,
                              .epsilon = 1e-2f,
                              .stat_momentum = 0.1f,
                              .dropout = dropout,
@@ -201,14 +201,14 @@ static void check_norm_gradient(enum norm_kind kind, int groups, bool per_elemen
 
 static void norm_gradient(void **state) {
     (void)state;
-    for (int place = RELU_BEFORE; place <= RELU_AFTER; place++)
+    for (int place = RELU_BEFORE; place <= SILU_AFTER; place++)
         for (int per_element = 0; per_element <= 1; per_element++)
             for (int half = 0; half <= 1; half++) {
                 float dropout = 0.5f * (float)half;
-                check_norm_gradient(NORM_BATCH, 1, per_element, (enum relu_place)place, dropout);
-                check_norm_gradient(NORM_LAYER, 1, per_element, (enum relu_place)place, dropout);
+                check_norm_gradient(NORM_BATCH, 1, per_element, (enum activation)place, dropout);
+                check_norm_gradient(NORM_LAYER, 1, per_element, (enum activation)place, dropout);
                 for (int groups = 1; groups <= 4; groups *= 2)
-                    check_norm_gradient(NORM_GROUP, groups, per_element, (enum relu_place)place,
+                    check_norm_gradient(NORM_GROUP, groups, per_element, (enum activation)place,
                                         dropout);
             }
 }
@@ -222,7 +222,7 @@ static void batch_norm_by_hand(void **state) {
                           .pixels = 2,
                           .groups = 1,
                           .training = true,
-                          .relu_place = RELU_BEFORE,
+                          .activation = RELU_BEFORE,
                           .epsilon = 0,
                           .stat_momentum = 0.5f};
     double x[] = {1, 2, 10, 10, 3, 4, 10, 20}, weight[] = {2, 1}, bias[] = {1, 0};

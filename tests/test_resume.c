@@ -515,6 +515,7 @@ static void other_settings(void **state) {
     OTHER(recipe.norm = NORM_LAYER, "--norm gn", "--norm ln");
     OTHER(recipe.kind = RECIPE_REFERENCE, "--recipe tuned", "--recipe reference");
     OTHER(recipe.groups = 4, "--groups 2", "--groups 4");
+    OTHER(recipe.activation = SILU_AFTER, "--activation relu", "--activation silu");
     OTHER(recipe.dropout = 0, "--dropout 0.05", "--dropout 0");
     OTHER(recipe.epochs = 4, "--epochs 3", "--epochs 4");
     OTHER(recipe.batch_size = 9, "--batch-size 8", "--batch-size 9");

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.." || exit 1
 found=$(tools/find-cuda 2>/dev/null)
 NVCC=${NVCC:-$(sed -n 's/^NVCC=//p' <<<"$found")}
 NVCC=${NVCC:-$(PATH=$PATH:/usr/local/cuda/bin command -v nvcc)}
-kernels=(group_norm norm_gradients filter batch_norm fused_batch_norm) # layer_norm.cu has no kernel of its own
+kernels=(group_norm norm_gradients filter batch_norm fused_batch_norm muon) # layer_norm.cu has no kernel of its own
 
 if ! codes=$("${NVCC:-nvcc}" --list-gpu-code 2>/dev/null); then
     echo "ok 1 # SKIP spills: no nvcc"

@@ -216,13 +216,13 @@ static void run_everything(struct fixture *f, struct output_log *log, int batch)
     run_conv(f, log, (int[]){batch, 5, 7, 9, 7, 3, 1});
     run_conv(f, log, (int[]){batch, 14, 14, 14, 8, 1, 0});
     for (int kind = 0; kind < NORM_COUNT; kind++)
-        for (int k = 0; k < 2; k++) {
+        for (int k = 0; k < 3; k++) {
             struct norm_args a = {.batch = batch,
                                   .channels = 20,
                                   .pixels = k == 0 ? 64 : 49,
                                   .groups = kind == NORM_GROUP ? 4 : 1,
                                   .per_element = k == 1 && kind != NORM_BATCH,
-                                  .relu_place = k == 0 ? RELU_BEFORE : RELU_AFTER};
+                                  .activation = (enum activation)k};
             run_norm(f, log, (enum norm_kind)kind, a);
         }
     run_maps(f, log, batch);

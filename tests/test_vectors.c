@@ -103,7 +103,7 @@ static struct norm_args norm_args(int pixels, int option) {
         .groups = 1,
         .per_element = (option & PER_ELEMENT) != 0,
         .training = true,
-        .relu_place = option & AFTER ? RELU_AFTER : RELU_BEFORE,
+        .activation = option & AFTER ? RELU_AFTER : RELU_BEFORE,
         .epsilon = 1e-5f,
         .dropout = option & DROPOUT ? 0.1f : 0,
         .state = &state,

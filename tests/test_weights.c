@@ -130,6 +130,7 @@ static void written_file(void **state) {
         {"recipe", "reference"},
         {"groups", "1"},
         {"channels", "16,32,16,24,28,32,16,20,26,32"},
+        {"activation", "relu-first"},
         {"mean", "0.49139968,0.48215827,0.44653124"},
         {"std", "0.24703233,0.24348505,0.26158768"},
         {"dataset", "synthetic"},
@@ -137,8 +138,8 @@ static void written_file(void **state) {
         {"classes", "[\"disc\",\"ring\",\"square\",\"triangle\",\"cross\",\"horizontal stripes\","
                     "\"vertical stripes\",\"diagonal stripes\",\"checks\",\"dots\"]"},
     };
-    assert_int_equal(json_object_size(metadata), 10);
-    for (size_t i = 0; i < 10; i++)
+    assert_int_equal(json_object_size(metadata), 11);
+    for (size_t i = 0; i < 11; i++)
         assert_string_equal(json_string_value(json_object_get(metadata, expected[i][0])),
                             expected[i][1]);
     json_decref(header);

@@ -87,6 +87,9 @@ static const struct option table[] = {
     {"channels", "LIST", "output channels of the blocks C1,C2,c3,C3,C4,C5,c6,C7,C8,C9; a pool adds a skip only "
      "where its channels are equal (the recipe's, or those of --weights)",
      TRAIN | EVAL | PREDICT | COMPARE | SUMMARY, VALUE_WIDTHS, AT(recipe.channels), NULL, 1, 512},
+    {"activation", NULL, "what stands with each norm: ReLU before it, or ReLU or SiLU after it (the recipe's, or that "
+     "of --weights)",
+     TRAIN | EVAL | PREDICT | COMPARE | SUMMARY, VALUE_WORD, AT(recipe.activation), activation_words, 0, 0},
     {"seed", "N", "seed of all random numbers (1)",
      TRAIN | EVAL | COMPARE, VALUE_UINT64, AT(seed), NULL, 0, UINT64_MAX},
     {"augment", NULL, "random changes to training images (the recipe's)",
@@ -468,6 +471,8 @@ static enum status parse_over_rows(struct error *error, struct options *out,
     bool same = file->known && file->norm == norm && file->recipe == out->recipe.kind;
     if (same && file->groups > 0 && !was_given(*given, "groups"))
         out->recipe.groups = file->groups;
+    if (same && !was_given(*given, "activation"))
+        out->recipe.activation = file->activation;
     if (same && file->channels[0] > 0 && !was_given(*given, "channels"))
         memcpy(out->recipe.channels, file->channels, sizeof file->channels);
     return STATUS_OK;

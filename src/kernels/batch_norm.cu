@@ -7,8 +7,8 @@
  * half a tile apart, so that neighbouring lanes access neighbouring 16 bytes. Each kernel passes
  * over the batch once; its comment gives the bytes per element that it reads and writes, which are
  * also its floor. */
-#include "kernels/dropout.cuh"
 #include "kernels/fused_batch_norm.cuh"
+#include "kernels/norm_math.cuh"
 
 extern "C" {
 #include "kernels/cudnn_ops.h"
@@ -78,6 +78,13 @@ __device__ static struct eight relu_eight(struct eight v) {
     return v;
 }
 
+__device__ static struct eight silu_eight(struct eight v) {
+    UNROLL
+    for (int i = 0; i < PER_THREAD; i++)
+        v.at[i] = silu(v.at[i]);
+    return v;
+}
+
 /* An even lane and the odd one after it have the lower and the upper elements of the same two
  * blocks of draws. The even lane draws the first block, the odd one the second, and each passes on
  * the two words that the other needs, so that no block is drawn twice. Whole warps must call it. */
@@ -122,14 +129,16 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* After cuDNN: a ReLU that follows the norm, and dropout, in place; 8 bytes. */
+/* After cuDNN: an activation that follows the norm, and dropout, in place; 8 bytes. */
 __global__ void __launch_bounds__(THREADS)
-    batch_norm_output(float *y, bool relu_after, const struct dropout dropout,
+    batch_norm_output(float *y, enum activation activation, const struct dropout dropout,
                       const struct span s) {
     for (size_t tile = first_tile(); tile < s.count; tile += tile_step()) {
         struct eight v = load_eight(y, tile, s);
-        if (relu_after)
+        if (activation == RELU_AFTER)
             v = relu_eight(v);
+        if (activation == SILU_AFTER)
+            v = silu_eight(v);
         if (dropout.on)
             v = drop_eight(v, dropout, tile);
         store_eight(y, tile, s, v);
@@ -162,6 +171,30 @@ __global__ void __launch_bounds__(THREADS)
         for (int j = 0; j < PER_THREAD; j++)
             d.at[j] = in.at[j] > 0 ? d.at[j] : 0;
         store_eight(dx, tile, s, d);
+    }
+}
+
+/* dv = dy through the mask of dropout and SiLU's slope at v, which is computed again; 12 bytes.
+ * Planes are shared among threads as in batch_norm_evaluate. */
+template <int V>
+__global__ void __launch_bounds__(THREADS)
+    batch_norm_silu_gradient(float *dv, const struct norm_args a, const struct dropout dropout,
+                             int row_threads) {
+    const int planes = a.batch * a.channels, planes_at_once = THREADS / row_threads;
+    const int first = (int)threadIdx.x % row_threads;
+    for (int plane = (int)blockIdx.x * planes_at_once + (int)threadIdx.x / row_threads;
+         plane < planes; plane += (int)gridDim.x * planes_at_once) {
+        const int c = plane % a.channels;
+        const float mean = a.mean[c], rstd = a.rstd[c];
+        const struct values<V> weight = broadcast<V>(a.weight[c]), bias = broadcast<V>(a.bias[c]);
+        const size_t start = (size_t)plane * (size_t)a.pixels;
+        for (int p = first * V; p < a.pixels; p += row_threads * V) {
+            const size_t at = start + (size_t)p;
+            const struct values<V> hat = hat_of<V>(load<V>(a.x + at), a, mean, rstd);
+            struct values<V> d = load<V>(a.dy + at);
+            undo_output<V, true>(d, a, dropout, at, hat, weight, bias);
+            store<V>(dv + at, d);
+        }
     }
 }
 
@@ -212,23 +245,32 @@ __global__ void __launch_bounds__(THREADS)
             struct values<V> v = load<V>(a.x + start + (size_t)p);
             UNROLL
             for (int i = 0; i < V; i++) {
-                const float u = a.relu_place == RELU_BEFORE ? relu(v.at[i]) : v.at[i];
+                const float u = a.activation == RELU_BEFORE ? relu(v.at[i]) : v.at[i];
                 v.at[i] = affine(normalized(u, mean, rstd), weight, bias);
-                v.at[i] = a.relu_place == RELU_AFTER ? relu(v.at[i]) : v.at[i];
+                v.at[i] = activate(v.at[i], a.activation);
             }
             store<V>(a.y + start + (size_t)p, v);
         }
     }
 }
 
-static enum status evaluate(struct error *error, struct device *device, const struct norm_args *a) {
-    const bool vectors = a->pixels % 4 == 0 && vectors_allowed(a->x) && vectors_allowed(a->y);
-    const int vector = vectors ? 4 : 1;
+/* How many threads share a plane; a vector each at a time. */
+static int row_threads_of(const struct norm_args *a, int vector) {
     int row_threads = 1;
     while (row_threads < WARP && row_threads * vector < a->pixels)
         row_threads *= 2;
-    const size_t planes = (size_t)a->batch * (size_t)a->channels;
-    const unsigned blocks = blocks_for(device, planes * (size_t)row_threads);
+    return row_threads;
+}
+
+static unsigned row_blocks(const struct device *device, const struct norm_args *a,
+                           int row_threads) {
+    return blocks_for(device, (size_t)a->batch * (size_t)a->channels * (size_t)row_threads);
+}
+
+static enum status evaluate(struct error *error, struct device *device, const struct norm_args *a) {
+    const bool vectors = a->pixels % 4 == 0 && vectors_allowed(a->x) && vectors_allowed(a->y);
+    const int row_threads = row_threads_of(a, vectors ? 4 : 1);
+    const unsigned blocks = row_blocks(device, a, row_threads);
     if (vectors)
         LAUNCH(batch_norm_evaluate<4>, blocks, THREADS, 0, device->compute, *a, row_threads);
     else
@@ -250,18 +292,17 @@ static enum status launch_output(struct error *error, struct device *device,
                                  const struct norm_args *a) {
     const struct span s = span_of(a, vectors_allowed(a->y));
     const struct dropout dropout = dropout_of(a);
-    const bool relu_after = a->relu_place == RELU_AFTER;
-    if (!relu_after && !dropout.on)
+    if (a->activation == RELU_BEFORE && !dropout.on)
         return STATUS_OK;
-    LAUNCH(batch_norm_output, blocks_of(device, &s), THREADS, 0, device->compute, a->y, relu_after,
-           dropout, s);
+    LAUNCH(batch_norm_output, blocks_of(device, &s), THREADS, 0, device->compute, a->y,
+           a->activation, dropout, s);
     return check_launch(error, "batch norm output");
 }
 
 static enum status forward_with_cudnn(struct error *error, struct device *device,
                                       const struct norm_args *a) {
     const float *u = a->x;
-    if (a->relu_place == RELU_BEFORE) {
+    if (a->activation == RELU_BEFORE) {
         u = static_cast<float *>(a->workspace);
         if (launch_input(error, device, a, static_cast<float *>(a->workspace), NULL) != STATUS_OK)
             return error->status;
@@ -296,11 +337,11 @@ static size_t map_bytes(const struct norm_args *a) {
     return (bytes + 255) / 256 * 256;
 }
 
-/* With cuDNN: u and du where ReLU comes first, dv where it comes last. */
+/* With cuDNN: u and du where ReLU comes first, dv where the activation comes last. */
 size_t cuda_batch_norm_workspace(const struct device *device, const struct norm_args *a) {
     switch (device->options.batch_norm) {
     case BATCH_NORM_CUDNN:
-        return map_bytes(a) * (a->relu_place == RELU_BEFORE ? 2 : 1);
+        return map_bytes(a) * (a->activation == RELU_BEFORE ? 2 : 1);
     case BATCH_NORM_OWN:
         return fused_batch_norm_workspace(device);
     }
@@ -332,13 +373,32 @@ static enum status backward_relu_after(struct error *error, struct device *devic
     return cudnn_batch_norm_backward(error, device, a, a->dx, a->x, dv);
 }
 
+static enum status backward_silu_after(struct error *error, struct device *device,
+                                       const struct norm_args *a) {
+    float *dv = static_cast<float *>(a->workspace);
+    const bool vectors = a->pixels % 4 == 0 && all_aligned(dv, a->x, a->dy, NULL);
+    const int row_threads = row_threads_of(a, vectors ? 4 : 1);
+    const unsigned blocks = row_blocks(device, a, row_threads);
+    if (vectors)
+        LAUNCH(batch_norm_silu_gradient<4>, blocks, THREADS, 0, device->compute, dv, *a,
+               dropout_of(a), row_threads);
+    else
+        LAUNCH(batch_norm_silu_gradient<1>, blocks, THREADS, 0, device->compute, dv, *a,
+               dropout_of(a), row_threads);
+    if (check_launch(error, "batch norm SiLU gradient") != STATUS_OK)
+        return error->status;
+    return cudnn_batch_norm_backward(error, device, a, a->dx, a->x, dv);
+}
+
 static enum status backward_with_cudnn(struct error *error, struct device *device,
                                        const struct norm_args *a) {
-    switch (a->relu_place) {
+    switch (a->activation) {
     case RELU_BEFORE:
         return backward_relu_before(error, device, a);
     case RELU_AFTER:
         return backward_relu_after(error, device, a);
+    case SILU_AFTER:
+        return backward_silu_after(error, device, a);
     }
     return STATUS_OK;
 }

@@ -311,7 +311,7 @@ __device__ static void store_gradient(const struct batch_parts &n, const struct 
     for (int i = 0; i < V; i++) {
         const float du =
             channel.rstd * channel.weight.at[i] * (dv.at[i] - means.x - hat.at[i] * means.y);
-        dx.at[i] = n.a.relu_place == RELU_AFTER || x.at[i] > 0 ? du : 0;
+        dx.at[i] = n.a.activation != RELU_BEFORE || x.at[i] > 0 ? du : 0;
     }
     store<V>(n.a.dx + at, dx);
 }

@@ -132,7 +132,7 @@ __device__ inline void weigh_gradient(struct values<V> &d, struct row_sums &sums
     const struct values<V> weight = affine_at<V>(n, n.a.weight, row.weight, row, position);
     const struct values<V> hat = hat_of<V>(x, n.a, mean, rstd);
     struct values<V> bias = {};
-    if (n.a.relu_place == RELU_AFTER)
+    if (n.a.activation != RELU_BEFORE)
         bias = affine_at<V>(n, n.a.bias, row.bias, row, position);
     undo_output<V, DROPS>(d, n.a, n.dropout, at, hat, weight, bias);
     UNROLL
@@ -158,7 +158,7 @@ __device__ inline void store_gradient(const struct image_norm &n, const struct r
     UNROLL
     for (int i = 0; i < V; i++) {
         const float du = rstd * (weighted.at[i] - means.d - hat.at[i] * means.d_hat);
-        dx.at[i] = n.a.relu_place == RELU_AFTER || x.at[i] > 0 ? du : 0;
+        dx.at[i] = n.a.activation != RELU_BEFORE || x.at[i] > 0 ? du : 0;
     }
     store<V>(n.a.dx + row.start + (size_t)position * V, dx);
 }

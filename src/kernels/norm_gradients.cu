@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(COLUMNS *SLICES, 1)
     const int end = element < image ? n.a.batch : 0;
     const unsigned group = (unsigned)element / (unsigned)(n.length * V);
     struct values<V> weight = {}, bias = {}, dweight = {}, dbias = {};
-    if (n.a.relu_place == RELU_AFTER && end > 0) {
+    if (n.a.activation != RELU_BEFORE && end > 0) {
         weight = load<V>(n.a.weight + element);
         bias = load<V>(n.a.bias + element);
     }

@@ -13,7 +13,7 @@ template <int V>
 __device__ inline struct values<V> input_of(struct values<V> x, const struct norm_args &a) {
     UNROLL
     for (int i = 0; i < V; i++)
-        x.at[i] = a.relu_place == RELU_BEFORE ? relu(x.at[i]) : x.at[i];
+        x.at[i] = a.activation == RELU_BEFORE ? relu(x.at[i]) : x.at[i];
     return x;
 }
 
@@ -44,7 +44,7 @@ __device__ inline struct values<V> output_of(const struct values<V> &u, const st
     UNROLL
     for (int i = 0; i < V; i++) {
         const float v = affine(normalized(u.at[i], mean, rstd), weight.at[i], bias.at[i]);
-        y.at[i] = a.relu_place == RELU_AFTER ? relu(v) : v;
+        y.at[i] = activate(v, a.activation);
     }
     if (dropout.on)
         dropout_apply<V>(y, dropout, at);
@@ -59,12 +59,11 @@ __device__ inline struct values<V> hat_of(const struct values<V> &x, const struc
     struct values<V> hat;
     UNROLL
     for (int i = 0; i < V; i++)
-        hat.at[i] = normalized(a.relu_place == RELU_BEFORE ? relu(x.at[i]) : x.at[i], mean, rstd);
+        hat.at[i] = normalized(a.activation == RELU_BEFORE ? relu(x.at[i]) : x.at[i], mean, rstd);
     return hat;
 }
 
-/* dy becomes dv, through the masks of dropout and of a ReLU after the norm, whose gradient at 0 is
- * 0. DROPS: there may be dropout; drawing the mask costs registers, which kernels without it
+/* dy becomes dv, through the mask of dropout and an activation after the norm. DROPS: there may be dropout; drawing the mask costs registers, which kernels without it
  * save. */
 template <int V, bool DROPS>
 __device__ inline void undo_output(struct values<V> &dy, const struct norm_args &a,
@@ -73,11 +72,12 @@ __device__ inline void undo_output(struct values<V> &dy, const struct norm_args 
                                    const struct values<V> &bias) {
     if (DROPS && dropout.on)
         dropout_apply<V>(dy, dropout, at);
-    if (a.relu_place == RELU_BEFORE)
+    if (a.activation == RELU_BEFORE)
         return;
     UNROLL
     for (int i = 0; i < V; i++)
-        dy.at[i] = affine(hat.at[i], weight.at[i], bias.at[i]) > 0 ? dy.at[i] : 0;
+        dy.at[i] =
+            activate_back(dy.at[i], affine(hat.at[i], weight.at[i], bias.at[i]), a.activation);
 }
 
 #endif

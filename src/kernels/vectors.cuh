@@ -55,6 +55,33 @@ relu(float x) {
     return x < 0 ? 0 : x;
 }
 
+/* v / (1 + exp(-v)), and its slope. The division is the hardware's, within 2 roundings: IEEE's would
+ * need registers that the kernels do not have. */
+__device__ inline float sigmoid(float v) {
+    return __fdividef(1, 1 + expf(-v));
+}
+
+__device__ inline float silu(float v) {
+    return v * sigmoid(v);
+}
+
+__device__ inline float silu_slope(float v) {
+    const float s = sigmoid(v);
+    return s + v * s * (1 - s);
+}
+
+/* What follows the norm. */
+__device__ inline float activate(float v, enum activation activation) {
+    return activation == RELU_AFTER ? relu(v) : activation == SILU_AFTER ? silu(v) : v;
+}
+
+/* dy through it: the gradient of v. ReLU's at 0 is 0. */
+__device__ inline float activate_back(float dy, float v, enum activation activation) {
+    return activation == SILU_AFTER             ? dy * silu_slope(v)
+           : activation == RELU_BEFORE || v > 0 ? dy
+                                                : 0;
+}
+
 /* The normalized value before and after weight and bias. The rounding of each step is fixed here,
  * whatever the compiler contracts elsewhere: backward must get the same sign of v as forward. */
 __device__ inline float normalized(float u, float mean, float rstd) {

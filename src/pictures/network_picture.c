@@ -66,14 +66,16 @@ static void describe_conv(char out[TEXT_ROOM], const struct layer *layer) {
 }
 
 static void describe_norm(char out[TEXT_ROOM], const struct layer *layer) {
+    static const char *const after[] = {
+        [RELU_BEFORE] = "", [RELU_AFTER] = ", ReLU", [SILU_AFTER] = ", SiLU"};
     char groups[TEXT_CAPACITY] = "", dropout[TEXT_CAPACITY] = "";
     if (layer->norm == NORM_GROUP)
         snprintf(groups, sizeof groups, " of %d groups", layer->groups);
     if (layer->dropout > 0)
         snprintf(dropout, sizeof dropout, ", dropout %g", text_decimal(layer->dropout));
-    snprintf(out, TEXT_ROOM, "%s%s%s%s%s%s", layer->relu_first ? "ReLU, " : "",
+    snprintf(out, TEXT_ROOM, "%s%s%s%s%s%s", layer->activation == RELU_BEFORE ? "ReLU, " : "",
              norm_title(layer->norm), groups, layer->per_element ? " (weights per element)" : "",
-             layer->relu_first ? "" : ", ReLU", dropout);
+             after[layer->activation], dropout);
 }
 
 static void describe(char out[TEXT_ROOM], const struct layer *layer) {

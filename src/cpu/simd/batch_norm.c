@@ -42,7 +42,7 @@ static void join_moments(double *mean, double *variance, const struct plane_mome
 
 static void batch_statistics(const struct norm_args *a, int threads) {
     struct plane_moments *moments = a->workspace;
-    bool relu_first = a->relu_place == RELU_BEFORE;
+    bool relu_first = a->activation == RELU_BEFORE;
     int planes = a->batch * a->channels;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, PLANES)
     for (int i = 0; i < planes; i++) {

@@ -31,7 +31,7 @@ size_t NAME(group_norm_workspace)(const struct device *device, const struct norm
 /* Mean and rstd of one group of one image. */
 static void group_statistics(float *mean, float *rstd, const float *x, const struct norm_args *a) {
     int channels = a->channels / a->groups;
-    bool relu_first = a->relu_place == RELU_BEFORE;
+    bool relu_first = a->activation == RELU_BEFORE;
     double count = (double)channels * a->pixels, sum = 0, squares = 0;
     for (int c = 0; c < channels; c++)
         sum += (double)plane_sum(x + (size_t)c * (size_t)a->pixels, a->pixels, relu_first);

@@ -22,6 +22,54 @@ static inline vector relu_lanes(vector x) {
     return (vector)((lane_numbers)x & ~(lane_numbers)(x < (vector){0}));
 }
 
+/* e^x within 2e-7 of it, x limited to +-87; without a branch, so that loops over it become vectors.
+ * x = n ln 2 + r, |r| <= ln 2 / 2, with ln 2 in two parts; e^r by the polynomial of Cephes' expf.
+ * n is rounded by adding 1.5 * 2^23, in whose last bits it then stands. */
+static inline float exponential(float x) {
+    const float shift = 0x1.8p23f;
+    union {
+        float number;
+        uint32_t bits;
+    } rounded, power;
+    x = x < -87 ? -87 : x; /* NaN passes */
+    x = x > 87 ? 87 : x;
+    rounded.number = x * 0x1.715476p0f + shift;
+    const float n = rounded.number - shift;
+    const float r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    float sum = 1.9875691500e-4f;
+    sum = sum * r + 1.3981999507e-3f;
+    sum = sum * r + 8.3334519073e-3f;
+    sum = sum * r + 4.1665795894e-2f;
+    sum = sum * r + 1.6666665459e-1f;
+    sum = sum * r + 5.0000001201e-1f;
+    power.bits = (rounded.bits + 127) << 23;
+    return (sum * r * r + r + 1) * power.number;
+}
+
+static inline float sigmoid(float v) {
+    return 1 / (1 + exponential(-v));
+}
+
+static inline float silu(float v) {
+    return v * sigmoid(v);
+}
+
+static inline float silu_slope(float v) {
+    const float s = sigmoid(v);
+    return s + v * s * (1 - s);
+}
+
+/* What follows the norm. `activation` is a constant at every call. */
+static inline __attribute__((always_inline)) float activate(float v, enum activation activation) {
+    return activation == RELU_AFTER ? relu(v) : activation == SILU_AFTER ? silu(v) : v;
+}
+
+/* dy through it: the gradient of v. */
+static inline __attribute__((always_inline)) float activate_back(float dy, float v,
+                                                                 enum activation activation) {
+    return activation == SILU_AFTER ? dy * silu_slope(v) : v > 0 ? dy : 0;
+}
+
 enum { SUMS = 4 }; /* partial sums: each addition would wait for the one before */
 
 /* The sum of u - mean, or of its square. The last two are constants at every call. */
@@ -65,48 +113,71 @@ struct plane_affine {
     const float *weight, *bias;
     bool per_element;
     bool relu_first;
+    enum activation activation;
 };
 
 static inline struct plane_affine plane_affine(const struct norm_args *a, int channel, float mean,
                                                float rstd) {
     size_t at = (size_t)channel * (a->per_element ? (size_t)a->pixels : 1);
-    return (struct plane_affine){mean,         rstd,           a->weight + at,
-                                 a->bias + at, a->per_element, a->relu_place == RELU_BEFORE};
+    return (struct plane_affine){.mean = mean,
+                                 .rstd = rstd,
+                                 .weight = a->weight + at,
+                                 .bias = a->bias + at,
+                                 .per_element = a->per_element,
+                                 .relu_first = a->activation == RELU_BEFORE,
+                                 .activation = a->activation};
 }
 
-/* y = v, or relu(v) when ReLU comes after the norm. */
-static inline void plane_normalize(float *restrict y, const float *restrict x, int pixels,
-                                   const struct plane_affine *p) {
+/* y = f(v). `activation` is a constant at every call. */
+static inline __attribute__((always_inline)) void plane_outputs(float *restrict y,
+                                                                const float *restrict x, int pixels,
+                                                                const struct plane_affine *p,
+                                                                enum activation activation) {
     const float mean = p->mean,
                 rstd = p->rstd, *restrict weight = p->weight, *restrict bias = p->bias;
+    const bool relu_first = activation == RELU_BEFORE;
     if (p->per_element) {
-        if (p->relu_first)
-            for (int i = 0; i < pixels; i++)
-                y[i] = (relu(x[i]) - mean) * rstd * weight[i] + bias[i];
-        else
-            for (int i = 0; i < pixels; i++)
-                y[i] = relu((x[i] - mean) * rstd * weight[i] + bias[i]);
+        for (int i = 0; i < pixels; i++) {
+            float u = relu_first ? relu(x[i]) : x[i];
+            y[i] = activate((u - mean) * rstd * weight[i] + bias[i], activation);
+        }
         return;
     }
     const float scale = rstd * weight[0], shift = bias[0];
-    if (p->relu_first)
-        for (int i = 0; i < pixels; i++)
-            y[i] = (relu(x[i]) - mean) * scale + shift;
-    else
-        for (int i = 0; i < pixels; i++)
-            y[i] = relu((x[i] - mean) * scale + shift);
+    for (int i = 0; i < pixels; i++) {
+        float u = relu_first ? relu(x[i]) : x[i];
+        y[i] = activate((u - mean) * scale + shift, activation);
+    }
 }
 
-/* dv = dy where v > 0, else 0: the gradient of a ReLU after the norm. dv may be dy. */
-static inline void plane_relu_gradient(float *dv, const float *dy, const float *x, int pixels,
-                                       const struct plane_affine *p) {
+static inline void plane_normalize(float *restrict y, const float *restrict x, int pixels,
+                                   const struct plane_affine *p) {
+    switch (p->activation) {
+    case RELU_BEFORE:
+        plane_outputs(y, x, pixels, p, RELU_BEFORE);
+        return;
+    case RELU_AFTER:
+        plane_outputs(y, x, pixels, p, RELU_AFTER);
+        return;
+    case SILU_AFTER:
+        plane_outputs(y, x, pixels, p, SILU_AFTER);
+        return;
+    }
+}
+
+/* dv = dy f'(v), where the activation comes last. `activation` is a constant at every call. dv may
+ * be dy. */
+static inline __attribute__((always_inline)) void plane_gradients(float *dv, const float *dy,
+                                                                  const float *x, int pixels,
+                                                                  const struct plane_affine *p,
+                                                                  enum activation activation) {
     const float mean = p->mean,
                 rstd = p->rstd, *restrict weight = p->weight, *restrict bias = p->bias;
     if (p->per_element) {
 #pragma omp simd
         for (int i = 0; i < pixels; i++) {
             const float d = dy[i]; /* read whether used or not: else it would be a branch */
-            dv[i] = (x[i] - mean) * rstd * weight[i] + bias[i] > 0 ? d : 0;
+            dv[i] = activate_back(d, (x[i] - mean) * rstd * weight[i] + bias[i], activation);
         }
         return;
     }
@@ -114,7 +185,7 @@ static inline void plane_relu_gradient(float *dv, const float *dy, const float *
 #pragma omp simd
     for (int i = 0; i < pixels; i++) {
         const float d = dy[i];
-        dv[i] = (x[i] - mean) * scale + shift > 0 ? d : 0;
+        dv[i] = activate_back(d, (x[i] - mean) * scale + shift, activation);
     }
 }
 
@@ -211,8 +282,8 @@ static inline bool drops(const struct norm_args *a) {
     return a->training && a->dropout > 0;
 }
 
-/* dv of one plane: dy through the masks of dropout and of a ReLU after the norm. It is in a->dx, or
- * where neither changes it, still in a->dy. */
+/* dv of one plane: dy through the mask of dropout and an activation after the norm. It is in a->dx,
+ * or where neither changes it, still in a->dy. */
 static inline const float *plane_output_gradient(const struct norm_args *a, size_t plane,
                                                  const struct plane_affine *p) {
     size_t first = plane * (size_t)a->pixels;
@@ -224,16 +295,22 @@ static inline const float *plane_output_gradient(const struct norm_args *a, size
         dropout_apply(changed, first, (size_t)a->pixels, a);
         dv = changed;
     }
-    if (a->relu_place == RELU_AFTER) {
-        plane_relu_gradient(changed, dv, a->x + first, a->pixels, p);
-        dv = changed;
+    switch (a->activation) {
+    case RELU_BEFORE:
+        return dv;
+    case RELU_AFTER:
+        plane_gradients(changed, dv, a->x + first, a->pixels, p, RELU_AFTER);
+        break;
+    case SILU_AFTER:
+        plane_gradients(changed, dv, a->x + first, a->pixels, p, SILU_AFTER);
+        break;
     }
-    return dv;
+    return changed;
 }
 
 /* Where plane_output_gradient() left it. */
 static inline const float *output_gradient(const struct norm_args *a) {
-    return drops(a) || a->relu_place == RELU_AFTER ? a->dx : a->dy;
+    return drops(a) || a->activation != RELU_BEFORE ? a->dx : a->dy;
 }
 
 #endif

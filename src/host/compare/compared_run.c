@@ -277,8 +277,8 @@ enum status compared_runs_check(struct error *error, const struct compared_run *
                                          "train_images", "test_images", "augment", "shuffle",
                                          "max_steps",    NULL};
     static const char *const of_a_norm[] = {
-        "parameters",   "learning_rate", "schedule", "momentum", "nesterov", "muon", "dropout",
-        "weight_decay", "filter_norm",   "groups",   "channels", "weights",  NULL};
+        "parameters",   "learning_rate", "schedule",   "momentum", "nesterov", "muon",    "dropout",
+        "weight_decay", "filter_norm",   "activation", "groups",   "channels", "weights", NULL};
     for (int i = 1; i < count; i++) {
         const struct compared_run *before = &runs[i - 1], *run = &runs[i];
         if (check_evaluated(error, before, run) != STATUS_OK ||

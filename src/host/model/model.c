@@ -109,7 +109,7 @@ struct norm_args model_norm_args(const struct model *model, int i, const struct 
         .per_element = layer->per_element,
         .training = training,
         .deferred = model->operations->finish_gradients != NULL && layer->norm != NORM_BATCH,
-        .relu_place = layer->relu_first ? RELU_BEFORE : RELU_AFTER,
+        .activation = layer->activation,
         .epsilon = layer->epsilon,
         .stat_momentum = layer->stat_momentum,
         .dropout = layer->dropout,

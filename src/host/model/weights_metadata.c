@@ -13,8 +13,8 @@
 enum { LIST_CAPACITY = 160, MAX_GROUPS = 512, MAX_CHANNELS = 512 };
 
 static const char norm_key[] = "norm", recipe_key[] = "recipe", groups_key[] = "groups",
-                  channels_key[] = "channels", dataset_key[] = "dataset",
-                  seed_key[] = "dataset_seed", classes_key[] = "classes";
+                  channels_key[] = "channels", activation_key[] = "activation",
+                  dataset_key[] = "dataset", seed_key[] = "dataset_seed", classes_key[] = "classes";
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
@@ -31,9 +31,10 @@ static json_t *network_json(const struct recipe *recipe) {
     recipe_list_channels(channels, recipe);
     list_numbers(means, mean);
     list_numbers(stds, deviation);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "format", "pt", norm_key,
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "format", "pt", norm_key,
                      norm_option(recipe->norm), recipe_key, recipe_option(recipe->kind), groups_key,
-                     groups, channels_key, channels, "mean", means, "std", stds);
+                     groups, channels_key, channels, activation_key,
+                     activation_option(recipe->activation), "mean", means, "std", stds);
 }
 
 /* The class names as the text of a JSON array; NULL: no memory. Release with free. */
@@ -103,8 +104,8 @@ static void warn_of_data(const json_t *metadata, const struct dataset *dataset, 
 
 enum status weights_metadata_check(struct error *error, const json_t *metadata,
                                    const struct weights_origin *use, const char *path) {
-    static const char *const keys[] = {norm_key,     recipe_key, groups_key,
-                                       channels_key, "mean",     "std"};
+    static const char *const keys[] = {norm_key,       recipe_key, groups_key, channels_key,
+                                       activation_key, "mean",     "std"};
     if (!is_ours(metadata))
         return STATUS_OK;
     json_t *expected = network_json(use->recipe);
@@ -127,22 +128,12 @@ enum status weights_metadata_check(struct error *error, const json_t *metadata,
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static bool find_norm(enum norm_kind *out, const char *word) {
-    for (int i = 0; i < NORM_COUNT; i++) {
-        *out = (enum norm_kind)i;
-        if (strcmp(norm_option(*out), word) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool find_recipe(enum recipe_kind *out, const char *word) {
-    for (int i = 0; i < RECIPE_COUNT; i++) {
-        *out = (enum recipe_kind)i;
-        if (strcmp(recipe_option(*out), word) == 0)
-            return true;
-    }
-    return false;
+/* The index of `word` among `words`, which NULL ends; -1: it is not there, or NULL. */
+static int find_word(const char *const words[], const char *word) {
+    for (int i = 0; words[i] != NULL && word != NULL; i++)
+        if (strcmp(words[i], word) == 0)
+            return i;
+    return -1;
 }
 
 /* The first is zero if `text` is not what recipe_list_channels writes. */
@@ -163,14 +154,24 @@ static void read_channels(int out[BLOCK_COUNT], const char *text) {
 }
 
 struct weights_settings weights_metadata_settings(const json_t *metadata) {
-    struct weights_settings settings = {.known = false};
-    if (!is_ours(metadata) || !find_norm(&settings.norm, get(metadata, norm_key)) ||
-        !find_recipe(&settings.recipe, get(metadata, recipe_key)))
+    if (!is_ours(metadata))
+        return (struct weights_settings){.known = false};
+    int norm = find_word(norm_words, get(metadata, norm_key));
+    int recipe = find_word(recipe_words, get(metadata, recipe_key));
+    int activation = find_word(activation_words, get(metadata, activation_key));
+    if (norm < 0 || recipe < 0)
         return (struct weights_settings){.known = false};
     const char *groups = get(metadata, groups_key), *dataset = get(metadata, dataset_key);
     const char *seed = get(metadata, seed_key);
     long count = groups == NULL ? 0 : strtol(groups, NULL, 10);
-    settings.known = true;
+    struct weights_settings settings = {
+        .known = true,
+        .norm = (enum norm_kind)norm,
+        .recipe = (enum recipe_kind)recipe,
+        .activation = recipe == RECIPE_TUNED ? RELU_AFTER : RELU_BEFORE,
+    };
+    if (activation >= 0)
+        settings.activation = (enum activation)activation;
     read_channels(settings.channels, get(metadata, channels_key));
     settings.groups = count >= 1 && count <= MAX_GROUPS ? (int)count : 0;
     if (dataset != NULL && seed != NULL) {

@@ -42,8 +42,9 @@ struct weights_settings {
     bool known; /* norm and recipe are given and supported; if not, ignore the rest */
     enum norm_kind norm;
     enum recipe_kind recipe;
-    int groups;                /* 0: not given */
-    int channels[BLOCK_COUNT]; /* the first is 0: not given */
+    int groups;                 /* 0: not given */
+    int channels[BLOCK_COUNT];  /* the first is 0: not given */
+    enum activation activation; /* not given: the recipe's, before there was a choice */
     bool synthetic;
     uint64_t seed; /* of the synthetic set */
 };

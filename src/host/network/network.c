@@ -59,7 +59,7 @@ static void add_norm(struct builder *builder) {
     const struct recipe *recipe = builder->recipe;
     struct layer *layer = add_layer(builder, LAYER_NORM, builder->shape);
     snprintf(layer->name, sizeof layer->name, "convblock%d.2", builder->blocks);
-    layer->relu_first = recipe->relu_first;
+    layer->activation = recipe->activation;
     layer->norm = recipe->norm;
     layer->groups = recipe->groups;
     layer->per_element = recipe->per_element;

@@ -27,21 +27,21 @@ struct layer {
     enum layer_kind kind;
     char name[24]; /* prefix of its tensors' names, "convblock1.0"; or "pool1", "gap" */
     struct shape in, out;
-    int input;           /* index of the layer before it; LAYER_NONE: the image */
-    int skip;            /* LAYER_POOL: layer whose output is added before ReLU, or LAYER_NONE */
-    int kernel;          /* LAYER_CONV: 1 or 3; LAYER_POOL: 2 */
-    int padding;         /* LAYER_CONV: zeros on each side */
-    float filter_norm;   /* LAYER_CONV: filters standardized to this L2 norm; 0: used as they are */
-    bool relu_first;     /* LAYER_NORM: ReLU before the norm (published order) or after it */
-    enum norm_kind norm; /* LAYER_NORM */
-    int groups;          /* LAYER_NORM: groups of channels; batch norm: unused, 1 */
-    bool per_element;    /* LAYER_NORM: weight and bias are [C, H, W], else [C] */
-    float epsilon;       /* LAYER_NORM */
-    float stat_momentum; /* NORM_BATCH: weight of the new value in running statistics */
-    float dropout;       /* LAYER_NORM: probability that an element is set to 0 */
-    int weight_count;    /* elements of its weight; 0: no weight */
-    int bias_count;      /* elements of its bias; 0: no bias */
-    int64_t multiply_adds; /* of one image, forward */
+    int input;         /* index of the layer before it; LAYER_NONE: the image */
+    int skip;          /* LAYER_POOL: layer whose output is added before ReLU, or LAYER_NONE */
+    int kernel;        /* LAYER_CONV: 1 or 3; LAYER_POOL: 2 */
+    int padding;       /* LAYER_CONV: zeros on each side */
+    float filter_norm; /* LAYER_CONV: filters standardized to this L2 norm; 0: used as they are */
+    enum activation activation; /* LAYER_NORM: before it (published order) or after it */
+    enum norm_kind norm;        /* LAYER_NORM */
+    int groups;                 /* LAYER_NORM: groups of channels; batch norm: unused, 1 */
+    bool per_element;           /* LAYER_NORM: weight and bias are [C, H, W], else [C] */
+    float epsilon;              /* LAYER_NORM */
+    float stat_momentum;        /* NORM_BATCH: weight of the new value in running statistics */
+    float dropout;              /* LAYER_NORM: probability that an element is set to 0 */
+    int weight_count;           /* elements of its weight; 0: no weight */
+    int bias_count;             /* elements of its bias; 0: no bias */
+    int64_t multiply_adds;      /* of one image, forward */
 };
 
 struct network {

@@ -14,14 +14,15 @@
 /* Common to the reference rows: 20 epochs, batches of 128, no augmentation, ReLU before the
  * norm. */
 #define REFERENCE                                                                                  \
-    .kind = RECIPE_REFERENCE, .relu_first = true, .epochs = 20, .batch_size = 128,                 \
+    .kind = RECIPE_REFERENCE, .activation = RELU_BEFORE, .epochs = 20, .batch_size = 128,          \
     .momentum = 0.9f, .schedule = SCHEDULE_STEPS, .augment = AUGMENT_NONE, MUON
 
 #define TUNED                                                                                      \
-    .kind = RECIPE_TUNED, .channels = {24, 32, 24, 24, 28, 32, 24, 24, 24, 28},                    \
-    .early_padding = 1, .first_skip = true, .epochs = 20, .batch_size = 128,                       \
-    .learning_rate = 0.2f, .momentum = 0.9f, .weight_decay = 5e-4f, .nesterov = true,              \
-    .schedule = SCHEDULE_LINEAR, .warmup = 0.1f, .augment = AUGMENT_FLIP_CROP, MUON
+    .kind = RECIPE_TUNED, .activation = RELU_AFTER,                                                \
+    .channels = {24, 32, 24, 24, 28, 32, 24, 24, 24, 28}, .early_padding = 1, .first_skip = true,  \
+    .epochs = 20, .batch_size = 128, .learning_rate = 0.2f, .momentum = 0.9f,                      \
+    .weight_decay = 5e-4f, .nesterov = true, .schedule = SCHEDULE_LINEAR, .warmup = 0.1f,          \
+    .augment = AUGMENT_FLIP_CROP, MUON
 
 /* With standardized filters, group and layer norm can train at batch norm's learning rate. Batch
  * norm uses its filters as they are. */
@@ -58,6 +59,12 @@ const char *const recipe_words[] = {
     [RECIPE_COUNT] = NULL,
 };
 
+const char *const activation_words[] = {
+    [RELU_BEFORE] = "relu-first",
+    [RELU_AFTER] = "relu",
+    [SILU_AFTER] = "silu",
+    [SILU_AFTER + 1] = NULL,
+};
 const char *const optimizer_words[] = {
     [OPTIMIZER_SGD] = "sgd",
     [OPTIMIZER_MUON] = "muon",
@@ -75,6 +82,10 @@ const char *norm_title(enum norm_kind norm) {
 
 const char *recipe_option(enum recipe_kind kind) {
     return recipe_words[kind];
+}
+
+const char *activation_option(enum activation activation) {
+    return activation_words[activation];
 }
 
 const char *optimizer_option(enum optimizer_kind optimizer) {

@@ -31,9 +31,9 @@ struct recipe {
     int channels[BLOCK_COUNT];
     int early_padding; /* zero padding of C1 and C2; the other 3x3 convolutions have 1 */
     bool first_skip;   /* a skip around C2 and c3, and a ReLU of the sum, if the shapes are equal */
-    bool relu_first;   /* conv, ReLU, norm, dropout; else conv, norm, ReLU, dropout */
-    bool per_element;  /* norm weight and bias of shape [C, H, W] instead of [C] */
-    int groups;        /* of group norm; 1 for other norms */
+    enum activation activation; /* before or after each norm; then dropout */
+    bool per_element;           /* norm weight and bias of shape [C, H, W] instead of [C] */
+    int groups;                 /* of group norm; 1 for other norms */
     float filter_norm; /* L2 norm that 3x3 filters are standardized to; 0: used as they are */
     float dropout;     /* after each norm: probability that an element is set to 0 */
 
@@ -57,12 +57,14 @@ const struct recipe *recipe_find(enum recipe_kind kind, enum norm_kind norm);
 extern const char *const norm_words[NORM_COUNT + 1];
 extern const char *const recipe_words[RECIPE_COUNT + 1];
 extern const char *const optimizer_words[];
+extern const char *const activation_words[];
 
-/* "bn", "gn", "ln"; "batch norm", ...; "tuned", "reference"; "sgd", "muon"; "none",
- * "flip-crop". */
+/* "bn", "gn", "ln"; "batch norm", ...; "tuned", "reference"; "relu-first", "relu", "silu"; "sgd",
+ * "muon"; "none", "flip-crop". */
 const char *norm_option(enum norm_kind norm);
 const char *norm_title(enum norm_kind norm);
 const char *recipe_option(enum recipe_kind kind);
+const char *activation_option(enum activation activation);
 const char *optimizer_option(enum optimizer_kind optimizer);
 const char *augment_option(enum augment_kind augment);
 

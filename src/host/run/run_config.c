@@ -49,12 +49,12 @@ static json_t *channels_json(const struct recipe *recipe) {
 
 /* The network that the recipe makes. */
 static json_t *network_json(const struct recipe *recipe, const struct network *network) {
-    return json_pack("{s:i, s:o, s:i, s:f, s:f, s:b, s:b, s:b, s:i}", "parameters",
+    return json_pack("{s:i, s:o, s:i, s:f, s:f, s:s, s:b, s:b, s:i}", "parameters",
                      network_parameters(network), "channels", channels_json(recipe), "groups",
                      recipe->groups, "dropout", text_decimal(recipe->dropout), "filter_norm",
-                     text_decimal(recipe->filter_norm), "relu_first", recipe->relu_first,
-                     "per_element", recipe->per_element, "first_skip", recipe->first_skip,
-                     "early_padding", recipe->early_padding);
+                     text_decimal(recipe->filter_norm), "activation",
+                     activation_option(recipe->activation), "per_element", recipe->per_element,
+                     "first_skip", recipe->first_skip, "early_padding", recipe->early_padding);
 }
 
 /* Program, data, folders, seed. */

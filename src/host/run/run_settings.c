@@ -55,6 +55,7 @@ static void add_recipe(struct run_settings *out, const struct recipe *recipe) {
     add_text(out, "recipe", recipe_option(recipe->kind));
     add_integer(out, "groups", recipe->groups);
     add_channels(out, recipe);
+    add_text(out, "activation", activation_option(recipe->activation));
     add_number(out, "dropout", recipe->dropout);
     add_integer(out, "epochs", recipe->epochs);
     add_integer(out, "batch-size", recipe->batch_size);

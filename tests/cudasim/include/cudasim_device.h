@@ -125,6 +125,11 @@ static inline float __fmaf_rn(float a, float b, float c) {
     return fmaf(a, b, c);
 }
 
+/* 0 for a divisor from 2^126 on, as the CUDA C++ Programming Guide says. */
+static inline float __fdividef(float a, float b) {
+    return b > 0x1p126f || b < -0x1p126f ? 0 : a / b;
+}
+
 static inline unsigned __float_as_uint(float x) {
     unsigned bits;
     memcpy(&bits, &x, sizeof bits);

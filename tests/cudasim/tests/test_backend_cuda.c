@@ -759,7 +759,7 @@ static struct norm_args batch_norm_example(struct fixture *f, struct norm_tensor
                           .channels = BN_CHANNELS,
                           .pixels = 10,
                           .training = true,
-                          .relu_place = RELU_AFTER,
+                          .activation = RELU_AFTER,
                           .epsilon = 1e-3f,
                           .stat_momentum = 0.25f};
     *host = (struct norm_tensors){.x = random_doubles(BN_COUNT, -1, 3),

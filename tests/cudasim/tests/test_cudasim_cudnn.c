@@ -259,7 +259,7 @@ static struct norm_data norm_data_make(int n, int c, int h, int w) {
                                 .channels = c,
                                 .pixels = h * w,
                                 .training = true,
-                                .relu_place = RELU_BEFORE,
+                                .activation = RELU_BEFORE,
                                 .epsilon = 1e-3f,
                                 .stat_momentum = 0.3f},
                           .count = (size_t)(n * c * h * w),
