@@ -35,8 +35,9 @@ cat >list.json <<'END'
   {"name": "Momentum 0.8", "options": "--momentum 0.8", "why": "a little less"}]}
 END
 
+# With start=exec the shell becomes the program, and so has its process number.
 ablation() { # OPTION...
-    "$python" "$root/bench/ablation.py" --candidates list.json --program "$program" --norms ln --stages 1:1,2:2 --keep 0.5 \
+    ${start:-} "$python" "$root/bench/ablation.py" --candidates list.json --program "$program" --norms ln --stages 1:1,2:2 --keep 0.5 \
         --validation 300 --common "--data synthetic:1 --recipe reference --lr 0.02 --batch-size 16 --max-steps 60" \
         --results results.json --output table.md "$@"
 }
@@ -50,7 +51,7 @@ unknown_option() {
 # Stops it when the first run is recorded and the second has begun.
 stopped() {
     local job model i
-    ablation --runs runs --jobs 1 >out 2>&1 &
+    start="exec" ablation --runs runs --jobs 1 >out 2>&1 &
     job=$!
     for ((i = 0; i < 1200; i++)); do
         [ -e results.json ] && compgen -G 'runs/1-epochs/no-training-*/checkpoint.safetensors' && break
