@@ -1,5 +1,5 @@
 /* test_fixtures.c: whole networks against PyTorch: logits, loss and gradients of a first step, and
- * the changes after five steps of SGD, and of Muon, computed by tests/reference/make_fixtures.py in
+ * the changes after five steps of SGD, and of Muon with SiLU, computed by tests/reference/make_fixtures.py in
  * float64.
  *
  * That script says what the files hold and why. Start weights and images are drawn here as in the
@@ -311,12 +311,13 @@ static void subtract(float *values, const float *from, size_t count) {
         values[i] -= from[i];
 }
 
-/* `what`: "momentum", "nesterov" or "muon". */
+/* `what`: "momentum", "nesterov" or "silu-muon", where the recipe has SiLU. */
 static double check_steps(struct fixture *f, const struct recipe *recipe, const char *what) {
     struct expected file;
     struct trial trial;
     expected_open(&file, recipe, what);
-    open_trial(&trial, f, recipe, &file, strcmp(what, "momentum") != 0, strcmp(what, "muon") == 0);
+    open_trial(&trial, f, recipe, &file, strcmp(what, "momentum") != 0,
+               strcmp(what, "silu-muon") == 0);
     const struct model *model = trial.model;
     size_t parameters = model->plan.parameter_count, running = model->plan.statistics_count;
     const double bound = device_is_exact(f) ? turned_bound : rough_change_bound;
@@ -344,8 +345,9 @@ static void check_network(struct fixture *f, enum recipe_kind kind, enum norm_ki
     double first = check_first(f, &recipe);
     double momentum = check_steps(f, &recipe, "momentum");
     double nesterov = check_steps(f, &recipe, "nesterov"), largest = fmax(momentum, nesterov);
+    recipe.activation = SILU_AFTER;
     if (kind == RECIPE_TUNED)
-        largest = fmax(largest, check_steps(f, &recipe, "muon"));
+        largest = fmax(largest, check_steps(f, &recipe, "silu-muon"));
     numbers_free();
     if (device_is_exact(f) && largest > change_bound && ++turned > 1)
         fail_msg("%s: relative error %.2e after %d steps, as in another network: more than %.0e is "

@@ -6,7 +6,7 @@ Three files for each network, NORM-RECIPE-WHAT.safetensors, all numbers F32:
   momentum   after five steps of SGD: the change of every weight and running statistic, and every velocity
   nesterov   the same with Nesterov's momentum
 and a fourth one for the tuned networks:
-  muon       the same, where Muon updates the 3x3 filters
+  silu-muon  the same with SiLU in the blocks, and Muon for the 3x3 filters
 Changes, not values: a weight hardly moves in five steps, so its value would hide a missing step. Weight decay applies
 to convolutions only, momentum 0.9, no dropout, no augmentation; the last of the five batches is smaller.
 `__metadata__` has the other settings of a step: seed, batch_size, images, learning_rate, momentum, weight_decay, muon_momentum,
@@ -20,7 +20,7 @@ quotient has a relative standard deviation of about 1/sqrt(64), an eighth. (400 
 gave 0.125, and estimates of 0.72 to 1.50 of the true error.)
 
 If two elements of a pool, or the input of a ReLU and zero, differ by rounding only, rounding decides which way the
-gradient takes. So the seed of each network, and another one for Muon, is the first whose results do not change when all weights move by
+gradient takes. So the seed of each network, and another one with SiLU and Muon, is the first whose results do not change when all weights move by
 a few roundings of a float, or when PyTorch computes in float32 (`instability`).
 
   make_fixtures.py            makes the files; the same bytes each time on one machine
@@ -42,7 +42,7 @@ from torch.nn import functional
 from networks import NORMS, RECIPES, Network, normalize, parameter_groups
 
 FOLDER = Path(__file__).resolve().parent
-SGD, MUON = ("first", "momentum", "nesterov"), ("muon",)  # files with the same seed
+RELU, SILU = ("first", "momentum", "nesterov"), ("silu-muon",)  # files with the same seed
 STEPS = 5
 MOMENTUM = 0.9
 MUON_MOMENTUM, MUON_SCALE = 0.6, 0.75  # times the learning rate
@@ -57,7 +57,7 @@ PROJECTIONS = 64
 # How far a seed's results may differ from float64's, relatively: in each of some trials where the weights move by up to
 # PERTURBATION, and in float32, where after five steps the changes contain the rounding of the weights.
 PERTURBATION, PERTURBATIONS, PERTURBED = 5e-7, 8, 2e-5
-SINGLE = {"first": 2e-5, "momentum": 2e-4, "nesterov": 2e-4, "muon": 2e-4}
+SINGLE = {"first": 2e-5, "momentum": 2e-4, "nesterov": 2e-4, "silu-muon": 2e-4}
 MAX_SEED = 1000
 SAME = 1e-6  # --check: another machine may sum in another order, and float32 has seven digits
 
@@ -160,14 +160,15 @@ def orthogonalized(matrix):
 class Case:
     """A network with its batches and start weights."""
 
-    def __init__(self, norm, recipe, seed):
+    def __init__(self, norm, recipe, seed, files):
         self.norm, self.recipe, self.seed = norm, recipe, seed
+        self.activation = torch.nn.SiLU if files == SILU else torch.nn.ReLU
         self.batch_size, last, self.learning_rate = SETTINGS[norm, recipe]
         self.images, self.labels = draw_images(seed, (STEPS - 1) * self.batch_size + last)
         self.state = draw_state(self.network(torch.float64), seed)
 
     def network(self, dtype):
-        return Network(self.norm, self.recipe, dropout=0).to(dtype)
+        return Network(self.norm, self.recipe, dropout=0, activation=self.activation).to(dtype)
 
     def loaded(self, state, dtype):
         network = self.network(dtype)
@@ -176,7 +177,7 @@ class Case:
         return network
 
     def metadata(self, what):
-        muon = {"muon_momentum": str(MUON_MOMENTUM), "muon_scale": str(MUON_SCALE)} if what == "muon" else {}
+        muon = {"muon_momentum": str(MUON_MOMENTUM), "muon_scale": str(MUON_SCALE)} if what == "silu-muon" else {}
         return {"seed": str(self.seed), "batch_size": str(self.batch_size), "images": str(len(self.images)),
                 "learning_rate": str(self.learning_rate), "momentum": str(MOMENTUM), "weight_decay": str(WEIGHT_DECAY),
                 **muon,
@@ -203,7 +204,7 @@ class Case:
         network = self.loaded(state, dtype).train()
         optimizers = [torch.optim.SGD(parameter_groups(network, WEIGHT_DECAY), lr=self.learning_rate, momentum=MOMENTUM,
                                       nesterov=what != "momentum")]
-        if what == "muon":
+        if what == "silu-muon":
             optimizers.append(Muon(network, MUON_SCALE * self.learning_rate, MUON_MOMENTUM))
         before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         for x, labels in self.batches(dtype):
@@ -257,13 +258,13 @@ def instability(case, what, expected):
 
 def files_of(recipe):
     """What the recipe's files hold, those of one seed together."""
-    return (SGD, MUON) if recipe == "tuned" else (SGD,)
+    return (RELU, SILU) if recipe == "tuned" else (RELU,)
 
 
 def find_case(norm, recipe, files):
     """The network with the first seed that is stable, and its results."""
     for seed in range(1, MAX_SEED + 1):
-        case = Case(norm, recipe, seed)
+        case = Case(norm, recipe, seed, files)
         results = {what: case.results(what) for what in files}
         reasons = (instability(case, what, results[what]) for what in files)
         reason = next((reason for reason in reasons if reason), None)
@@ -336,10 +337,10 @@ def differences(tensors, metadata, file):
 def check(norm, recipe):
     """Whether the files hold what PyTorch gives for their seed."""
     good = same = True
-    for what in sum(files_of(recipe), ()):
+    for files, what in ((files, what) for files in files_of(recipe) for what in files):
         path = path_of(norm, recipe, what)
         with safe_open(path, framework="numpy") as file:
-            case = Case(norm, recipe, int(file.metadata()["seed"]))
+            case = Case(norm, recipe, int(file.metadata()["seed"]), files)
         tensors = {name: features(tensor) for name, tensor in case.results(what).items()}
         same = same and path.read_bytes() == file_bytes(tensors, case.metadata(what))
         with safe_open(path, framework="numpy") as file:

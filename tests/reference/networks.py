@@ -61,10 +61,11 @@ def make_norm(norm, recipe, channels, side):
 
 class Network(nn.Module):
     """`dropout` None: the recipe's. `plain`: convolutions use their filters as they are, even if the recipe standardizes
-    them, because weights files of train_gpu hold filters as they are used."""
+    them, because weights files of train_gpu hold filters as they are used. `activation`: of the blocks."""
 
-    def __init__(self, norm, recipe, dropout=None, plain=False):
+    def __init__(self, norm, recipe, dropout=None, plain=False, activation=nn.ReLU):
         super().__init__()
+        self.activation = activation
         published = recipe == "reference"
         self.norm, self.recipe = norm, recipe
         self.dropout = (0.05 if published and norm == "bn" else 0.0) if dropout is None else dropout
@@ -90,11 +91,11 @@ class Network(nn.Module):
         assert count == expected, f"{norm} {recipe} has {count} parameters instead of {expected}"
 
     def block(self, inputs, outputs, side, padding=1):
-        """Published order: convolution 0, ReLU 1, norm 2, dropout 3. Tuned: the norm before the ReLU, same names."""
+        """Published order: convolution 0, ReLU 1, norm 2, dropout 3. Tuned: the norm before the activation, same names."""
         conv = ("0", self.conv(inputs, outputs, 3, padding=padding, bias=False))
-        relu = ("1", nn.ReLU())
+        activation = ("1", self.activation())
         norm = ("2", make_norm(self.norm, self.recipe, outputs, side))
-        parts = [conv, relu, norm] if self.recipe == "reference" else [conv, norm, relu]
+        parts = [conv, activation, norm] if self.recipe == "reference" else [conv, norm, activation]
         if self.dropout > 0:
             parts.append(("3", nn.Dropout(self.dropout)))
         return nn.Sequential(OrderedDict(parts))
