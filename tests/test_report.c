@@ -152,11 +152,12 @@ static void command(void **state) {
     strcpy(options.data, "a place/with 'quotes'");
     run_ok(&options);
     char *text = text_of(in_folder(options.out, "report.md"));
-    assert_holds(text,
-                 "./train_gpu train \\\n    --norm gn \\\n    --recipe reference \\\n    "
-                 "--groups 2 \\\n    %s \\\n    --activation relu-first \\\n    --dropout 0 \\\n    "
-                 "--epochs 3 \\\n",
-                 "--channels 16,32,16,24,28,32,16,20,28,32");
+    assert_holds(
+        text,
+        "./train_gpu train \\\n    --norm gn \\\n    --recipe reference \\\n    "
+        "--groups 2 \\\n    %s \\\n    --activation relu-first \\\n    --dropout 0 \\\n    "
+        "--epochs 3 \\\n",
+        "--channels 16,32,16,24,28,32,16,20,28,32");
     assert_holds(text, "    --data 'a place/with '\\''quotes'\\''' \\\n    --seed 3 \\\n    "
                        "--no-shuffle \\\n    --max-steps 2 \\\n");
     assert_null(strstr(text, "--weights"));
