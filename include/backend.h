@@ -132,8 +132,8 @@ struct norm_args {
     enum activation activation;
     float epsilon, stat_momentum;
     float dropout; /* probability of a zero; 0: none */
-    uint64_t seed;
     int layer;
+    uint64_t seed;
     const struct step_state *state;
     const float *x, *weight, *bias;
     float *y;           /* out in forward, in in backward */

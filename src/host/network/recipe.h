@@ -31,8 +31,8 @@ struct recipe {
     int channels[BLOCK_COUNT];
     int early_padding; /* zero padding of C1 and C2; the other 3x3 convolutions have 1 */
     bool first_skip;   /* a skip around C2 and c3, and a ReLU of the sum, if the shapes are equal */
+    bool per_element;  /* norm weight and bias of shape [C, H, W] instead of [C] */
     enum activation activation; /* before or after each norm; then dropout */
-    bool per_element;           /* norm weight and bias of shape [C, H, W] instead of [C] */
     int groups;                 /* of group norm; 1 for other norms */
     float filter_norm; /* L2 norm that 3x3 filters are standardized to; 0: used as they are */
     float dropout;     /* after each norm: probability that an element is set to 0 */

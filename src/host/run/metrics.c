@@ -155,8 +155,10 @@ static enum status make_room(struct error *error, struct reading *reading) {
         return STATUS_OK;
     struct epoch_metrics *more;
     int room = reading->room == 0 ? 32 : 2 * reading->room;
-    if (memory_alloc(error, &more, (size_t)room, sizeof *more, "the epochs of a run") != STATUS_OK)
-        return error->status;
+    enum status status =
+        memory_alloc(error, &more, (size_t)room, sizeof *more, "the epochs of a run");
+    if (status != STATUS_OK)
+        return status;
     if (reading->count > 0)
         memcpy(more, reading->epochs, (size_t)reading->count * sizeof *more);
     memory_free(reading->epochs);
