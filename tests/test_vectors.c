@@ -93,7 +93,7 @@ static float filters[CONV_CHANNELS * CONV_CHANNELS * 9],
 static const struct step_state state = {.learning_rate = 0.1f};
 
 /* Forms of a norm. */
-enum { BATCH_NORM = 1, PER_ELEMENT = 2, DROPOUT = 4, AFTER = 8 };
+enum { BATCH_NORM = 1, PER_ELEMENT = 2, DROPOUT = 4, AFTER = 8, SILU = 16 };
 
 static struct norm_args norm_args(int pixels, int option) {
     return (struct norm_args){
@@ -103,7 +103,9 @@ static struct norm_args norm_args(int pixels, int option) {
         .groups = 1,
         .per_element = (option & PER_ELEMENT) != 0,
         .training = true,
-        .activation = option & AFTER ? RELU_AFTER : RELU_BEFORE,
+        .activation = option & SILU    ? SILU_AFTER
+                      : option & AFTER ? RELU_AFTER
+                                       : RELU_BEFORE,
         .epsilon = 1e-5f,
         .dropout = option & DROPOUT ? 0.1f : 0,
         .state = &state,
@@ -230,6 +232,10 @@ static const struct {
     {"batch norm backward, ReLU after", norm_backward, BATCH_NORM | AFTER, {35, 35, 47}},
     {"group norm forward", norm_forward, 0, {30, 30, 37}},
     {"group norm forward, ReLU after", norm_forward, AFTER, {22, 22, 28}},
+    {"group norm forward, SiLU", norm_forward, SILU, {61, 64, 106}},
+    {"group norm backward, SiLU", norm_backward, SILU, {86, 89, 153}},
+    {"layer norm forward, SiLU", norm_forward, PER_ELEMENT | SILU, {64, 67, 110}},
+    {"layer norm backward, SiLU", norm_backward, PER_ELEMENT | SILU, {158, 172, 241}},
     {"group norm forward, dropout", norm_forward, DROPOUT, {46, 88, 107}},
     {"group norm backward", norm_backward, 0, {26, 27, 39}},
     {"group norm backward, ReLU after", norm_backward, AFTER, {35, 35, 47}},
