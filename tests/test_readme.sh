@@ -264,6 +264,7 @@ known_numbers() {
     cat docs/*/compare.md tests/test_learning.sh
     finals_of test_accuracy gn-rates/{1,2,3}-3
     finals_of train_accuracy gn-rates/{1,2,3}-3
+    finals_of test_accuracy winograd/{bn,gn,ln}-reference-1
     range_of_tuned
     line_of 1
     line_of 20
@@ -275,7 +276,7 @@ known_numbers() {
 known_triples() {
     sweep_table | awk -F ' *[|] *' '{ print $3 ", " $5 " and " $7 " %" }'
     echo "79.4, 76.8 and 68.5 %"
-    sed -nE 's/^long .* ([0-9]+\.[0-9]) --recipe reference .*/\1/p' tests/test_learning.sh | tr '\n' ' ' |
+    sed -nE 's/^long .* ([0-9.]+) --recipe reference .*/\1/p' tests/test_learning.sh | tr '\n' ' ' |
         sed -E 's/^(.*) (.*) (.*) $/\1, \2 and \3 %\n/'
 }
 
