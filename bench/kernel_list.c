@@ -239,6 +239,7 @@ enum status kernel_run(struct error *error, struct device *device, const struct 
                                      .images = buffers->images,
                                      .y = b->y,
                                      .augment = kernel->augment,
+                                     .crop = 4,
                                      .seed = 1,
                                      .state = b->state};
     const struct loss_args loss = {.batch = b->batch,

@@ -53,15 +53,16 @@ struct counters {
 /* ---- operations ------------------------------------------------------------------------------ */
 
 /* uint8 images to normalized floats: y = (pixel / 255 - mean[c]) / std[c]. With `augment`, image n
- * is first shifted by up to 4 pixels with reflected borders (pixel -1 is pixel 1) and flipped
- * left-right: w = philox(seed, PHILOX_AUGMENT, step, n): dx = w0 mod' 9 - 4, dy = w1 mod' 9 - 4,
- * flip = top bit of w2, where mod' is philox_below; y(row, column) = x(row + dy, (flip ? 31 -
+ * is first shifted by up to `crop` pixels with reflected borders (pixel -1 is pixel 1) and flipped
+ * left-right: w = philox(seed, PHILOX_AUGMENT, step, n): dx = w0 mod' (2 crop + 1) - crop, dy from w1
+ * likewise, flip = top bit of w2, where mod' is philox_below; y(row, column) = x(row + dy, (flip ? 31 -
  * column : column) + dx). */
 struct input_args {
     int batch;
     const uint8_t *images; /* [batch][3][32][32] */
     float *y;              /* [batch][3][32][32] */
     bool augment;
+    int crop; /* below 32 */
     uint64_t seed;
     const struct step_state *state;
 };

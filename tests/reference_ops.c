@@ -34,8 +34,8 @@ void reference_input(double *y, const struct input_args *a, uint64_t step, const
         bool flip = false;
         if (a->augment) {
             struct philox_block w = philox(a->seed, PHILOX_AUGMENT, step, (uint32_t)n);
-            dx = (int)philox_below(w.word[0], 9) - 4;
-            dy = (int)philox_below(w.word[1], 9) - 4;
+            dx = (int)philox_below(w.word[0], 2 * (uint32_t)a->crop + 1) - a->crop;
+            dy = (int)philox_below(w.word[1], 2 * (uint32_t)a->crop + 1) - a->crop;
             flip = w.word[2] >= 0x80000000u;
         }
         for (int c = 0; c < 3; c++)

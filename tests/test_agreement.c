@@ -44,6 +44,7 @@ static void run_open(struct run *run, const struct recipe *recipe, const struct 
         .batch = BATCH,
         .seed = 7,
         .augment = true,
+        .crop = 4,
         .momentum = recipe->momentum,
         .weight_decay = recipe->weight_decay,
         .nesterov = recipe->nesterov,

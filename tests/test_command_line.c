@@ -338,6 +338,16 @@ static void activation(void **state) {
     REJECTS("--activation gelu", "--activation", "'gelu'", "relu-first", "silu");
 }
 
+static void crop(void **state) {
+    (void)state;
+    assert_int_equal(parse_ok("").recipe.crop, 4);
+    assert_int_equal(parse_ok("--crop 0").recipe.crop, 0);
+    assert_int_equal(parse_ok("compare --crop 2").recipes[NORM_BATCH].crop, 2);
+    assert_int_equal(parse_ok("--recipe reference --augment flip-crop --crop 31").recipe.crop, 31);
+    REJECTS("--crop 32", "--crop", "'32'", "from 0 to 31");
+    REJECTS("--augment none --crop 2", "--crop", "--augment flip-crop", "none");
+}
+
 static void muon(void **state) {
     (void)state;
     struct options options = parse_ok("--optimizer muon");
@@ -648,6 +658,7 @@ int main(void) {
         cmocka_unit_test(seeds),
         cmocka_unit_test(real_numbers),
         cmocka_unit_test(activation),
+        cmocka_unit_test(crop),
         cmocka_unit_test(muon),
         cmocka_unit_test(words),
         cmocka_unit_test(paths),

@@ -364,6 +364,7 @@ static void check_walk(enum recipe_kind kind, enum norm_kind norm,
     at = call_count = 0;
     assert_succeeded(model_step(&error, model, &batch, true), &error);
     check_filters(&out, &network);
+    assert_int_equal(calls[at].a.input.crop, options->crop);
     check_forward(&out, &network, &batch, true, options->augment);
     check_backward(&out, &network, &batch, calls[at - 1].a.loss.dlogits);
     size_t first = options->muon ? check_muon(&network, &plan) : 0;
@@ -396,6 +397,7 @@ static void walks(void **state) {
                 const struct model_options options = {.batch = BATCH,
                                                       .seed = 99,
                                                       .augment = i % 2 == 0,
+                                                      .crop = i,
                                                       .momentum = 0.75f,
                                                       .weight_decay = i % 4 == 0 ? 0 : 0.125f,
                                                       .nesterov = i % 4 >= 2,

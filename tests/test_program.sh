@@ -115,7 +115,7 @@ fi
 
 run --help
 [ "$status" -eq 0 ] && [ ! -s err ] && for option in norm recipe data device epochs batch-size lr momentum \
-    weight-decay optimizer muon-lr muon-momentum dropout groups channels activation seed augment no-shuffle validation max-steps precision batch-norm fast-algorithms no-graph threads out seeds batch-sizes runs weights force resume checkpoint-seconds tensorboard misclassified no-report json png quiet \
+    weight-decay optimizer muon-lr muon-momentum dropout groups channels activation seed augment crop no-shuffle validation max-steps precision batch-norm fast-algorithms no-graph threads out seeds batch-sizes runs weights force resume checkpoint-seconds tensorboard misclassified no-report json png quiet \
     no-progress help version; do
     grep -q -- "^  --$option " out || { echo "# no --$option" && false; } || break
 done

@@ -396,6 +396,7 @@ static void input_by_hand(void **state) {
     check_close("plain", y[3072 + 1024 + 5 * 32 + 7], (12 / 255.0 - 0.48215827) / 0.24348505, 1e-12,
                 0);
     a.augment = true;
+    a.crop = 4;
     reference_input(y, &a, 4, images);
     int flipped = 0, shifts[9] = {0};
     for (size_t n = 0; n < 64; n++) {

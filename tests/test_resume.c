@@ -524,7 +524,9 @@ static void other_settings(void **state) {
     OTHER(recipe.weight_decay = 0, "--weight-decay 0.0005", "--weight-decay 0");
     OTHER(recipe.optimizer = OPTIMIZER_MUON, "--optimizer sgd, no --muon-lr, no --muon-momentum;",
           "--optimizer muon, --muon-lr 0.1, --muon-momentum 0.6");
-    OTHER(recipe.augment = AUGMENT_NONE, "--augment flip-crop", "--augment none");
+    OTHER(recipe.augment = AUGMENT_NONE, "--augment flip-crop, --crop 4;",
+          "--augment none, no --crop;");
+    OTHER(recipe.crop = 2, "--crop 4", "--crop 2");
     OTHER(seed = 4, "--seed 3", "--seed 4");
     OTHER(no_shuffle = true, "no --no-shuffle;", "has --no-shuffle;");
     OTHER(validation = 5, "no --validation;", "--validation 5");

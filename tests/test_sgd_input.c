@@ -10,12 +10,12 @@ enum { IMAGE = 3 * 32 * 32 };
 /* ---- input ----------------------------------------------------------------------------------- */
 
 /* Images and y start `offset` elements after a 256-byte boundary. */
-static void check_input_at(struct fixture *f, int batch, bool augment, uint64_t seed, uint64_t step,
-                           size_t offset) {
-    case_begin(f, "input batch %d, augment %d, seed %llx, step %llx, offset %zu", batch, augment,
-               (unsigned long long)seed, (unsigned long long)step, offset);
+static void check_input_at(struct fixture *f, int batch, bool augment, int crop, uint64_t seed,
+                           uint64_t step, size_t offset) {
+    case_begin(f, "input batch %d, augment %d, crop %d, seed %llx, step %llx, offset %zu", batch,
+               augment, crop, (unsigned long long)seed, (unsigned long long)step, offset);
     size_t count = (size_t)batch * IMAGE;
-    struct input_args a = {.batch = batch, .augment = augment, .seed = seed};
+    struct input_args a = {.batch = batch, .augment = augment, .crop = crop, .seed = seed};
     uint8_t *images = zeroed_bytes(count);
     for (size_t i = 0; i < count; i++)
         images[i] = i < 256 ? (uint8_t)i : (uint8_t)random_below(256); /* every value once */
@@ -30,7 +30,7 @@ static void check_input_at(struct fixture *f, int batch, bool augment, uint64_t 
 }
 
 static void check_input(struct fixture *f, int batch, bool augment, uint64_t seed, uint64_t step) {
-    check_input_at(f, batch, augment, seed, step, 0);
+    check_input_at(f, batch, augment, 4, seed, step, 0);
 }
 
 static void input_as_it_is(void **state) {
@@ -46,15 +46,17 @@ static void input_augmented(void **state) {
     check_input(f, 2, true, 1, 1);
     check_input(f, 17, true, UINT64_MAX, 391);
     check_input(f, 5, true, 0x8000000000000001u, 0xFFFFFFFFu);
-    check_input(f, 9, true, 0, 0x500000003u); /* a step of more than 32 bits */
-    check_input(f, 128, true, 42, 7);         /* nearly every shift and flip */
+    check_input(f, 9, true, 0, 0x500000003u);               /* a step of more than 32 bits */
+    check_input(f, 128, true, 42, 7);                       /* nearly every shift and flip */
+    for (int crop = 0; crop < 32; crop += crop < 3 ? 1 : 7) /* up to all but a pixel */
+        check_input_at(f, 9, true, crop, 5, 3, 0);
 }
 
 static void input_of_offset_arrays(void **state) {
     struct fixture *f = fixture_of(state);
     for (size_t offset = 1; offset < 4; offset++) {
-        check_input_at(f, 3, false, 1, 0, offset);
-        check_input_at(f, 3, true, 1, 0, offset);
+        check_input_at(f, 3, false, 4, 1, 0, offset);
+        check_input_at(f, 3, true, 4, 1, 0, offset);
     }
 }
 
@@ -171,7 +173,7 @@ static void replayed(void **state) {
     case_begin(f, "input and sgd replayed");
     struct step_state *at = device_in_out_bytes(f, &steps[2], sizeof steps[2]);
     struct ends ends = {
-        .input = {.batch = 5, .augment = true, .seed = 3, .state = at},
+        .input = {.batch = 5, .augment = true, .crop = 4, .seed = 3, .state = at},
         .sgd = {.count = COUNT, .decayed = 50, .momentum = 0.9f, .decay = 0.25f, .state = at}};
     uint8_t *images = zeroed_bytes(PIXELS);
     for (size_t i = 0; i < PIXELS; i++)

@@ -155,7 +155,7 @@ static void run_ends(struct fixture *f, struct output_log *log, int batch) {
     uint8_t *images = zeroed_bytes(bytes);
     for (size_t i = 0; i < bytes; i++)
         images[i] = (uint8_t)random_below(256);
-    struct input_args a = {.batch = batch, .augment = true, .seed = 2};
+    struct input_args a = {.batch = batch, .augment = true, .crop = 4, .seed = 2};
     a.images = device_bytes(f, images, bytes);
     a.y = device_output(f, bytes);
     a.state = device_state(f, 5, 0.1f);

@@ -94,6 +94,8 @@ static const struct option table[] = {
      TRAIN | EVAL | COMPARE, VALUE_UINT64, AT(seed), NULL, 0, UINT64_MAX},
     {"augment", NULL, "random changes to training images (the recipe's)",
      TRAIN | COMPARE, VALUE_WORD, AT(recipe.augment), augment_words, 0, 0},
+    {"crop", "N", "largest shift by --augment flip-crop, in pixels (4)",
+     TRAIN | COMPARE, VALUE_INT, AT(recipe.crop), NULL, 0, 31},
     {"no-shuffle", NULL, "use the training images in file order",
      TRAIN | COMPARE, VALUE_NONE, AT(no_shuffle), NULL, 0, 0},
     {"validation", "N", "evaluate N training images, held out by a fixed seed, instead of the test set (0: "
@@ -384,6 +386,10 @@ static enum status check_together(struct error *error, const struct options *opt
         return error_set(error, STATUS_USAGE,
                          "--muon-lr and --muon-momentum are for --optimizer muon, not %s",
                          optimizer_option(options->recipe.optimizer));
+    if (was_given(given, "crop") && options->command != COMMAND_COMPARE &&
+        options->recipe.augment != AUGMENT_FLIP_CROP)
+        return error_set(error, STATUS_USAGE, "--crop is for --augment flip-crop, not %s",
+                         augment_option(options->recipe.augment));
     if (options->resume && options->force)
         return error_set(error, STATUS_USAGE,
                          "--resume resumes a run and --force starts over; give only one of them");

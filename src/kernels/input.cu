@@ -7,7 +7,7 @@
 #include "image_format.h"
 #include "kernels/vectors.cuh"
 
-enum { CHANNELS = IMAGE_CHANNELS, SIDE = IMAGE_SIDE, PIXELS = IMAGE_PIXELS, SHIFT = 4 };
+enum { CHANNELS = IMAGE_CHANNELS, SIDE = IMAGE_SIDE, PIXELS = IMAGE_PIXELS };
 enum { RUN = 4, THREADS = PIXELS / RUN }; /* one block per image */
 
 /* Shift and flip of an image. */
@@ -21,8 +21,9 @@ __device__ static struct crop draw_crop(const struct input_args *a, uint32_t n) 
     struct crop crop = {0, 0, false};
     if (a->augment) {
         struct philox_block draw = philox(a->seed, PHILOX_AUGMENT, a->state->step, n);
-        crop.dx = (int)philox_below(draw.word[0], 2 * SHIFT + 1) - SHIFT;
-        crop.dy = (int)philox_below(draw.word[1], 2 * SHIFT + 1) - SHIFT;
+        const uint32_t shifts = 2 * (uint32_t)a->crop + 1;
+        crop.dx = (int)philox_below(draw.word[0], shifts) - a->crop;
+        crop.dy = (int)philox_below(draw.word[1], shifts) - a->crop;
         crop.flip = draw.word[2] >> 31 != 0;
     }
     return crop;

@@ -3,7 +3,7 @@
 #include "image_format.h"
 #include "philox.h"
 
-enum { SIDE = IMAGE_SIDE, PIXELS = IMAGE_PIXELS, SHIFT = 4 };
+enum { SIDE = IMAGE_SIDE, PIXELS = IMAGE_PIXELS };
 
 /* Where the pixels of an image come from. */
 struct crop {
@@ -19,8 +19,9 @@ static struct crop draw_crop(const struct input_args *a, int n) {
     int dx = 0, dy = 0, flip = 0;
     if (a->augment) {
         struct philox_block draw = philox(a->seed, PHILOX_AUGMENT, a->state->step, (uint32_t)n);
-        dx = (int)philox_below(draw.word[0], 2 * SHIFT + 1) - SHIFT;
-        dy = (int)philox_below(draw.word[1], 2 * SHIFT + 1) - SHIFT;
+        const uint32_t shifts = 2 * (uint32_t)a->crop + 1;
+        dx = (int)philox_below(draw.word[0], shifts) - a->crop;
+        dy = (int)philox_below(draw.word[1], shifts) - a->crop;
         flip = (int)(draw.word[2] >> 31);
     }
     struct crop crop;

@@ -274,8 +274,8 @@ static enum status check_data(struct error *error, const struct compared_run *a,
 /* The seeds of a norm are in rising order, so equal ones are neighbours. */
 enum status compared_runs_check(struct error *error, const struct compared_run *runs, int count) {
     static const char *const of_all[] = {"recipe",       "dataset",     "epochs",  "batch_size",
-                                         "train_images", "test_images", "augment", "shuffle",
-                                         "max_steps",    NULL};
+                                         "train_images", "test_images", "augment", "crop",
+                                         "shuffle",      "max_steps",   NULL};
     static const char *const of_a_norm[] = {
         "parameters",   "learning_rate", "schedule",   "momentum", "nesterov", "muon",    "dropout",
         "weight_decay", "filter_norm",   "activation", "groups",   "channels", "weights", NULL};

@@ -51,6 +51,7 @@ static struct input_args input_args(const struct model *model, const struct devi
         .images = batch->images,
         .y = normalized_images(model, training),
         .augment = training && model->options.augment,
+        .crop = model->options.crop,
         .seed = model->options.seed,
         .state = batch->state,
     };

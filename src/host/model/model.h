@@ -14,6 +14,7 @@ struct model_options {
     int evaluation_images; /* how many images an evaluation has; 0: batches of `batch` will do */
     uint64_t seed;         /* of dropout and augmentation */
     bool augment;
+    int crop; /* with augment: shifts of up to so many pixels */
     float momentum, weight_decay;
     bool nesterov;
     bool muon; /* for the 3x3 filters, with its own momentum and `muon_scale` times the rate */

@@ -8,21 +8,21 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* What Muon would train with. */
-#define MUON .muon_rate = 0.1f, .muon_momentum = 0.6f
+/* What Muon and augmentation do where an option asks for them. */
+#define OPTIONAL .muon_rate = 0.1f, .muon_momentum = 0.6f, .crop = 4
 
 /* Common to the reference rows: 20 epochs, batches of 128, no augmentation, ReLU before the
  * norm. */
 #define REFERENCE                                                                                  \
     .kind = RECIPE_REFERENCE, .activation = RELU_BEFORE, .epochs = 20, .batch_size = 128,          \
-    .momentum = 0.9f, .schedule = SCHEDULE_STEPS, .augment = AUGMENT_NONE, MUON
+    .momentum = 0.9f, .schedule = SCHEDULE_STEPS, .augment = AUGMENT_NONE, OPTIONAL
 
 #define TUNED                                                                                      \
     .kind = RECIPE_TUNED, .activation = RELU_AFTER,                                                \
     .channels = {24, 32, 24, 24, 28, 32, 24, 24, 24, 28}, .early_padding = 1, .first_skip = true,  \
     .epochs = 20, .batch_size = 128, .learning_rate = 0.2f, .momentum = 0.9f,                      \
     .weight_decay = 5e-4f, .nesterov = true, .schedule = SCHEDULE_LINEAR, .warmup = 0.1f,          \
-    .augment = AUGMENT_FLIP_CROP, MUON
+    .augment = AUGMENT_FLIP_CROP, OPTIONAL
 
 /* With standardized filters, group and layer norm can train at batch norm's learning rate. Batch
  * norm uses its filters as they are. */

@@ -48,6 +48,7 @@ struct recipe {
     int milestones[2]; /* SCHEDULE_STEPS: the rate falls after these epochs (from 1); 0: never */
     float warmup;      /* SCHEDULE_LINEAR: share of all steps in the warm-up */
     enum augment_kind augment;
+    int crop; /* AUGMENT_FLIP_CROP: shifts of up to so many pixels */
 };
 
 /* The row of a recipe and norm; every pair has one. */

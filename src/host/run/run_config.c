@@ -33,11 +33,12 @@ static json_t *muon_json(const struct recipe *recipe) {
 /* The recipe's settings for training. */
 static json_t *training_json(const struct recipe *recipe) {
     return json_pack(
-        "{s:i, s:i, s:f, s:f, s:f, s:b, s:o, s:o, s:s}", "epochs", recipe->epochs, "batch_size",
-        recipe->batch_size, "learning_rate", text_decimal(recipe->learning_rate), "momentum",
-        text_decimal(recipe->momentum), "weight_decay", text_decimal(recipe->weight_decay),
-        "nesterov", recipe->nesterov, "muon", muon_json(recipe), "schedule", schedule_json(recipe),
-        "augment", augment_option(recipe->augment));
+        "{s:i, s:i, s:f, s:f, s:f, s:b, s:o, s:o, s:s, s:o}", "epochs", recipe->epochs,
+        "batch_size", recipe->batch_size, "learning_rate", text_decimal(recipe->learning_rate),
+        "momentum", text_decimal(recipe->momentum), "weight_decay",
+        text_decimal(recipe->weight_decay), "nesterov", recipe->nesterov, "muon", muon_json(recipe),
+        "schedule", schedule_json(recipe), "augment", augment_option(recipe->augment), "crop",
+        recipe->augment == AUGMENT_FLIP_CROP ? json_integer(recipe->crop) : json_null());
 }
 
 static json_t *channels_json(const struct recipe *recipe) {

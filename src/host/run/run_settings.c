@@ -66,6 +66,10 @@ static void add_recipe(struct run_settings *out, const struct recipe *recipe) {
     add_muon(out, "muon-lr", recipe, recipe->muon_rate);
     add_muon(out, "muon-momentum", recipe, recipe->muon_momentum);
     add_text(out, "augment", augment_option(recipe->augment));
+    if (recipe->augment == AUGMENT_FLIP_CROP)
+        add_integer(out, "crop", recipe->crop);
+    else
+        add_text(out, "crop", "");
 }
 
 /* The data set; for CIFAR-10 its name, because its folder may have moved. */
