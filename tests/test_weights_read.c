@@ -135,7 +135,7 @@ static void metadata(void **state) {
                                               {"dataset", "CIFAR-10"},
                                               {"step", "12"}};
     tensor_list_free(&list);
-    assert_int_equal(json_object_size(found), 10); /* the rest: test_weights.c */
+    assert_int_equal(json_object_size(found), 11); /* the rest: test_weights.c */
     for (int i = 0; i < 5; i++)
         assert_string_equal(json_string_value(json_object_get(found, expected[i][0])),
                             expected[i][1]);
